@@ -1,0 +1,243 @@
+"""An adapter is a folder, `adapters/<name>/`, in PEFT's own layout, with Lathe's record beside the weights.
+
+adapter_config.json, adapter_model.safetensors   PEFT's; every tool reads them
+README.md      the model card
+adapter.json   Lathe's record; absent in an adapter that came from elsewhere
+"""
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from state import models, names, store
+from state.errors import BrokenFile, NotFound, ServiceError
+from state.root import DataRoot
+
+VERSION = 1
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+RECORD = "adapter.json"
+
+
+class Results(Struct, kw_only=True, frozen=True):
+    """What the training ended with. `final_loss` is the last logged training loss."""
+
+    final_loss: float | None = None
+    eval_loss: float | None = None
+    training_steps: int | None = None
+    training_time_minutes: float | None = None
+
+
+class Record(Struct, kw_only=True, frozen=True):
+    """adapter.json."""
+
+    version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
+    model_name: str
+    created_at: datetime
+    description: str = ""
+    job_id: str | None = None
+    output_dir: str | None = None
+    """A second place of the same files, as the job's `output_dir` asked."""
+    training_config: dict[str, object] = {}
+    metrics: Results = Results()
+
+
+class Adapter(Struct, kw_only=True, frozen=True):
+    """An adapter as it lies in its folder."""
+
+    name: str
+    path: Path
+    model_name: str
+    created_at: datetime
+    size_mb: float
+    description: str
+    job_id: str | None
+    training_config: dict[str, object]
+    metrics: Results
+    fingerprint: tuple[tuple[str, int, int], ...]
+    """Name, size and time of change of the files that make the model: another fingerprint is another adapter."""
+    problem: str | None
+    """Why it cannot be loaded, as far as its files tell; None when nothing is wrong."""
+
+
+class _PeftConfig(Struct):
+    """The part of adapter_config.json that Lathe shows."""
+
+    base_model_name_or_path: str | None = None
+    r: int | None = None
+    lora_alpha: float | None = None
+    lora_dropout: float | None = None
+    peft_type: str | None = None
+
+
+def folders(root: DataRoot) -> list[Path]:
+    """Every adapter's folder: one with an adapter_config.json, whatever else it holds."""
+    return [path for path in root.adapters.iterdir() if _is_adapter(root, path)]
+
+
+def find(root: DataRoot, name: str) -> Path:
+    """The folder of an adapter. Raises NotFound."""
+    path = root.adapters / name
+    if not names.is_valid(name) or not _is_adapter(root, path):
+        raise NotFound(f"Adapter {name} not found")
+    return path
+
+
+def is_taken(root: DataRoot, name: str) -> bool:
+    return os.path.lexists(root.adapters / name)
+
+
+def read(root: DataRoot, path: Path) -> Adapter:
+    """Read one adapter's folder. What is unreadable in it becomes `problem`. Raises FileNotFoundError when it goes."""
+    problem = None
+    peft, record = _PeftConfig(), None
+    try:
+        peft = store.read(path / CONFIG, _PeftConfig)
+    except BrokenFile as error:
+        problem = str(error)
+    try:
+        record = store.read(path / RECORD, Record)
+    except FileNotFoundError:
+        pass
+    except BrokenFile as error:
+        problem = problem or str(error)
+    if not (path / WEIGHTS).exists():
+        problem = problem or f"{path.name}/{WEIGHTS} is missing (pickled weights are not loaded)"
+    if record is None:
+        record = Record(
+            model_name=_base_name(root, peft.base_model_name_or_path),
+            created_at=datetime.fromtimestamp((path / CONFIG).stat().st_mtime, UTC),
+            training_config=_known({"r": peft.r, "lora_alpha": peft.lora_alpha, "lora_dropout": peft.lora_dropout}),
+        )
+    return Adapter(
+        name=path.name,
+        path=path,
+        model_name=record.model_name,
+        created_at=record.created_at,
+        size_mb=_size_mb(path),
+        description=record.description,
+        job_id=record.job_id,
+        training_config=record.training_config,
+        metrics=record.metrics,
+        fingerprint=_fingerprint(path),
+        problem=problem,
+    )
+
+
+def publish(root: DataRoot, built: Path, name: str) -> Path:
+    """Put a finished adapter's files under `adapters/<name>`, complete or not at all, sharing their bytes.
+
+    Raises ServiceError when the name is taken.
+    """
+    place(built, root.adapters / name)
+    return root.adapters / name
+
+
+def place(built: Path, target: Path) -> None:
+    """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
+
+    Raises ServiceError when `target` exists.
+    """
+    if os.path.lexists(target):
+        raise ServiceError(f"{target.parent.name}/{target.name} exists already")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    building = target.with_name(f".{target.name}.{os.getpid()}.new")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        shutil.copytree(built, building, copy_function=_link_or_copy)
+        building.rename(target)
+    except BaseException:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    store.flush_folder(target.parent)
+
+
+def remove(root: DataRoot, name: str) -> None:
+    """Delete an adapter and every other name of its bytes: in its job's folder and in the job's `output_dir`.
+
+    Raises NotFound; ServiceError when the file system refuses.
+    """
+    path = find(root, name)
+    try:
+        record = store.read(path / RECORD, Record)
+    except (FileNotFoundError, BrokenFile):
+        record = None
+    try:
+        _vanish(path)
+        if record is not None and record.job_id is not None and names.is_valid(record.job_id):
+            _remove_second_names(root, name, record)
+    except OSError as error:
+        raise ServiceError(f"Failed to delete adapter {name}: {error.strerror or error}") from error
+
+
+def _remove_second_names(root: DataRoot, name: str, record: Record) -> None:
+    job = root.training_jobs / f"job_{record.job_id}"
+    if not job.exists():
+        job = root.training_jobs / str(record.job_id)
+    for folder in (job / "adapter", job / "checkpoints"):
+        if folder.is_dir() and root.holds(folder):
+            _vanish(folder)
+    if record.output_dir is not None:
+        copy = (root.path / record.output_dir / name).resolve()
+        if root.holds(copy) and _belongs_to(copy, record.job_id):
+            _vanish(copy)
+
+
+def _belongs_to(folder: Path, job_id: str | None) -> bool:
+    try:
+        return store.read(folder / RECORD, Record).job_id == job_id
+    except (FileNotFoundError, BrokenFile):
+        return False
+
+
+def _vanish(folder: Path) -> None:
+    """Gone in one rename, then its bytes."""
+    leaving = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(leaving, ignore_errors=True)
+    folder.rename(leaving)
+    shutil.rmtree(leaving)
+
+
+def _is_adapter(root: DataRoot, path: Path) -> bool:
+    return names.is_valid(path.name) and path.is_dir() and root.holds(path) and (path / CONFIG).is_file()
+
+
+def _base_name(root: DataRoot, base: str | None) -> str:
+    """The model name that Lathe knows a PEFT config's base by: a folder's own name where the path ends in it."""
+    if base is None:
+        return ""
+    last = base.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
+    found = models.resolve(root, last)
+    if found is not None and found.kind == "folder":
+        return last
+    return next((alias for alias, hub_id in models.aliases(root).items() if hub_id == base), base)
+
+
+def _known(figures: dict[str, object]) -> dict[str, object]:
+    return {name: figure for name, figure in figures.items() if figure is not None}
+
+
+def _size_mb(path: Path) -> float:
+    total = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return round(total / 1e6, 3)
+
+
+def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:
+    found = []
+    for name in (CONFIG, WEIGHTS):
+        file = path / name
+        if file.exists():
+            stat = file.stat()
+            found.append((name, stat.st_size, stat.st_mtime_ns))
+    return tuple(found)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,91 @@
+"""The two configurations of a training run, with the specification's names, defaults and limits.
+
+The same Structs are read from requests and from job.json. None stands for "left out" where the default depends on the
+run or the model; `resolved_warmup_steps` and the model's own modules then decide.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from state.errors import ServiceError
+
+DEFAULT_TARGET_MODULES = ("q_proj", "v_proj")
+DEFAULT_WARMUP_STEPS = 100
+ALL_LINEAR = "all-linear"
+
+ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The adapter's shape (Hu et al. 2021, LoRA). The update of a weight is `lora_alpha / r * B @ A`."""
+
+    r: Annotated[int, Meta(ge=1, le=1024)] = 4
+    lora_alpha: Annotated[int, Meta(ge=1, le=65536)] = 8
+    lora_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.05
+    target_modules: Annotated[list[ModuleName], Meta(min_length=1)] | Literal["all-linear"] | None = None
+    """Names of linear layers, or "all-linear" (all but the output layer). Left out: q_proj and v_proj, or all linear
+    layers of a model that has no layers of these names."""
+    bias: Literal["none", "all", "lora_only"] = "none"
+    task_type: Literal["CAUSAL_LM"] = "CAUSAL_LM"
+
+
+class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """The run. One step takes `batch_size * gradient_accumulation_steps` examples."""
+
+    num_epochs: Annotated[int, Meta(ge=1, le=1_000_000)] = 3
+    batch_size: Annotated[int, Meta(ge=1, le=4096)] = 1
+    learning_rate: Annotated[float, Meta(gt=0, le=1)] = 2e-4
+    max_steps: Annotated[int, Meta(ge=-1, le=1_000_000_000)] = -1
+    gradient_accumulation_steps: Annotated[int, Meta(ge=1, le=4096)] = 4
+    warmup_steps: Annotated[int, Meta(ge=0)] | None = None
+    """Left out: 100, but at most a tenth of the run's steps."""
+    logging_steps: Annotated[int, Meta(ge=1)] = 10
+    save_steps: Annotated[int, Meta(ge=1)] = 500
+    max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
+    """In tokens; longer examples are cut. Left out: 2048, or the model's context where that is shorter."""
+
+
+DEFAULT_MAX_SEQ_LENGTH = 2048
+
+
+def steps_per_epoch(config: TrainingConfig, num_examples: int) -> int:
+    """Optimizer steps in one pass over the data; the last one may take fewer examples."""
+    per_step = config.batch_size * config.gradient_accumulation_steps
+    return -(-num_examples // per_step)
+
+
+def total_steps(config: TrainingConfig, num_examples: int) -> int:
+    """Optimizer steps of the whole run: `max_steps` where it is given, else the epochs."""
+    if config.max_steps > 0:
+        return config.max_steps
+    return config.num_epochs * steps_per_epoch(config, num_examples)
+
+
+def resolved_warmup_steps(config: TrainingConfig, run_steps: int) -> int:
+    """The warm-up's length in steps. Raises ServiceError when an explicit one is longer than the run."""
+    if config.warmup_steps is None:
+        return min(DEFAULT_WARMUP_STEPS, run_steps // 10)
+    if config.warmup_steps > run_steps:
+        raise ServiceError(
+            f"training_config.warmup_steps is {config.warmup_steps}, but the run has only {run_steps} steps: "
+            "use fewer, or leave it out"
+        )
+    return config.warmup_steps
+
+
+def resolved_max_seq_length(config: TrainingConfig, context_length: int | None) -> int:
+    """Tokens an example may have. Raises ServiceError when more are asked than the model can attend to."""
+    if config.max_seq_length is None:
+        return min(DEFAULT_MAX_SEQ_LENGTH, context_length or DEFAULT_MAX_SEQ_LENGTH)
+    if context_length is not None and config.max_seq_length > context_length:
+        raise ServiceError(
+            f"training_config.max_seq_length is {config.max_seq_length}, "
+            f"but the model's context is {context_length} tokens"
+        )
+    return config.max_seq_length
+
+
+def check_max_steps(config: TrainingConfig) -> None:
+    if config.max_steps == 0:
+        raise ServiceError("training_config.max_steps must be at least 1, or -1 to train for num_epochs")

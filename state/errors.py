@@ -1,0 +1,20 @@
+"""What can go wrong for a reason that the user can mend. The message is the sentence that they read."""
+
+from pathlib import Path
+
+
+class ServiceError(Exception):
+    """A refusal in words: what, where, and what to do instead."""
+
+
+class NotFound(ServiceError):
+    """The named thing does not exist."""
+
+
+class BrokenFile(ServiceError):
+    """A state file that cannot be read as what it should be. The file is left as it is."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path.parent.name}/{path.name}: {reason}")
+        self.path = path
+        self.reason = reason

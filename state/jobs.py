@@ -1,0 +1,251 @@
+"""A training job is a folder, `training_jobs/job_<id>/`. This module knows the names and records in it.
+
+    job.json          what to do; written once by the API, or by hand; editable until the job starts
+    data/train.jsonl  the job's own copy of its examples, one {"text": ...} a line; data/eval.jsonl likewise
+    status.json       where it stands; its owner is whoever holds trainer.lock
+    metrics.jsonl     one line a log step
+    train.log         the trainer's stdout and stderr
+    stop              exists = please stop
+    checkpoints/      step-<n>/, enough to go on from
+    adapter/          the finished adapter, in PEFT's own layout
+    trainer.lock      held by a trainer for as long as it lives
+
+A folder is complete or absent: it is built under a hidden name and renamed in.
+"""
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, structs
+
+from state import clock, examples, locks, names, store, training_data
+from state.config import LoraConfig, TrainingConfig
+from state.errors import BrokenFile, NotFound, ServiceError
+from state.root import DataRoot
+
+VERSION = 1
+PREFIX = "job_"
+
+JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
+FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
+
+
+class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """job.json. Only `model_name` is required of a hand-made one."""
+
+    version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
+    job_id: str | None = None
+    model_name: Annotated[str, Meta(min_length=1)]
+    adapter_name: str | None = None
+    description: str = ""
+    dataset_name: str | None = None
+    train_texts: list[str] | None = None
+    eval_texts: list[str] | None = None
+    lora_config: LoraConfig = LoraConfig()
+    training_config: TrainingConfig = TrainingConfig()
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
+    output_dir: str | None = None
+    created_at: datetime | None = None
+
+
+class Losses(Struct, frozen=True):
+    """The newest figures; None where there is none yet, or where it is not a number."""
+
+    train_loss: float | None = None
+    eval_loss: float | None = None
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """status.json. Steps are optimizer steps; `progress` is in percent."""
+
+    version: int = VERSION
+    status: JobState = "pending"
+    progress: float = 0.0
+    current_step: int = 0
+    total_steps: int = 0
+    current_loss: float | None = None
+    learning_rate: float | None = None
+    metrics: Losses = Losses()
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_message: str | None = None
+    pid: int | None = None
+    attempt: int = 0
+    """Starts since the last checkpoint that was new: a job that dies over and over without progress is given up."""
+    attempt_step: int = 0
+    """The checkpoint's step that the running attempt began from."""
+    accelerator: int | None = None
+    """The index of the accelerator that the trainer was given; None where there is just one device."""
+    adapter_name: str | None = None
+    """The name under which the adapter was published."""
+
+
+class JobFolder(Struct, frozen=True):
+    """The names inside one job's folder."""
+
+    path: Path
+
+    @property
+    def job_id(self) -> str:
+        return self.path.name.removeprefix(PREFIX)
+
+    @property
+    def job_file(self) -> Path:
+        return self.path / "job.json"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def train_file(self) -> Path:
+        return self.path / "data" / "train.jsonl"
+
+    @property
+    def eval_file(self) -> Path:
+        return self.path / "data" / "eval.jsonl"
+
+    @property
+    def metrics_file(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def log_file(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def stop_file(self) -> Path:
+        return self.path / "stop"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.path / "adapter"
+
+    @property
+    def trainer_lock(self) -> Path:
+        return self.path / "trainer.lock"
+
+    def is_training(self) -> bool:
+        """Whether a trainer lives in this folder, launched by whomever."""
+        return locks.is_held(self.trainer_lock)
+
+
+def create(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
+    """Make a pending job's folder, whole and durable when this returns."""
+    job_id = str(uuid.uuid4())
+    folder = root.training_jobs / f"{PREFIX}{job_id}"
+    building = JobFolder(root.training_jobs / f".{folder.name}.new")
+    try:
+        (building.path / "data").mkdir(parents=True)
+        examples.write(building.train_file, train_texts)
+        if eval_texts:
+            examples.write(building.eval_file, eval_texts)
+        store.write(building.job_file, structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now()))
+        store.write(building.status_file, Status())
+        building.path.rename(folder)
+    except BaseException:
+        shutil.rmtree(building.path, ignore_errors=True)
+        raise
+    store.flush_folder(root.training_jobs)
+    return JobFolder(folder)
+
+
+def remove(root: DataRoot, folder: JobFolder) -> None:
+    """Remove a finished job's folder: gone from every list in one rename, then its bytes.
+
+    Raises ServiceError while the job waits or runs.
+    """
+    leaving = root.training_jobs / f".{folder.path.name}.removed"
+    try:
+        with locks.hold(folder.trainer_lock, timeout_s=0):
+            status = read_status(folder).status
+            if status not in FINISHED:
+                raise ServiceError(f"Job {folder.job_id} is {status}: stop it before deleting it")
+            shutil.rmtree(leaving, ignore_errors=True)
+            folder.path.rename(leaving)
+    except locks.LockHeld:
+        raise ServiceError(f"Job {folder.job_id} is running: stop it before deleting it") from None
+    shutil.rmtree(leaving, ignore_errors=True)
+
+
+def folders(root: DataRoot) -> Iterator[JobFolder]:
+    """Every job's folder, in no particular order. `job_x` hides a second folder `x` of the same id."""
+    found: dict[str, JobFolder] = {}
+    for path in sorted(root.training_jobs.iterdir(), key=lambda path: path.name.startswith(PREFIX)):
+        folder = JobFolder(path)
+        if names.is_valid(path.name) and path.is_dir() and root.holds(path) and folder.job_file.exists():
+            found[folder.job_id] = folder
+    yield from found.values()
+
+
+def find(root: DataRoot, job_id: str) -> JobFolder:
+    """The folder of a job. Raises NotFound."""
+    for path in (root.training_jobs / f"{PREFIX}{job_id}", root.training_jobs / job_id):
+        if names.is_valid(path.name) and path.parent == root.training_jobs:
+            folder = JobFolder(path)
+            if folder.job_id == job_id and folder.job_file.exists() and root.holds(path):
+                return folder
+    raise NotFound(f"Job {job_id} not found")
+
+
+def read_job(folder: JobFolder) -> Job:
+    """What to do. `created_at` of a hand-made job is the file's own time. Raises FileNotFoundError, BrokenFile."""
+    job = store.read(folder.job_file, Job)
+    if job.created_at is not None:
+        return job
+    modified = datetime.fromtimestamp(folder.job_file.stat().st_mtime, UTC)
+    return structs.replace(job, created_at=modified)
+
+
+def read_status(folder: JobFolder) -> Status:
+    """Where it stands; a folder without status.json waits to be run. Raises BrokenFile."""
+    try:
+        return store.read(folder.status_file, Status)
+    except FileNotFoundError:
+        return Status()
+
+
+def write_status(folder: JobFolder, **changes: object) -> Status:
+    """Change fields of status.json. Only for its owner: the holder of trainer.lock."""
+    return store.update(folder.status_file, Status, lambda newest: structs.replace(newest or Status(), **changes))
+
+
+def adapter_name(folder: JobFolder, job: Job) -> str:
+    """The name that the adapter will have: the job's own, or the model's with the first 8 characters of the id."""
+    return job.adapter_name or default_adapter_name(job.model_name, folder.job_id)
+
+
+def default_adapter_name(model_name: str, job_id: str) -> str:
+    base = model_name.rstrip("/").rsplit("/", 1)[-1]
+    cleaned = "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "._-" else "-" for letter in base)
+    return f"{cleaned.lstrip('._-')[:80] or 'adapter'}-{job_id[:8]}"
+
+
+def train_texts(root: DataRoot, folder: JobFolder, job: Job) -> list[str]:
+    """The job's examples: data/train.jsonl, else `train_texts`, else the named data set.
+
+    Raises BrokenFile, or ServiceError for an unknown data set.
+    """
+    if folder.train_file.exists():
+        return examples.read(folder.train_file)
+    if job.train_texts is not None:
+        examples.check("train_texts", job.train_texts)
+        return job.train_texts
+    if job.dataset_name is not None:
+        return training_data.read_texts(root, job.dataset_name)
+    raise BrokenFile(folder.job_file, "no examples: add data/train.jsonl, or train_texts in job.json")
+
+
+def eval_texts(folder: JobFolder, job: Job) -> list[str]:
+    """The job's evaluation examples; none is fine."""
+    if folder.eval_file.exists():
+        return examples.read(folder.eval_file)
+    return job.eval_texts or []

@@ -1,0 +1,183 @@
+"""Base models by name, found without loading them: names, folders, and what their files say of themselves.
+
+A name means, in this order: a folder in `models/` of the data root or of the checkout (which bundles tiny-python); an
+alias of `models/aliases.json`; a hub id `org/name`. What is asked of a model here is read from config.json and from
+the headers of its safetensors files, which costs milliseconds and no tensor library.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from state import names, store
+from state.errors import BrokenFile
+from state.root import DataRoot
+
+BUNDLED = Path(__file__).resolve().parent.parent / "models"
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
+_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A base model that a name stands for. `source` is what transformers loads: a folder's path or a hub id."""
+
+    name: str
+    source: str
+    kind: Literal["folder", "alias", "hub"]
+    folder: Path | None
+    """Where its files lie here; None for a hub model that has not been downloaded."""
+
+
+class Tensor(Struct, frozen=True):
+    """One entry of a safetensors header."""
+
+    dtype: str
+    shape: list[int]
+
+
+def resolve(root: DataRoot, name: str) -> Model | None:
+    """The model that a name stands for; None for an unknown one. A hub id may turn out not to exist."""
+    if names.is_valid(name):
+        for parent in (root.models, BUNDLED):
+            folder = parent / name
+            if (folder / "config.json").exists() and folder.resolve().is_relative_to(parent.resolve()):
+                return Model(name=name, source=str(folder), kind="folder", folder=folder)
+        hub_id = aliases(root).get(name)
+        if hub_id is not None:
+            return Model(name=name, source=hub_id, kind="alias", folder=hub_folder(hub_id))
+    if _HUB_ID.fullmatch(name):
+        return Model(name=name, source=name, kind="hub", folder=hub_folder(name))
+    return None
+
+
+def available(root: DataRoot) -> Iterator[Model]:
+    """Every model that has a name of its own: folders, then aliases, then hub models in the local cache."""
+    seen: set[str] = set()
+    for parent in (root.models, BUNDLED):
+        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
+            model = resolve(root, folder.name)
+            if model is not None and model.kind == "folder" and model.name not in seen:
+                seen.add(model.name)
+                yield model
+    for alias, hub_id in sorted(aliases(root).items()):
+        if alias not in seen:
+            yield Model(name=alias, source=hub_id, kind="alias", folder=hub_folder(hub_id))
+    for folder in sorted(hub_cache().glob("models--*--*")):
+        hub_id = folder.name.removeprefix("models--").replace("--", "/", 1)
+        snapshot = hub_folder(hub_id)
+        if snapshot is not None:
+            yield Model(name=hub_id, source=hub_id, kind="hub", folder=snapshot)
+
+
+def aliases(root: DataRoot) -> dict[str, str]:
+    """Short names for hub ids: the bundled ones, and over them the data root's own. Raises BrokenFile."""
+    merged: dict[str, str] = {}
+    for parent in dict.fromkeys((BUNDLED, root.models)):
+        file = parent / "aliases.json"
+        if file.exists():
+            merged |= store.read(file, dict[str, str])
+    return merged
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps what it downloads; it reads the same variables."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
+    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+
+
+def hub_folder(hub_id: str) -> Path | None:
+    """The cached snapshot of a hub model's main revision, if there is one."""
+    repository = hub_cache() / f"models--{hub_id.replace('/', '--')}"
+    try:
+        revision = (repository / "refs" / "main").read_text().strip()
+    except OSError:
+        return None
+    snapshot = repository / "snapshots" / revision
+    return snapshot if (snapshot / "config.json").exists() else None
+
+
+def config(folder: Path) -> dict[str, object]:
+    """The model's config.json. Raises BrokenFile."""
+    return store.read_as_written(folder / "config.json")
+
+
+def context_length(config: dict[str, object]) -> int | None:
+    """Tokens that the model can attend to; None where config.json does not say."""
+    nested = config.get("text_config")
+    for key in ("max_position_embeddings", "n_positions", "n_ctx", "seq_length"):
+        for place in (config, nested if isinstance(nested, dict) else {}):
+            length = place.get(key)
+            if isinstance(length, int) and length > 0:
+                return length
+    return None
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The model's safetensors files, an index's shards included. Pickled weights do not count."""
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def size_mb(folder: Path) -> float:
+    """The size of the model's weights on disk, in 10^6 bytes."""
+    return round(sum(file.stat().st_size for file in weight_files(folder)) / 1e6, 1)
+
+
+def tensors(folder: Path) -> dict[str, Tensor]:
+    """Name, type and shape of every tensor, from the files' headers. Raises BrokenFile, FileNotFoundError."""
+    files = weight_files(folder)
+    if not files:
+        raise FileNotFoundError(f"{folder.name} has no model.safetensors")
+    found: dict[str, Tensor] = {}
+    for file in files:
+        found |= read_header(file)
+    return found
+
+
+def read_header(file: Path) -> dict[str, Tensor]:
+    """A safetensors file begins with the length of a JSON header (8 bytes, little endian), then the header.
+
+    Raises BrokenFile, also where the file ends before the tensors that the header announces.
+    """
+    try:
+        with file.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+            if not 2 <= length <= _MAX_HEADER_BYTES:
+                raise BrokenFile(file, "is not a safetensors file")
+            header = msgspec.json.decode(stream.read(length), type=dict[str, dict[str, object]])
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BrokenFile(file, f"is not a safetensors file: {error}") from error
+    header.pop("__metadata__", None)
+    try:
+        entries = {name: msgspec.convert(entry, _HeaderEntry) for name, entry in header.items()}
+    except msgspec.ValidationError as error:
+        raise BrokenFile(file, f"has a broken header: {error}") from error
+    end = 8 + length + max((entry.data_offsets[1] for entry in entries.values()), default=0)
+    if file.stat().st_size < end:
+        raise BrokenFile(file, f"is cut short: {file.stat().st_size} bytes of {end}")
+    return {name: Tensor(entry.dtype, entry.shape) for name, entry in entries.items()}
+
+
+def linear_modules(tensors: dict[str, Tensor]) -> set[str]:
+    """Last names of the modules with a matrix for a weight, such as q_proj: what `target_modules` can name.
+
+    Layers of a block stand under a number (`model.layers.0.self_attn.q_proj`). Matrices outside of the blocks,
+    embeddings and output layer, are not offered.
+    """
+    inside_a_block = re.compile(r"\.\d+\..*?([^.]+)\.weight$")
+    return {
+        match[1]
+        for name, tensor in tensors.items()
+        if len(tensor.shape) == 2 and (match := inside_a_block.search(f".{name}")) is not None
+    }
+
+
+class _HeaderEntry(Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]

@@ -1,0 +1,72 @@
+"""The data root: where jobs, adapters, data sets and models lie."""
+
+from pathlib import Path
+
+import msgspec
+
+from state.errors import ServiceError
+
+
+class DataRoot(msgspec.Struct, frozen=True):
+    """Four folders in one place. `path` is absolute and free of symlinks."""
+
+    path: Path
+
+    @classmethod
+    def at(cls, path: Path) -> "DataRoot":
+        return cls(path.resolve())
+
+    @property
+    def training_jobs(self) -> Path:
+        return self.path / "training_jobs"
+
+    @property
+    def adapters(self) -> Path:
+        return self.path / "adapters"
+
+    @property
+    def training_data(self) -> Path:
+        return self.path / "training_data"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models"
+
+    @property
+    def managed(self) -> tuple[Path, ...]:
+        return (self.training_jobs, self.adapters, self.training_data, self.models)
+
+    def create(self) -> None:
+        for folder in self.managed:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def shown(self, path: Path) -> str:
+        """A path as the API shows it: `./adapters/mine`, relative to the root."""
+        return f"./{path.relative_to(self.path).as_posix()}"
+
+    def holds(self, path: Path) -> bool:
+        """Whether the path, its symlinks followed, stays inside the root."""
+        return path.resolve().is_relative_to(self.path)
+
+    def output_folder(self, output_dir: str) -> Path:
+        """The absolute folder that a request's `output_dir` means. Raises ServiceError when it may not be used."""
+        if "\0" in output_dir or not output_dir.strip():
+            raise ServiceError("output_dir must be the path of a folder")
+        folder = (self.path / output_dir).resolve()
+        if not folder.is_relative_to(self.path):
+            raise ServiceError(
+                f"output_dir {output_dir!r} lies outside the data root: use a folder inside it, such as ./custom_output"
+            )
+        for managed in self.managed:
+            if folder.is_relative_to(managed):
+                raise ServiceError(
+                    f"output_dir {output_dir!r} lies in {managed.name}/, which Lathe keeps itself: "
+                    "use another folder of the data root, such as ./custom_output"
+                )
+        if any(part.startswith(".") for part in folder.relative_to(self.path).parts):
+            raise ServiceError(f"output_dir {output_dir!r} is hidden: use a folder whose name does not start with '.'")
+        if folder == self.path:
+            raise ServiceError("output_dir must name a folder inside the data root, such as ./custom_output")
+        if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
+            raise ServiceError(f"output_dir {output_dir!r} is not a folder")
+        return folder

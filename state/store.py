@@ -1,0 +1,127 @@
+"""Records in JSON files. A reader sees the old bytes or the new, never a mixture, and takes no lock.
+
+Writers take the file's lock, write a temporary file beside it, flush it to the disk, rename it over the old one and
+flush the folder: when `write` returns, the record survives a power cut.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from state import locks
+from state.errors import BrokenFile
+
+Record = TypeVar("Record")
+
+LOCK_TIMEOUT_S = 10.0  # a write takes milliseconds: who waits longer has met a hung file system
+
+
+def read(path: Path, kind: type[Record]) -> Record:
+    """Read one record. Raises FileNotFoundError, or BrokenFile with the field that is wrong."""
+    raw = _read_bytes(path)
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokenFile(path, str(error)) from error
+
+
+def read_as_written(path: Path) -> dict[str, object]:
+    """The file's own keys and values, with no defaults filled in. Raises as `read` does."""
+    return read(path, dict[str, object])
+
+
+def write(path: Path, record: object) -> None:
+    """Replace the file by this record, whole and durable. The folder must exist."""
+    with locks.hold(_lock_of(path), LOCK_TIMEOUT_S):
+        replace_bytes(path, _pretty(record))
+
+
+def update(path: Path, kind: type[Record], change: Callable[[Record | None], Record]) -> Record:
+    """Replace the record by `change` of the newest one (None when there is no file yet) and return it."""
+    with locks.hold(_lock_of(path), LOCK_TIMEOUT_S):
+        try:
+            newest: Record | None = read(path, kind)
+        except FileNotFoundError:
+            newest = None
+        record = change(newest)
+        replace_bytes(path, _pretty(record))
+    return record
+
+
+def append_line(path: Path, record: object) -> None:
+    """Add one line to a .jsonl file in one write: a crash can tear the last line only, and readers skip that."""
+    line = msgspec.json.encode(record) + b"\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """The lines of a .jsonl file that people write. Raises BrokenFile with the line's number."""
+    for number, line in enumerate(_read_bytes(path).splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield msgspec.json.decode(line, type=kind)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise BrokenFile(path, f"line {number}: {error}") from error
+
+
+def read_intact_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
+    """The lines of a .jsonl file that a machine appends to; a line torn by a crash is passed over."""
+    for line in _read_bytes(path).splitlines():
+        with suppress(msgspec.DecodeError, UnicodeDecodeError):
+            yield msgspec.json.decode(line, type=kind)
+
+
+def write_lines(path: Path, records: Iterable[object]) -> None:
+    """Replace a .jsonl file, whole and durable."""
+    replace_bytes(path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+
+
+def replace_bytes(path: Path, content: bytes) -> None:
+    """Write beside, flush, rename over, flush the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    flush_folder(path.parent)
+
+
+def flush_folder(folder: Path) -> None:
+    """Make renames inside the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock_of(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
+
+
+def _pretty(record: object) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+def _read_bytes(path: Path) -> bytes:
+    """The file's bytes without a byte-order mark, which editors on Windows leave behind."""
+    try:
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BrokenFile(path, error.strerror or str(error)) from error
