@@ -183,11 +183,12 @@ def _remove_second_names(root: DataRoot, name: str, record: Record) -> None:
             _vanish(folder)
     if record.output_dir is not None:
         copy = (root.path / record.output_dir / name).resolve()
-        if root.holds(copy) and _belongs_to(copy, record.job_id):
+        if root.holds(copy) and belongs_to(copy, record.job_id):
             _vanish(copy)
 
 
-def _belongs_to(folder: Path, job_id: str | None) -> bool:
+def belongs_to(folder: Path, job_id: str | None) -> bool:
+    """Whether the adapter in this folder was made by this job."""
     try:
         return store.read(folder / RECORD, Record).job_id == job_id
     except (FileNotFoundError, BrokenFile):

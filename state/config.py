@@ -4,7 +4,7 @@ The same Structs are read from requests and from job.json. None stands for "left
 run or the model; `resolved_warmup_steps` and the model's own modules then decide.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,7 +12,7 @@ from state.errors import ServiceError
 
 DEFAULT_TARGET_MODULES = ("q_proj", "v_proj")
 DEFAULT_WARMUP_STEPS = 100
-ALL_LINEAR = "all-linear"
+ALL_LINEAR: Final = "all-linear"
 
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -84,6 +84,26 @@ def resolved_max_seq_length(config: TrainingConfig, context_length: int | None) 
             f"but the model's context is {context_length} tokens"
         )
     return config.max_seq_length
+
+
+def resolved_target_modules(
+    config: LoraConfig, present: set[str], model_name: str
+) -> list[str] | Literal["all-linear"]:
+    """What peft is told to adapt, given the names of the model's linear layers.
+
+    Raises ServiceError naming the modules that the model does not have, and those that it has.
+    """
+    if config.target_modules == ALL_LINEAR:
+        return ALL_LINEAR
+    if config.target_modules is None:
+        return list(DEFAULT_TARGET_MODULES) if set(DEFAULT_TARGET_MODULES) <= present else ALL_LINEAR
+    missing = sorted(set(config.target_modules) - present)
+    if missing:
+        raise ServiceError(
+            f"lora_config.target_modules names {', '.join(missing)}, which {model_name} does not have: "
+            f'use "{ALL_LINEAR}" or some of {", ".join(sorted(present))}'
+        )
+    return list(config.target_modules)
 
 
 def check_max_steps(config: TrainingConfig) -> None:

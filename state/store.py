@@ -37,7 +37,7 @@ def read_as_written(path: Path) -> dict[str, object]:
 def write(path: Path, record: object) -> None:
     """Replace the file by this record, whole and durable. The folder must exist."""
     with locks.hold(_lock_of(path), LOCK_TIMEOUT_S):
-        replace_bytes(path, _pretty(record))
+        replace_bytes(path, pretty(record))
 
 
 def update(path: Path, kind: type[Record], change: Callable[[Record | None], Record]) -> Record:
@@ -48,7 +48,7 @@ def update(path: Path, kind: type[Record], change: Callable[[Record | None], Rec
         except FileNotFoundError:
             newest = None
         record = change(newest)
-        replace_bytes(path, _pretty(record))
+        replace_bytes(path, pretty(record))
     return record
 
 
@@ -113,7 +113,8 @@ def _lock_of(path: Path) -> Path:
     return path.with_name(path.name + ".lock")
 
 
-def _pretty(record: object) -> bytes:
+def pretty(record: object) -> bytes:
+    """A record as it lies on disk: indented, for eyes."""
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 

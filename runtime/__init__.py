@@ -1,0 +1,1 @@
+"""What lives while a process lives: the job cache, the queue, the trainer, the inference worker."""

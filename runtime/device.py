@@ -1,0 +1,102 @@
+"""From the facts of the machine to a plan of how to run a model on it.
+
+`plan` is pure: it is tested for machines that we don't have. `pick` looks at this one. The trainer prints the plan's
+reasons, so that a log says why a run used what it used.
+"""
+
+import os
+from typing import Literal
+
+import torch
+from msgspec import Struct
+
+Kind = Literal["cuda", "mps", "cpu"]
+DtypeName = Literal["bfloat16", "float16", "float32"]
+
+SMALL_CUDA_MB = 16_000  # below this a paged 8-bit AdamW keeps a 7B run from failing at its memory peak
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """What a plan depends on. `memory_mb` is the accelerator's own, or the machine's."""
+
+    kind: Kind
+    name: str
+    memory_mb: int
+    supports_bf16: bool
+    cores: int
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """How to run: `device` as torch names it, `dtype` of the computation around the NF4 weights."""
+
+    device: str
+    dtype: DtypeName
+    optimizer: Literal["adamw", "paged_adamw_8bit"]
+    gradient_checkpointing: bool
+    reasons: tuple[str, ...]
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        dtypes = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+        return dtypes[self.dtype]
+
+
+def pick() -> Plan:
+    """The plan for this machine."""
+    return plan(facts())
+
+
+def plan(facts: Facts) -> Plan:
+    dtype, why = _dtype(facts)
+    small = facts.kind == "cuda" and facts.memory_mb < SMALL_CUDA_MB
+    checkpointing = facts.kind != "cpu"
+    reasons = [f"{facts.kind}: {facts.name}, {facts.memory_mb / 1024:.0f} GiB", why]
+    if small:
+        reasons.append("paged 8-bit AdamW: this GPU has less than 16 GB")
+    if checkpointing:
+        reasons.append("gradient checkpointing: an accelerator's memory is scarcer than its time")
+    return Plan(
+        device="cuda:0" if facts.kind == "cuda" else facts.kind,
+        dtype=dtype,
+        optimizer="paged_adamw_8bit" if small else "adamw",
+        gradient_checkpointing=checkpointing,
+        reasons=tuple(reasons),
+    )
+
+
+def _dtype(facts: Facts) -> tuple[DtypeName, str]:
+    if facts.supports_bf16:
+        return "bfloat16", f"bf16: this {facts.kind.upper()} device supports it"
+    if facts.kind == "cpu":
+        return "float32", "float32: this CPU has no bf16 arithmetic, and would emulate it slowly"
+    # float16 overflows in training without loss scaling; older GPUs have ample float32 rate for LoRA's small matrices
+    return "float32", f"float32: this {facts.kind.upper()} device has no bf16, and float16 overflows in training"
+
+
+def facts() -> Facts:
+    """Look at the machine: CUDA first, then Apple's MPS, else the CPU."""
+    cores = os.cpu_count() or 1
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return Facts(
+            kind="cuda",
+            name=properties.name,
+            memory_mb=properties.total_memory // 2**20,
+            supports_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
+            cores=cores,
+        )
+    if torch.backends.mps.is_available():
+        return Facts(
+            kind="mps",
+            name="Apple silicon",
+            memory_mb=int(torch.mps.recommended_max_memory()) // 2**20,
+            supports_bf16=torch.backends.mps.is_macos_or_newer(14, 0),
+            cores=cores,
+        )
+    return Facts(
+        kind="cpu",
+        name=f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}",
+        memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        supports_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),  # noqa: SLF001  torch has no public name for it
+        cores=cores,
+    )

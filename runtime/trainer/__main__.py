@@ -1,0 +1,104 @@
+"""`python -m runtime.trainer JOB_DIR`: take the job's folder, train, and end with the job's end.
+
+Exit code 0 completed, 1 failed, 130 cancelled, 143 terminated (the job goes on when it is started again). Everything
+that can be refused is refused before torch is imported.
+"""
+
+import argparse
+import logging
+import sys
+import traceback
+from pathlib import Path
+
+from runtime.threads import share_cores
+from runtime.trainer.console import log_to_console_and_file
+from runtime.trainer.interruption import Cancelled, Interruption, Terminated
+from state import clock, jobs, locks, logs
+from state.errors import BrokenFile, ServiceError
+from state.jobs import JobFolder
+from state.root import DataRoot
+
+COMPLETED, FAILED, CANCELLED, TERMINATED = 0, 1, 130, 143
+LOCK_WAIT_S = 2.0  # the server holds the lock for an instant when it looks whether a trainer lives
+LOG_LINES = 20
+
+log = logging.getLogger("trainer")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m runtime.trainer", description="Train one job.")
+    parser.add_argument("job_dir", type=Path, help="a job's folder: training_jobs/job_<id>")
+    path = parser.parse_args().job_dir.resolve()
+    folder = JobFolder(path)
+    if not folder.job_file.exists():
+        print(f"{path} is not a job's folder: it has no job.json", file=sys.stderr)  # noqa: T201  nobody logs yet
+        return FAILED
+    if path.parent.name != "training_jobs":
+        print(f"{path} must lie in the training_jobs/ of a data root, beside its adapters/", file=sys.stderr)  # noqa: T201
+        return FAILED
+    try:
+        with locks.hold(folder.trainer_lock, LOCK_WAIT_S):
+            return _own(DataRoot.at(path.parent.parent), folder)
+    except locks.LockHeld:
+        print(f"Another trainer works in {path.name}: this one leaves it alone", file=sys.stderr)  # noqa: T201
+        return FAILED
+
+
+def _own(root: DataRoot, folder: JobFolder) -> int:
+    """The run, by the process that owns the folder."""
+    log_to_console_and_file(folder.log_file)
+    try:
+        jobs.read_job(folder)
+        jobs.read_status(folder)
+    except BrokenFile as error:
+        log.error("%s", error)  # noqa: TRY400  the sentence says it all
+        return FAILED  # nothing has begun: the job starts when the file is mended
+    try:
+        if jobs.read_status(folder).status == "completed":
+            log.info("Job %s is completed: its adapter is %s", folder.job_id, folder.adapter)
+            return COMPLETED
+        interruption = Interruption(folder.stop_file)
+        interruption.check()
+        share_cores()
+        from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
+
+        train(root, folder, interruption)
+    except Cancelled as reason:
+        log.info("Cancelled: %s", reason)
+        _end(folder, "cancelled")
+        return CANCELLED
+    except Terminated:
+        log.info("Terminated: the job goes on from its last checkpoint when it is started again")
+        return TERMINATED
+    except Exception as error:  # noqa: BLE001  whatever ends a run is told in the job's folder
+        _fail(folder, error)
+        return FAILED
+    return COMPLETED
+
+
+def _end(folder: JobFolder, status: jobs.JobState, error_message: str | None = None) -> None:
+    jobs.write_status(folder, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
+
+
+def _fail(folder: JobFolder, error: Exception) -> None:
+    reason = explain(error)
+    if not isinstance(error, ServiceError):
+        log.error("%s", "".join(traceback.format_exception(error)))
+    log.error("Failed: %s", reason)
+    end = "\n".join(logs.tail(folder.log_file, LOG_LINES))
+    _end(folder, "failed", f"{reason}\n\nLast lines of train.log:\n{end}")
+
+
+def explain(error: Exception) -> str:
+    """What ended the run, in one sentence, with what to change where that is known."""
+    if isinstance(error, ServiceError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

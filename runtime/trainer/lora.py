@@ -1,0 +1,65 @@
+"""Attaching a LoRA adapter to a quantized base."""
+
+import logging
+
+import torch
+from peft import LoraConfig as PeftLoraConfig
+from peft import PeftModel, get_peft_model
+from torch import nn
+from transformers import PreTrainedModel
+
+from state import models
+from state.config import LoraConfig, resolved_target_modules
+
+log = logging.getLogger("trainer")
+
+
+def attach(
+    base: PreTrainedModel, config: LoraConfig, model_name: str, source: str, *, checkpointing: bool
+) -> PeftModel:
+    """The base with a fresh adapter, in training mode; only the adapter (and biases, where asked) has gradients.
+
+    The adapter's weights are float32; norms and embeddings of the base stay in the plan's dtype: casting them up, as
+    peft's preparation for k-bit training does, changes the logits that inference will see.
+    Raises ServiceError for target modules that the model does not have.
+    """
+    base.requires_grad_(requires_grad=False)
+    base.config.use_cache = False
+    targets = resolved_target_modules(config, linear_modules(base), model_name)
+    log.info(
+        "LoRA on %s, rank %s, alpha %s",
+        targets if isinstance(targets, str) else ", ".join(targets),
+        config.r,
+        config.lora_alpha,
+    )
+    if checkpointing:
+        base.gradient_checkpointing_enable({"use_reentrant": False})
+    adapted = get_peft_model(
+        base,
+        PeftLoraConfig(
+            r=config.r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            target_modules=targets,
+            bias=config.bias,
+            task_type=config.task_type,
+        ),
+    )
+    adapted.active_peft_config.base_model_name_or_path = source
+    adapted.train()
+    return adapted
+
+
+def linear_modules(base: nn.Module) -> set[str]:
+    """Last names of the linear layers inside the model's blocks."""
+    named = {
+        f"{name}.weight": models.Tensor("", [0, 0])
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear)
+    }
+    return models.linear_modules(named)
+
+
+def trainable(model: nn.Module) -> dict[str, torch.nn.Parameter]:
+    """The parameters that are trained, by name, in a fixed order."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

@@ -1,0 +1,177 @@
+"""What a run tells while it lasts: the moment in status.json, the curve in metrics.jsonl, both to the console."""
+
+import logging
+import math
+import resource
+import sys
+import time
+from typing import Self
+
+import torch
+from msgspec import Struct, structs
+from tqdm import tqdm
+
+from runtime.trainer.checkpoint import Position
+from runtime.trainer.console import is_terminal
+from state import clock, metrics, store
+from state.config import TrainingConfig, steps_per_epoch, total_steps
+from state.jobs import JobFolder, Losses, Status
+
+STATUS_EVERY_S = 0.2  # a write is a flush to the disk: fast steps share one
+MOST_BEFORE_THE_END = 99.9  # percent; 100 is for a published adapter
+
+log = logging.getLogger("trainer")
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """What one optimizer step measured. `loss` is the mean over `tokens` target tokens, in nats."""
+
+    loss: float
+    tokens: int
+    learning_rate: float
+    grad_norm: float
+
+
+class Progress:
+    """Counts steps from a position on. As a context manager it draws a bar where stdout is a terminal."""
+
+    def __init__(
+        self, folder: JobFolder, status: Status, position: Position, settings: TrainingConfig, num_examples: int
+    ) -> None:
+        self._folder = folder
+        self._total_steps = total_steps(settings, num_examples)
+        self._steps_per_epoch = steps_per_epoch(settings, num_examples)
+        self._logging_steps = settings.logging_steps
+        self._position = position
+        self._began = self._line_began = time.monotonic()
+        self._elapsed_before = position.elapsed_s
+        self._begun_at_step = position.step
+        self._status_written = -math.inf
+        self._status = status
+        self._bar: tqdm[None] = tqdm(
+            total=self._total_steps, initial=position.step, unit="step", disable=not is_terminal(), dynamic_ncols=True
+        )
+        metrics.rewind(folder.metrics_file, position.step)
+        self._write_status(structs.replace(self._after(position), current_loss=None, learning_rate=None))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    @property
+    def position(self) -> Position:
+        return structs.replace(self._position, elapsed_s=self._elapsed_s())
+
+    def step(self, taken: Step) -> None:
+        """Count one optimizer step; log it where `logging_steps` says so, and the first and the last one always."""
+        before = self._position
+        self._position = structs.replace(
+            before,
+            step=before.step + 1,
+            unlogged_loss=before.unlogged_loss + taken.loss * taken.tokens,
+            unlogged_tokens=before.unlogged_tokens + taken.tokens,
+        )
+        number = self._position.step
+        if number in (1, self._total_steps) or number % self._logging_steps == 0:
+            self._log(taken)
+        status = structs.replace(
+            self._after(self._position), current_loss=taken.loss, learning_rate=taken.learning_rate
+        )
+        self._bar.set_postfix_str(f"loss {taken.loss:.4f}", refresh=False)
+        self._bar.update()
+        if time.monotonic() - self._status_written >= STATUS_EVERY_S or number == self._total_steps:
+            self._write_status(status)
+        else:
+            self._status = status
+
+    def evaluated(self, eval_loss: float | None) -> None:
+        self._position = structs.replace(self._position, eval_loss=eval_loss)
+        number = self._position.step
+        metrics.append(self._folder.metrics_file, metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss))
+        log.info("step %d/%d  eval loss %s", number, self._total_steps, _shown(eval_loss))
+        self._write_status(structs.replace(self._status, metrics=Losses(self._position.train_loss, eval_loss)))
+
+    def complete(self, adapter_name: str) -> None:
+        """Say that the adapter is published: the job's last word."""
+        self._write_status(
+            structs.replace(
+                self._status,
+                status="completed",
+                progress=100.0,
+                pid=None,
+                completed_at=clock.now(),
+                adapter_name=adapter_name,
+            )
+        )
+
+    def _log(self, taken: Step) -> None:
+        tokens = self._position.unlogged_tokens
+        loss = self._position.unlogged_loss / tokens
+        now = time.monotonic()
+        tokens_per_second = tokens / max(now - self._line_began, 1e-9)
+        self._line_began = now
+        self._position = structs.replace(self._position, unlogged_loss=0.0, unlogged_tokens=0, train_loss=loss)
+        metrics.append(
+            self._folder.metrics_file,
+            metrics.Point(
+                step=self._position.step,
+                epoch=self._epoch(),
+                loss=loss,
+                learning_rate=taken.learning_rate,
+                grad_norm=taken.grad_norm,
+                tokens=tokens,
+                tokens_per_second=round(tokens_per_second, 1),
+                memory_mb=round(peak_memory_mb(), 1),
+                elapsed_s=round(self._elapsed_s(), 3),
+            ),
+        )
+        log.info(
+            "step %d/%d  loss %.4f  learning rate %.2e  %.0f tokens/s  %s left",
+            self._position.step,
+            self._total_steps,
+            loss,
+            taken.learning_rate,
+            tokens_per_second,
+            tqdm.format_interval(self._left_s()),
+        )
+
+    def _after(self, position: Position) -> Status:
+        percent = min(100 * position.step / self._total_steps, MOST_BEFORE_THE_END)
+        return structs.replace(
+            self._status,
+            progress=round(percent, 2),
+            current_step=position.step,
+            total_steps=self._total_steps,
+            metrics=Losses(position.train_loss, position.eval_loss),
+        )
+
+    def _write_status(self, status: Status) -> None:
+        self._status = status
+        store.write(self._folder.status_file, status)
+        self._status_written = time.monotonic()
+
+    def _epoch(self) -> float:
+        return round(self._position.step / self._steps_per_epoch, 4)
+
+    def _elapsed_s(self) -> float:
+        return self._elapsed_before + time.monotonic() - self._began
+
+    def _left_s(self) -> float:
+        taken = max(1, self._position.step - self._begun_at_step)
+        return (time.monotonic() - self._began) / taken * (self._total_steps - self._position.step)
+
+
+def peak_memory_mb() -> float:
+    """The process's peak so far in 2^20 bytes: the allocator's on CUDA and MPS, resident memory on a CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    if torch.backends.mps.is_available():
+        return torch.mps.driver_allocated_memory() / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB here
+
+
+def _shown(loss: float | None) -> str:
+    return "is not a number" if loss is None else f"{loss:.4f}"

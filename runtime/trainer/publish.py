@@ -1,0 +1,125 @@
+"""The end of a run: the adapter in the job's folder, under `adapters/<name>`, and where `output_dir` asks for it."""
+
+import logging
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+from peft import PeftModel
+
+from runtime.trainer import checkpoint
+from state import adapters, clock, jobs, names, store
+from state.adapters import Record, Results
+from state.jobs import Job, JobFolder
+from state.root import DataRoot
+
+log = logging.getLogger("trainer")
+
+
+def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> None:
+    """Write the finished adapter to the job's `adapter/`, complete or not at all.
+
+    `job` has the settings that the run really had.
+    """
+    building = folder.path / ".adapter.new"
+    shutil.rmtree(building, ignore_errors=True)
+    checkpoint.save_adapter(model, building)
+    record = Record(
+        model_name=job.model_name,
+        created_at=clock.now(),
+        description=job.description,
+        job_id=folder.job_id,
+        output_dir=job.output_dir,
+        training_config=_settings(job, model),
+        metrics=results,
+    )
+    store.replace_bytes(building / adapters.RECORD, store.pretty(record))
+    (building / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
+    checkpoint.flush_tree(building)
+    if folder.adapter.exists():
+        shutil.rmtree(folder.adapter)
+    building.rename(folder.adapter)
+    store.flush_folder(folder.path)
+
+
+def check(root: DataRoot, job: Job) -> None:
+    """Refuse before the training what would fail after it. Raises ServiceError."""
+    if job.adapter_name is not None:
+        names.check_adapter("adapter_name", job.adapter_name)
+    if job.output_dir is not None:
+        root.output_folder(job.output_dir)
+
+
+def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
+    """Give the finished adapter its name and its second place; returns the name.
+
+    A name that another adapter took since the job began gets the job id's first 8 characters behind it. Raises
+    ServiceError when that name is taken too.
+    """
+    name = jobs.adapter_name(folder, job)
+    names.check_adapter("adapter_name", name)
+    if not _is_free_for(folder, root.adapters / name):
+        log.warning("adapters/%s was taken while the job ran", name)
+        name = f"{name[:91]}-{folder.job_id[:8]}"
+    _replace(folder, root.adapters / name)
+    if job.output_dir is not None:
+        _replace(folder, root.output_folder(job.output_dir) / name)
+    return name
+
+
+def _replace(folder: JobFolder, target: Path) -> None:
+    """Put the adapter there, in place of what an interrupted publication of this same job left."""
+    if target.exists() and adapters.belongs_to(target, folder.job_id):
+        shutil.rmtree(target)
+    adapters.place(folder.adapter, target)
+
+
+def _is_free_for(folder: JobFolder, target: Path) -> bool:
+    return not target.exists() or adapters.belongs_to(target, folder.job_id)
+
+
+def _settings(job: Job, model: PeftModel) -> dict[str, object]:
+    """Both configurations in one, as `GET /api/adapters/<name>` shows them."""
+    targets = sorted(model.active_peft_config.target_modules)
+    lora: dict[str, object] = msgspec.to_builtins(job.lora_config)
+    training: dict[str, object] = msgspec.to_builtins(job.training_config)
+    return {**lora, "target_modules": targets, **training, "seed": job.seed}
+
+
+def _model_card(name: str, job: Job, model: PeftModel, record: Record) -> str:
+    base = model.active_peft_config.base_model_name_or_path
+    settings = "\n".join(f"| {key} | {value} |" for key, value in record.training_config.items())
+    measured = {key: value for key, value in msgspec.to_builtins(record.metrics).items() if value is not None}
+    results = "\n".join(f"| {key} | {value} |" for key, value in measured.items())
+    return f"""---
+base_model: {base}
+library_name: peft
+pipeline_tag: text-generation
+tags:
+- lora
+- qlora
+---
+# {name}
+
+{job.description or "A LoRA adapter, trained with Lathe by QLoRA on a base in 4-bit NF4."}
+
+Base model: `{job.model_name}`. Made {record.created_at:%Y-%m-%d} by job `{record.job_id}` with peft {version("peft")},
+transformers {version("transformers")}, torch {version("torch")}, bitsandbytes {version("bitsandbytes")}.
+
+| result | value |
+| --- | --- |
+{results}
+
+| setting | value |
+| --- | --- |
+{settings}
+
+```python
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+base = AutoModelForCausalLM.from_pretrained("{base}")
+model = PeftModel.from_pretrained(base, "path/of/this/folder")
+```
+"""
