@@ -1,0 +1,236 @@
+"""The inference worker as the server sees it: a process that is there when it is needed.
+
+`python -m runtime.inference` holds the model. It is started by the first request and, after a death, by the next one.
+The server speaks to it over one end of a socket pair, the other end of which only the worker has: nobody else can
+connect, and the worker ends by itself when the server's end closes, however the server went.
+"""
+
+import asyncio
+import itertools
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Self
+
+from runtime import deaths
+from runtime.worker_protocol import (
+    AdapterFiles,
+    Cancel,
+    Done,
+    Generate,
+    Generated,
+    LastWords,
+    Load,
+    LoadFailed,
+    Message,
+    Refused,
+    Request,
+    Unload,
+    decode_reply,
+    line,
+)
+from state.errors import ServiceError
+
+__all__ = ["Generated", "LoadFailed", "Message", "Worker", "WorkerDied"]
+
+CODE = Path(__file__).resolve().parent.parent
+LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
+STDERR = 2
+END_TIMEOUT_S = 5.0  # a worker whose socket has closed is gone within milliseconds
+
+
+class WorkerDied(ServiceError):
+    """The worker ended before it answered. The next request starts another."""
+
+
+class Worker:
+    """Loads and asks models in a process of its own. Its methods may be called concurrently; it takes them in turn.
+
+    Cancelling a call stops its generation within a token.
+    """
+
+    def __init__(self, log: Path | None = None) -> None:
+        """`log` takes what the process prints; without it that goes to this process's stderr."""
+        self._log = log
+        self._ids = itertools.count(1)
+        self._life: asyncio.Task[_Life] | None = None
+        self._closed = False
+
+    async def load(self, *, source: str, adapter_path: str, fingerprint: str) -> None:
+        """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before still answers; WorkerDied."""
+        files = AdapterFiles(adapter_path, fingerprint)
+        await self._ask(Load(id=next(self._ids), source=source, adapter=files))
+
+    async def unload(self) -> None:
+        """Let go of the adapter; the base stays in memory. Raises WorkerDied."""
+        if self._life is not None and _is_usable(self._life):
+            await self._ask(Unload(next(self._ids)))
+
+    async def generate(  # noqa: PLR0913  the request's own fields, each by name
+        self,
+        *,
+        source: str,
+        adapter_path: str | None,
+        fingerprint: str | None,
+        prompt: str | list[Message],
+        max_new_tokens: int,
+        temperature: float,
+        top_p: float,
+        seed: int | None,
+        stop: Sequence[str],
+    ) -> Generated:
+        """Complete a prompt, or a conversation in the model's own chat template; `temperature` 0 is greedy.
+
+        Loads first what is not loaded. Raises ServiceError for a prompt that the model cannot take, LoadFailed,
+        WorkerDied.
+        """
+        request = Generate(
+            id=next(self._ids),
+            source=source,
+            adapter=None if adapter_path is None else AdapterFiles(adapter_path, fingerprint or ""),
+            prompt=prompt,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            seed=seed,
+            stop=list(stop),
+        )
+        generated = await self._ask(request)
+        if generated is None:
+            raise TypeError("The worker answered a Generate without a completion")
+        return generated
+
+    async def close(self) -> None:
+        """End the process, if there is one; calls that wait for it raise WorkerDied, and so do later ones."""
+        self._closed = True
+        if self._life is not None:
+            with suppress(WorkerDied):
+                await (await self._life).end()
+
+    async def _ask(self, request: Request) -> Generated | None:
+        if self._closed:
+            raise WorkerDied("The server is shutting down")
+        life = self._life
+        if life is None or not _is_usable(life):
+            life = self._life = asyncio.create_task(_Life.begin(self._log))
+        return await (await asyncio.shield(life)).ask(request)  # others may wait for the same beginning
+
+
+class _Life:
+    """One process from its beginning to its death, and everyone who waits for an answer of it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[Generated | None]] = {}
+        self._is_wanted = True
+        self._obituary: str | None = None
+        self.is_alive = True
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def begin(cls, log: Path | None) -> Self:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.to_thread(_start, theirs.fileno(), log)
+            except OSError as error:
+                ours.close()
+                raise WorkerDied(f"The inference worker cannot be started: {error}") from error
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
+        return cls(process, reader, writer)
+
+    async def ask(self, request: Request) -> Generated | None:
+        if self._obituary is not None:
+            raise WorkerDied(self._obituary)
+        answer: asyncio.Future[Generated | None] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = answer
+        self._writer.write(line(request))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self.is_alive:
+                self._writer.write(line(Cancel(request.id)))
+            raise
+        finally:
+            del self._waiting[request.id]
+
+    async def end(self) -> None:
+        self._is_wanted = False
+        self._writer.close()
+        await self._listening
+
+    async def _listen(self) -> None:
+        last_words = None
+        try:
+            last_words = await self._hear_replies()
+        finally:
+            self.is_alive = False
+            self._writer.close()
+            exit_code = await asyncio.to_thread(_exit_code, self._process)
+            self._obituary = self._explain(last_words, exit_code)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(WorkerDied(self._obituary))
+
+    async def _hear_replies(self) -> LastWords | None:
+        """Hand every reply to who waits for it, until the process ends."""
+        with suppress(ConnectionError):  # a socket that broke says no more than one that closed
+            while (text := await self._reader.readline()).endswith(b"\n"):
+                reply = decode_reply(text)
+                if isinstance(reply, LastWords):
+                    return reply
+                answer = self._waiting.get(reply.id)
+                if answer is not None and not answer.done():
+                    _settle(answer, reply)
+        return None
+
+    def _explain(self, last_words: LastWords | None, exit_code: int) -> str:
+        if not self._is_wanted:
+            return "The server is shutting down"
+        if last_words is not None:
+            return f"The inference worker met an error in Lathe, whose log has the details: {last_words.message}"
+        return f"The inference worker died; the next request starts another. {deaths.explain(exit_code)}"
+
+
+def _is_usable(life: asyncio.Task[_Life]) -> bool:
+    """Whether a life has begun, or is about to, and has not ended."""
+    if not life.done():
+        return True
+    return not life.cancelled() and life.exception() is None and life.result().is_alive
+
+
+def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> None:
+    if isinstance(reply, Done):
+        answer.set_result(reply.generated)
+    else:
+        answer.set_exception(LoadFailed(reply.message) if reply.loading else ServiceError(reply.message))
+
+
+def _start(descriptor: int, log: Path | None) -> subprocess.Popen[bytes]:
+    """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
+    with log.open("ab") if log else nullcontext(STDERR) as output:
+        return subprocess.Popen(  # noqa: S603  our own module
+            [sys.executable, "-m", "runtime.inference", str(descriptor)],
+            cwd=CODE,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """How a process ended whose socket has closed; one that stays is ended here."""
+    try:
+        return process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -1,0 +1,111 @@
+"""What the server and the inference worker say to each other: JSON, one message a line, over a socket of their own.
+
+Every request names its base and its adapter, so that a fresh worker needs no memory of the one before it.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from state.errors import ServiceError
+
+
+class LoadFailed(ServiceError):
+    """A base or an adapter that cannot be loaded; what was loaded before still answers."""
+
+
+class AdapterFiles(Struct, frozen=True):
+    """An adapter's folder. Another fingerprint is another adapter, though the path be the same."""
+
+    path: str
+    fingerprint: str
+
+
+class Message(Struct, frozen=True):
+    """One turn of a conversation, for the model's own chat template."""
+
+    role: str
+    content: str
+
+
+class Load(Struct, frozen=True, tag=True, kw_only=True):
+    """Have a base and an adapter ready. `source` is what transformers loads: a folder's path or a hub id."""
+
+    id: int
+    source: str
+    adapter: AdapterFiles
+
+
+class Unload(Struct, frozen=True, tag=True):
+    """Let go of the adapter, and keep the base."""
+
+    id: int
+
+
+class Generate(Struct, frozen=True, tag=True, kw_only=True):
+    """Complete a prompt; without an adapter it is the bare base that answers. `temperature` 0 is greedy."""
+
+    id: int
+    source: str
+    adapter: AdapterFiles | None
+    prompt: str | list[Message]
+    max_new_tokens: int
+    temperature: float
+    top_p: float
+    seed: int | None
+    stop: list[str]
+
+
+class Cancel(Struct, frozen=True, tag=True):
+    """Nobody waits for the answer to request `id` any more."""
+
+    id: int
+
+
+Request = Load | Unload | Generate
+
+
+class Generated(Struct, frozen=True):
+    """A completion, without its prompt and without the stop string that ended it.
+
+    `finish_reason` is "length" when `max_new_tokens` ended it. `completion_tokens` counts every token computed, the
+    end-of-text token and the stop string's included.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
+class Done(Struct, frozen=True, tag=True):
+    """The answer to Load and Unload, and with a completion to Generate."""
+
+    id: int
+    generated: Generated | None = None
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """A ServiceError's sentence; `loading` where it is a LoadFailed."""
+
+    id: int
+    message: str
+    loading: bool
+
+
+class LastWords(Struct, frozen=True, tag=True):
+    """The worker ends by an error that nobody foresaw; its log has the traceback."""
+
+    message: str
+
+
+Reply = Done | Refused | LastWords
+
+
+def line(message: Request | Cancel | Reply) -> bytes:
+    return msgspec.json.encode(message) + b"\n"
+
+
+decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
+decode_reply = msgspec.json.Decoder(Done | Refused | LastWords).decode
