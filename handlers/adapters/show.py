@@ -1,0 +1,50 @@
+"""GET /api/adapters/{adapter_name}: one adapter, with how it was trained."""
+
+from datetime import datetime
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from msgspec import Struct
+
+from runtime.service import Service
+
+
+class AdapterMetrics(Struct):
+    """What the training ended with; null in an adapter that was trained elsewhere."""
+
+    final_loss: float | None
+    training_steps: int | None
+    training_time_minutes: float | None
+
+
+class AdapterReply(Struct):
+    name: str
+    path: str
+    model_name: str
+    created_at: datetime
+    size_mb: float
+    description: str
+    is_loaded: bool
+    training_config: dict[str, object]
+    metrics: AdapterMetrics
+
+
+@get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"})
+async def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
+    adapter = service.cache.adapter(adapter_name)
+    return AdapterReply(
+        name=adapter.name,
+        path=service.root.shown(adapter.path),
+        model_name=adapter.model_name,
+        created_at=adapter.created_at,
+        size_mb=adapter.size_mb,
+        description=adapter.description,
+        is_loaded=adapter.name == service.serving.current_name,
+        training_config=adapter.training_config,
+        metrics=AdapterMetrics(
+            final_loss=adapter.metrics.final_loss,
+            training_steps=adapter.metrics.training_steps,
+            training_time_minutes=adapter.metrics.training_time_minutes,
+        ),
+    )

@@ -1,0 +1,54 @@
+"""POST /api/generate: complete a prompt with the loaded adapter, or with a bare base model."""
+
+from typing import Annotated, Literal
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from runtime.service import Service
+from runtime.serving import Sampling
+
+
+class GenerateRequest(Struct, forbid_unknown_fields=True):
+    """`model_name` asks a base model without any adapter; left out, the loaded adapter answers."""
+
+    prompt: Annotated[str, Meta(min_length=1)]
+    model_name: str | None = None
+    max_new_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 128
+    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    stop: list[Annotated[str, Meta(min_length=1)]] = []
+
+
+class GenerateReply(Struct):
+    """`text` is the completion alone. `adapter_name` is null where the bare base answered."""
+
+    text: str
+    model_name: str
+    adapter_name: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: Literal["stop", "length"]
+
+
+@post("/generate", status_code=200, opt={"action": "generate"})
+async def generate(data: JSONBody[GenerateRequest], service: NamedDependency[Service]) -> GenerateReply:
+    sampling = Sampling(
+        max_new_tokens=data.max_new_tokens,
+        temperature=data.temperature,
+        top_p=data.top_p,
+        seed=data.seed,
+        stop=tuple(data.stop),
+    )
+    answer = await service.serving.generate(data.prompt, data.model_name, sampling)
+    return GenerateReply(
+        text=answer.generated.text,
+        model_name=answer.model_name,
+        adapter_name=answer.adapter,
+        prompt_tokens=answer.generated.prompt_tokens,
+        completion_tokens=answer.generated.completion_tokens,
+        finish_reason=answer.generated.finish_reason,
+    )

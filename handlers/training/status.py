@@ -1,0 +1,68 @@
+"""GET /api/training/status/{job_id}: where a job stands."""
+
+from datetime import datetime
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from msgspec import Struct
+
+from runtime.cache import JobEntry
+from runtime.service import Service
+from state import jobs
+from state.jobs import JobState
+
+
+class Losses(Struct):
+    """Mean cross-entropy in nats over the target tokens since the last log line, and over `eval_texts`."""
+
+    train_loss: float | None
+    eval_loss: float | None
+
+
+class StatusReply(Struct):
+    """Steps are optimizer steps; `progress` is in percent, and 100 only when completed."""
+
+    job_id: str
+    model_name: str
+    status: JobState
+    progress: float
+    created_at: datetime
+    started_at: datetime | None
+    completed_at: datetime | None
+    current_step: int
+    total_steps: int
+    current_loss: float | None
+    learning_rate: float | None
+    metrics: Losses
+    adapter_path: str | None
+    error_message: str | None
+
+
+@get("/training/status/{job_id:str}", opt={"action": "get training status"})
+async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> StatusReply:
+    entry = service.cache.job(job_id)
+    now = entry.status
+    return StatusReply(
+        job_id=entry.job_id,
+        model_name=entry.model_name,
+        status=now.status,
+        progress=now.progress,
+        created_at=entry.created_at,
+        started_at=now.started_at,
+        completed_at=now.completed_at,
+        current_step=now.current_step,
+        total_steps=now.total_steps,
+        current_loss=now.current_loss,
+        learning_rate=now.learning_rate,
+        metrics=Losses(now.metrics.train_loss, now.metrics.eval_loss),
+        adapter_path=_adapter_path(service, entry),
+        error_message=entry.error_message,
+    )
+
+
+def _adapter_path(service: Service, entry: JobEntry) -> str | None:
+    """Where the adapter is, or will be; null for a job that ended without one."""
+    if entry.status.status in jobs.FINISHED and not entry.folder.adapter.exists():
+        return None
+    return service.root.shown(entry.folder.adapter)

@@ -1,0 +1,185 @@
+"""The queue: waiting jobs are launched in the order of their creation while a device slot is free.
+
+A job is running because its trainer holds `trainer.lock`, whoever launched it; so a server that was killed and
+started again finds every trainer that lives and misses none that died. Each round looks at all unfinished jobs.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+
+from runtime import deaths
+from runtime.cache import Cache, JobEntry
+from runtime.launch import launch
+from runtime.machine import Machine
+from state import clock, jobs, locks
+from state.errors import BrokenFile, NotFound, ServiceError
+from state.jobs import JobFolder, Status
+from state.root import DataRoot
+
+ROUND_S = 0.5
+TERMINATE_AFTER_S = 10.0
+KILL_AFTER_S = 15.0
+GIVE_UP_AFTER_S = 20.0
+
+log = logging.getLogger(__name__)
+
+
+class Queue:
+    """Launches, watches and stops the trainers of one data root."""
+
+    def __init__(self, root: DataRoot, cache: Cache, machine: Machine, slots: int) -> None:
+        self._root = root
+        self._cache = cache
+        self._machine = machine
+        self.slots = slots
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._accelerators: dict[str, str] = {}
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """Look at the jobs now rather than at the next round. Call it from the event loop."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. A round that fails is logged, and the next one tries again."""
+        while True:
+            try:
+                await asyncio.to_thread(self._round)
+            except Exception:
+                log.exception("A round of the job queue failed")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), ROUND_S)
+            self._wake.clear()
+
+    def busy(self) -> int:
+        """Device slots in use: trainers that live, and those just launched."""
+        return sum(self._occupies(entry) for entry in self._cache.jobs())
+
+    async def stop(self, job_id: str) -> Status:
+        """Cancel a waiting or running job; returns when it is over.
+
+        A running trainer finishes its step and writes a checkpoint; one that does not end is terminated, then killed.
+        Raises NotFound, and ServiceError when the job had already ended.
+        """
+        folder = self._cache.job(job_id).folder
+        _refuse_ended(job_id, jobs.read_status(folder))
+        folder.stop_file.touch()
+        started = time.monotonic()
+        signals = [(TERMINATE_AFTER_S, signal.SIGTERM), (KILL_AFTER_S, signal.SIGKILL)]
+        while (status := _end_if_free(folder)) is None:
+            waited = time.monotonic() - started
+            if signals and waited > signals[0][0]:
+                _send(folder, signals.pop(0)[1])
+            if waited > GIVE_UP_AFTER_S:
+                raise ServiceError(f"Job {job_id} could not be stopped: its trainer does not end, not even by a kill")
+            await asyncio.sleep(0.02)
+        self._cache.refresh_job(job_id)
+        if status.status != "cancelled":
+            _refuse_ended(job_id, status)
+        return status
+
+    def _round(self) -> None:
+        self._reap()
+        unfinished = [entry for entry in self._cache.jobs() if entry.status.status not in jobs.FINISHED]
+        for entry in unfinished:
+            if entry.status.status == "running" and not self._occupies(entry):
+                self._after_death(entry.folder, exit_code=None)
+        free = self.slots - self.busy()
+        for entry in unfinished:
+            if free > 0 and self._is_ready(entry):
+                self._launch(entry)
+                free -= 1
+
+    def _reap(self) -> None:
+        """Collect the trainers of this server that have ended."""
+        for job_id, child in list(self._children.items()):
+            exit_code = child.poll()
+            if exit_code is not None:
+                del self._children[job_id]
+                self._accelerators.pop(job_id, None)
+                with suppress(NotFound):
+                    self._after_death(jobs.find(self._root, job_id), exit_code)
+
+    def _after_death(self, folder: JobFolder, exit_code: int | None) -> None:
+        try:
+            status = deaths.take_up_or_fail(folder, exit_code)
+        except BrokenFile:
+            status = None  # the cache shows the broken file; the job goes on when it is mended
+        if status is not None:
+            log.warning("The trainer of job %s is gone. %s", folder.job_id, deaths.explain(exit_code))
+        self._cache.refresh_job(folder.job_id)
+
+    def _is_ready(self, entry: JobEntry) -> bool:
+        """Whether the job may start now, by its files as they are at this moment."""
+        self._cache.refresh_job(entry.job_id)
+        try:
+            newest = self._cache.job(entry.job_id)
+        except NotFound:
+            return False
+        if newest.status.status != "pending" or newest.problem is not None or self._occupies(newest):
+            return False
+        if newest.folder.stop_file.exists():
+            _end_if_free(newest.folder)
+            self._cache.refresh_job(entry.job_id)
+            return False
+        return True
+
+    def _occupies(self, entry: JobEntry) -> bool:
+        child = self._children.get(entry.job_id)
+        if child is not None and child.poll() is None:
+            return True
+        return entry.status.status not in jobs.FINISHED and entry.folder.is_training()
+
+    def _launch(self, entry: JobEntry) -> None:
+        try:
+            self._children[entry.job_id] = launch(entry.folder, self._free_accelerator(entry.job_id))
+        except OSError as error:
+            log.exception("Job %s could not be launched", entry.job_id)
+            with suppress(locks.LockHeld), locks.hold(entry.folder.trainer_lock, timeout_s=0):
+                jobs.write_status(
+                    entry.folder,
+                    status="failed",
+                    completed_at=clock.now(),
+                    error_message=f"The trainer could not be launched: {error.strerror or error}",
+                )
+            self._cache.refresh_job(entry.job_id)
+
+    def _free_accelerator(self, job_id: str) -> str | None:
+        """With several accelerators, one that no launched trainer uses; None leaves the choice to torch."""
+        if len(self._machine.accelerators) < 2:
+            return None
+        taken = set(self._accelerators.values())
+        free = [index for index in self._machine.accelerators if index not in taken]
+        self._accelerators[job_id] = (free or list(self._machine.accelerators))[0]
+        return self._accelerators[job_id]
+
+
+def _refuse_ended(job_id: str, status: Status) -> None:
+    if status.status in jobs.FINISHED:
+        raise ServiceError(f"Job {job_id} cannot be cancelled: it is already {status.status}")
+
+
+def _end_if_free(folder: JobFolder) -> Status | None:
+    """The job's final status, once no trainer lives in its folder; None while one does."""
+    try:
+        with locks.hold(folder.trainer_lock, timeout_s=0):
+            status = jobs.read_status(folder)
+            if status.status in jobs.FINISHED:
+                return status
+            return jobs.write_status(folder, status="cancelled", pid=None, completed_at=clock.now())
+    except locks.LockHeld:
+        return None
+
+
+def _send(folder: JobFolder, number: signal.Signals) -> None:
+    """Signal the trainer that holds the folder's lock; its pid is true while the lock is held."""
+    pid = jobs.read_status(folder).pid
+    if pid is not None and folder.is_training():
+        log.warning("The trainer of job %s does not end: sending %s", folder.job_id, number.name)
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

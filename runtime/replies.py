@@ -1,0 +1,134 @@
+"""Every failure's status and its one shape, `{"error": "..."}`, in the specification's words."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from msgspec import Struct
+
+from runtime.worker import WorkerDied
+from state.config import ALL_LINEAR
+from state.errors import NotFound, ServiceError
+
+log = logging.getLogger(__name__)
+
+_KINDS = {
+    "array": "a list",
+    "object": "an object",
+    "str": "a string",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "null": "null",
+}
+
+
+class ErrorReply(Struct):
+    """The body of every answer that is not a success."""
+
+    error: str
+
+
+def refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response[ErrorReply]:
+    return Response(ErrorReply(sentence), status_code=status, headers=headers, media_type="application/json")
+
+
+def from_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[ErrorReply]:
+    if isinstance(error, WorkerDied):
+        return refuse(500, str(error))
+    return refuse(404 if isinstance(error, NotFound) else 400, str(error))
+
+
+def from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorReply]:
+    """Litestar's own refusals: unknown paths, wrong methods, bad parameters, bodies beyond the limit."""
+    path = request.scope["path"]
+    if isinstance(error, MethodNotAllowedException):
+        allowed = (error.headers or {}).get("allow", "")
+        return refuse(
+            405, f"{request.method} is not allowed on {path}{f': use {allowed}' if allowed else ''}", error.headers
+        )
+    if isinstance(error, NotFoundException):
+        return refuse(404, f"No endpoint at {path}")
+    if error.status_code == 413:
+        return refuse(413, "The request body is larger than this server accepts")
+    problems = [_parameter_problem(problem) for problem in error.extra or [] if isinstance(problem, dict)]
+    return refuse(error.status_code, "; ".join(problems) or error.detail, error.headers)
+
+
+def from_any(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorReply]:
+    """What nobody foresaw: the log has the traceback, the caller what failed."""
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    handler = request.scope.get("route_handler")
+    action = handler.opt.get("action", "answer") if handler is not None else "answer"
+    return refuse(500, f"Failed to {action}: Internal server error")
+
+
+def validation_sentence(message: str) -> str:
+    """A wrong value as msgspec tells it, in the specification's words.
+
+    >>> validation_sentence("Object missing required field `model_name`")
+    'model_name is required'
+    >>> validation_sentence("Expected `array`, got `str` - at `$.train_texts`")
+    'train_texts must be a list'
+    """
+    message, _, place = message.partition(" - at ")
+    field = place.strip("`").removeprefix("$").removeprefix(".")
+    for pattern, words in _SENTENCES:
+        if match := re.fullmatch(pattern, message):
+            return words(field, *match.groups())
+    return f"{field or _BODY}: {message}"
+
+
+def _missing(field: str, name: str) -> str:
+    return f"{_joined(field, name)} is required"
+
+
+def _unknown(field: str, name: str) -> str:
+    return f"unknown field {_joined(field, name)}"
+
+
+def _wrong_kind(field: str, expected: str) -> str:
+    kinds = [_KINDS.get(kind.strip(), kind.strip()) for kind in expected.split("|")]
+    return f"{field or _BODY} must be {' or '.join(kind for kind in kinds if kind != 'null')}"
+
+
+def _out_of_bounds(field: str, sign: str, bound: str) -> str:
+    words = {">=": "at least", ">": "greater than", "<=": "at most", "<": "less than"}
+    return f"{field or _BODY} must be {words[sign]} {bound}"
+
+
+def _wrong_length(field: str, kind: str, sign: str, bound: str) -> str:
+    unit = "characters" if kind == "str" else "entries"
+    return f"{field or _BODY} must have at {'least' if sign == '>=' else 'most'} {bound} {unit}"
+
+
+def _not_offered(field: str, value: str) -> str:
+    offered = _CHOICES.get(field)
+    return f"{field or _BODY} must not be {value}" + (f": use {offered}" if offered else "")
+
+
+_BODY = "The request body"
+_CHOICES = {
+    "lora_config.bias": '"none", "all" or "lora_only"',
+    "lora_config.task_type": '"CAUSAL_LM"',
+    "lora_config.target_modules": f'"{ALL_LINEAR}" or a list of names',
+}
+_SENTENCES: tuple[tuple[str, Callable[..., str]], ...] = (
+    (r"Object missing required field `(.+)`", _missing),
+    (r"Object contains unknown field `(.+)`", _unknown),
+    (r"Expected `([^`]+)`, got `[^`]+`", _wrong_kind),
+    (r"Expected `\w+` (>=|>|<=|<) (.+)", _out_of_bounds),
+    (r"Expected `(\w+)` of length (>=|<=) (\d+)", _wrong_length),
+    (r"Invalid enum value (.+)", _not_offered),
+)
+
+
+def _parameter_problem(problem: dict[str, str]) -> str:
+    return validation_sentence(f"{problem.get('message', '')} - at `$.{problem.get('key', '')}`")
+
+
+def _joined(parent: str, name: str) -> str:
+    return f"{parent}.{name}" if parent else name

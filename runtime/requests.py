@@ -1,0 +1,69 @@
+"""What every request must be before its handler sees it: from this machine, in JSON, of the declared shape."""
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import Request, Response
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from runtime.replies import ErrorReply, refuse, validation_sentence
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+async def check_body(request: Request[Any, Any, Any]) -> Response[ErrorReply] | None:
+    """Refuse a body that is not JSON of the handler's own type; litestar alone would take "4" for the number 4."""
+    field = request.route_handler.parsed_data_field
+    if field is None:
+        return None
+    if request.content_type[0] != "application/json":
+        return refuse(415, "Send the body as JSON, with the header Content-Type: application/json")
+    body = await request.body()
+    try:
+        msgspec.json.decode(body or b"{}", type=field.annotation)
+    except msgspec.ValidationError as error:
+        return refuse(400, validation_sentence(str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return refuse(400, f"The request body is not valid JSON: {error}")
+    except RecursionError:
+        return refuse(400, "The request body is nested too deeply")
+    return None
+
+
+class LocalOnly:
+    """ASGI middleware against web pages that reach for this server through their visitor's browser.
+
+    `Host` must be a name that this server goes by (DNS rebinding sends another), and an `Origin`, which browsers add
+    to what pages send, must be one too.
+    """
+
+    def __init__(self, app: ASGIApp, names: Iterable[str]) -> None:
+        self._app = app
+        self._names = LOOPBACK | {name.lower() for name in names}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        headers = {name: value.decode("latin-1") for name, value in scope["headers"] if name in {b"host", b"origin"}}
+        host = _hostname(f"//{headers.get(b'host', '')}")
+        origin = headers.get(b"origin")
+        if host not in self._names:
+            refusal = f"This server does not answer to the host name {host or 'of no Host header'!r}: use localhost"
+        elif origin is not None and _hostname(origin) not in self._names:
+            refusal = f"Requests from pages of {origin} are refused"
+        else:
+            await self._app(scope, receive, send)
+            return
+        response = refuse(403, refusal).to_asgi_response(None, Request(scope))
+        await response(scope, receive, send)
+
+
+def _hostname(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,55 @@
+"""The running service: its parts, built once by main.py and handed to the handlers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from msgspec import Struct
+
+from runtime import watch
+from runtime.cache import Cache
+from runtime.machine import Machine
+from runtime.queue import Queue
+from runtime.serving import Serving
+from runtime.worker import Worker
+from state.root import DataRoot
+
+
+class Service(Struct, frozen=True):
+    """What a handler may need."""
+
+    root: DataRoot
+    machine: Machine
+    cache: Cache
+    queue: Queue
+    serving: Serving
+    worker: Worker
+
+    @classmethod
+    def build(cls, root: DataRoot, machine: Machine, slots: int) -> "Service":
+        """The service of one data root, its cache filled; nothing runs yet."""
+        root.create()
+        cache = Cache(root)
+        cache.rescan()
+        worker = Worker()
+        return cls(root, machine, cache, Queue(root, cache, machine, slots), Serving(root, cache, worker), worker)
+
+    @asynccontextmanager
+    async def running(self, _: Litestar) -> AsyncIterator[None]:
+        """Watch the folders and work the queue for as long as the server lives. Trainers go on after it."""
+        tasks = [
+            asyncio.create_task(watch.follow_events(self.root, self.cache, self._changed)),
+            asyncio.create_task(watch.rescan_forever(self.cache, self.serving, self._changed)),
+            asyncio.create_task(self.queue.run()),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.worker.close()
+
+    def _changed(self) -> None:
+        self.queue.wake()

@@ -1,0 +1,81 @@
+"""From a request to a pending job: every check is made before anything exists."""
+
+import threading
+
+from runtime import hub
+from runtime.cache import Cache
+from state import adapters, config, examples, jobs, models, names
+from state.errors import ServiceError
+from state.jobs import Job, JobFolder
+from state.models import Model, Tensor
+from state.root import DataRoot
+
+_one_at_a_time = threading.Lock()  # between the check that a name is free and the folder that takes it
+
+
+def submit(root: DataRoot, cache: Cache, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
+    """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
+    examples.check("train_texts", train_texts)
+    if eval_texts is not None:
+        examples.check("eval_texts", eval_texts)
+    if job.output_dir is not None:
+        root.output_folder(job.output_dir)
+    model = _available(root, job.model_name)
+    check_training(job, len(train_texts), model)
+    with _one_at_a_time:
+        if job.adapter_name is not None:
+            _check_name_is_free(root, cache, job.adapter_name)
+        folder = jobs.create(root, job, train_texts, eval_texts)
+        cache.refresh_job(folder.job_id)
+    return folder
+
+
+def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:
+    """Raise ServiceError for settings that cannot be meant with this model and this many examples."""
+    config.check_max_steps(job.training_config)
+    config.resolved_warmup_steps(job.training_config, config.total_steps(job.training_config, num_examples))
+    config.resolved_max_seq_length(job.training_config, model.context_length)
+    config.resolved_target_modules(job.lora_config, models.linear_modules(model.tensors), job.model_name)
+
+
+class LocatedModel(Model, frozen=True, kw_only=True):
+    """A model that can be had, with what its files' headers say."""
+
+    tensors: dict[str, Tensor]
+    context_length: int | None
+
+
+def _available(root: DataRoot, name: str) -> LocatedModel:
+    model = models.resolve(root, name)
+    if model is None:
+        raise ServiceError(f"Model {name} not available")
+    if model.folder is not None:
+        try:
+            tensors: dict[str, Tensor] | None = models.tensors(model.folder)
+        except FileNotFoundError:
+            raise ServiceError(
+                f"Model {name} not available: its folder has no model.safetensors, and pickled weights are not loaded"
+            ) from None
+        context_length = models.context_length(models.config(model.folder))
+    else:
+        tensors, context_length = hub.tensors(model.source), None
+    if tensors is None:
+        raise ServiceError(f"Model {name} not available")
+    return LocatedModel(
+        name=model.name,
+        source=model.source,
+        kind=model.kind,
+        folder=model.folder,
+        tensors=tensors,
+        context_length=context_length,
+    )
+
+
+def _check_name_is_free(root: DataRoot, cache: Cache, adapter_name: str) -> None:
+    names.check_adapter("adapter_name", adapter_name)
+    if adapters.is_taken(root, adapter_name):
+        raise ServiceError(f"adapter_name {adapter_name!r} is taken: choose another, or delete that adapter first")
+    for entry in cache.jobs():
+        waiting = entry.status.status not in jobs.FINISHED
+        if waiting and entry.job is not None and entry.job.adapter_name == adapter_name:
+            raise ServiceError(f"adapter_name {adapter_name!r} is taken by job {entry.job_id}, which is not done yet")
