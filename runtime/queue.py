@@ -130,10 +130,10 @@ class Queue:
         return True
 
     def _occupies(self, entry: JobEntry) -> bool:
+        if entry.status.status in jobs.FINISHED:
+            return False
         child = self._children.get(entry.job_id)
-        if child is not None and child.poll() is None:
-            return True
-        return entry.status.status not in jobs.FINISHED and entry.folder.is_training()
+        return (child is not None and child.poll() is None) or entry.folder.is_training()
 
     def _launch(self, entry: JobEntry) -> None:
         try:

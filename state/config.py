@@ -86,17 +86,15 @@ def resolved_max_seq_length(config: TrainingConfig, context_length: int | None) 
     return config.max_seq_length
 
 
-def resolved_target_modules(
-    config: LoraConfig, present: set[str], model_name: str
-) -> list[str] | Literal["all-linear"]:
-    """What peft is told to adapt, given the names of the model's linear layers.
+def resolved_target_modules(config: LoraConfig, present: set[str], model_name: str) -> list[str]:
+    """The names of the layers to adapt, given those of all linear layers in the model's blocks.
 
     Raises ServiceError naming the modules that the model does not have, and those that it has.
     """
-    if config.target_modules == ALL_LINEAR:
-        return ALL_LINEAR
-    if config.target_modules is None:
-        return list(DEFAULT_TARGET_MODULES) if set(DEFAULT_TARGET_MODULES) <= present else ALL_LINEAR
+    if config.target_modules is None and set(DEFAULT_TARGET_MODULES) <= present:
+        return list(DEFAULT_TARGET_MODULES)
+    if config.target_modules is None or config.target_modules == ALL_LINEAR:
+        return sorted(present)
     missing = sorted(set(config.target_modules) - present)
     if missing:
         raise ServiceError(

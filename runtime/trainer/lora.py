@@ -26,12 +26,7 @@ def attach(
     base.requires_grad_(requires_grad=False)
     base.config.use_cache = False
     targets = resolved_target_modules(config, linear_modules(base), model_name)
-    log.info(
-        "LoRA on %s, rank %s, alpha %s",
-        targets if isinstance(targets, str) else ", ".join(targets),
-        config.r,
-        config.lora_alpha,
-    )
+    log.info("LoRA on %s, rank %s, alpha %s", ", ".join(targets), config.r, config.lora_alpha)
     if checkpointing:
         base.gradient_checkpointing_enable({"use_reentrant": False})
     adapted = get_peft_model(

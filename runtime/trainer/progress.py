@@ -33,7 +33,7 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Progress:
-    """Counts steps from a position on. As a context manager it draws a bar where stdout is a terminal."""
+    """Counts steps from a position on. Leaving its context puts the last step in status.json, however the run ended."""
 
     def __init__(
         self, folder: JobFolder, status: Status, position: Position, settings: TrainingConfig, num_examples: int
@@ -59,6 +59,7 @@ class Progress:
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        self._write_status(self._status)
 
     @property
     def position(self) -> Position:

@@ -1,0 +1,61 @@
+"""Servers for the tests. Starting one costs half a second, so tests that can share one do."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import Server
+
+
+@pytest.fixture(scope="session")
+def queueing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that accepts jobs and launches none."""
+    server = Server(tmp_path_factory.mktemp("queueing"), "--slots", "0")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> Iterator[Server]:
+    """A server that trains. It has a base model called toy."""
+    root = tmp_path_factory.mktemp("training")
+    shutil.copytree(toy, root / "models" / "toy")
+    server = Server(root)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Start servers of the test's own; on `tmp_path` unless another root is given."""
+    started: list[Server] = []
+
+    def start(*options: str, root: Path = tmp_path) -> Server:
+        root.mkdir(exist_ok=True)
+        started.append(Server(root, *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A toy Llama's folder, not to be changed."""
+    from tests import toys  # noqa: PLC0415  imports torch, which most tests do without
+
+    return toys.make(tmp_path_factory.mktemp("toy") / "toy")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> Path:
+    """The folder of a toy adapter with Lathe's record, not to be changed."""
+    from tests import jobs  # noqa: PLC0415  imports torch
+
+    root = tmp_path_factory.mktemp("trained")
+    shutil.copytree(toy, root / "models" / "toy")
+    jobs.train_here(jobs.make(root, adapter_name="trained", description="Made by a test"))
+    return root / "adapters" / "trained"

@@ -1,0 +1,65 @@
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.server import Server
+
+
+def test_a_base_model_answers_where_it_is_named(training: Server) -> None:
+    reply = training.post("/generate", {"prompt": "def f(", "model_name": "toy", "max_new_tokens": 5})
+
+    answer = reply.json()
+    assert reply.status_code == 200
+    assert (answer["model_name"], answer["adapter_name"]) == ("toy", None)
+    assert (answer["completion_tokens"], answer["finish_reason"]) == (5, "length")
+    assert answer["prompt_tokens"] > 1
+    assert set(answer) == {
+        "text",
+        "model_name",
+        "adapter_name",
+        "prompt_tokens",
+        "completion_tokens",
+        "finish_reason",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"prompt": ""}, "prompt must have at least 1 characters"),
+        ({"prompt": 3}, "prompt must be a string"),
+        ({"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
+        ({"temperature": -1}, "temperature must be at least 0"),
+        ({"top_p": 0}, "top_p must be greater than 0.0"),
+        ({"model_name": "nothing"}, "Model nothing not available"),
+        ({"max_new_tokens": 1000}, "but the model's context is 256 tokens"),
+        ({"maximum": 3}, "unknown field maximum"),
+    ],
+)
+def test_generate_refuses_what_cannot_be_meant(training: Server, fields: dict[str, Any], error: str) -> None:
+    reply = training.post("/generate", {"prompt": "x", "model_name": "toy"} | fields)
+
+    assert reply.status_code == 400
+    assert error in reply.json()["error"]
+
+
+def test_the_server_answers_while_a_model_loads_and_generates(start_server: Callable[..., Server]) -> None:
+    """A worker's first answer takes seconds; every question asked meanwhile is answered before it is there."""
+    server = start_server()
+    done = threading.Event()
+
+    def generate() -> None:
+        server.post("/generate", {"prompt": "def f(", "model_name": "tiny-python", "max_new_tokens": 250})
+        done.set()
+
+    asking = threading.Thread(target=generate)
+    asking.start()
+    answered = 0
+    while not done.is_set():
+        assert server.get("/training/jobs").status_code == 200
+        answered += not done.is_set()
+    asking.join()
+
+    assert answered >= 50

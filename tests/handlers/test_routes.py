@@ -1,0 +1,133 @@
+"""Promises of the whole HTTP interface: where its code lies, and the shape of every refusal."""
+
+import http.client
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+from litestar.handlers import HTTPRouteHandler
+
+import handlers
+from tests.server import CHECKOUT, Server
+
+SPECIFIED = {
+    "POST /api/training/start": "training/start.py",
+    "GET /api/training/status/{job_id}": "training/status.py",
+    "GET /api/training/jobs": "training/jobs/list.py",
+    "DELETE /api/training/jobs/{job_id}": "training/jobs/delete.py",
+    "POST /api/training/stop/{job_id}": "training/stop.py",
+    "GET /api/training/metrics/{job_id}": "training/metrics.py",
+    "GET /api/training/logs/{job_id}": "training/logs.py",
+    "POST /api/training/data/upload": "training/data/upload.py",
+    "GET /api/adapters": "adapters/list.py",
+    "GET /api/adapters/{adapter_name}": "adapters/show.py",
+    "POST /api/adapters/{adapter_name}/load": "adapters/load.py",
+    "POST /api/adapters/unload": "adapters/unload.py",
+    "DELETE /api/adapters/{adapter_name}": "adapters/delete.py",
+    "POST /api/generate": "generate.py",
+    "GET /api/models": "models.py",
+    "GET /api/health": "health.py",
+}
+
+
+def _route(handler: HTTPRouteHandler) -> str:
+    path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
+    return f"{next(iter(handler.http_methods))} /api{path}"
+
+
+def _file(handler: HTTPRouteHandler) -> str:
+    return str(Path(inspect.getfile(handler.fn)).relative_to(CHECKOUT / "handlers"))
+
+
+def test_every_endpoint_has_a_file_of_its_own_where_its_path_says() -> None:
+    found = handlers.find_handlers()
+
+    assert {_route(handler): _file(handler) for handler in found} == SPECIFIED
+    assert len(found) == len(SPECIFIED)
+
+
+def test_every_endpoint_file_opens_with_its_method_and_path() -> None:
+    for handler in handlers.find_handlers():
+        module = inspect.getmodule(handler.fn)
+
+        assert module is not None
+        assert (module.__doc__ or "").startswith(f"{_route(handler)}: ")
+
+
+def test_every_endpoint_says_what_failed_when_it_fails() -> None:
+    assert all("action" in handler.opt for handler in handlers.find_handlers())
+
+
+@pytest.mark.parametrize("route", SPECIFIED)
+def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, route: str) -> None:
+    path = route.split(" ")[1].removeprefix("/api").replace("{", "").replace("}", "")
+
+    reply = queueing.http.request("PATCH", path)
+
+    assert reply.status_code == 405
+    assert list(reply.json()) == ["error"]
+    assert "use" in reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("route", "error"),
+    [
+        ("GET /training/status/x", "Job x not found"),
+        ("GET /training/metrics/x", "Job x not found"),
+        ("GET /training/logs/x", "Job x not found"),
+        ("POST /training/stop/x", "Job x not found"),
+        ("DELETE /training/jobs/x", "Job x not found"),
+        ("GET /adapters/x", "Adapter x not found"),
+        ("POST /adapters/x/load", "Adapter x not found"),
+        ("DELETE /adapters/x", "Adapter x not found"),
+        ("GET /adapters/..%2f..%2fstate", "No endpoint at /api/adapters/../../state"),
+        ("GET /adapters/.hidden", "Adapter .hidden not found"),
+        ("GET /nothing", "No endpoint at /api/nothing"),
+    ],
+)
+def test_what_does_not_exist_is_a_404_by_its_name(queueing: Server, route: str, error: str) -> None:
+    method, path = route.split(" ")
+
+    reply = queueing.http.request(method, path)
+
+    assert (reply.status_code, reply.json()) == (404, {"error": error})
+
+
+def test_a_body_that_is_not_json_is_refused(queueing: Server) -> None:
+    broken = queueing.http.post(
+        "/training/start", content=b'{"model_name": ', headers={"Content-Type": "application/json"}
+    )
+    form = queueing.http.post("/training/start", data={"model_name": "x"})
+    deep = queueing.http.post("/training/start", content=b"[" * 100_000, headers={"Content-Type": "application/json"})
+
+    assert (broken.status_code, broken.json()["error"][:34]) == (400, "The request body is not valid JSON")
+    assert (form.status_code, "application/json" in form.json()["error"]) == (415, True)
+    assert (deep.status_code, list(deep.json())) == (400, ["error"])
+
+
+def test_a_body_beyond_the_limit_is_refused_before_it_is_read(queueing: Server) -> None:
+    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=30)  # httpx would insist on sending it
+    connection.putrequest("POST", "/api/training/start")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(2**40))
+    connection.endheaders(b"{")
+
+    reply = connection.getresponse()
+
+    assert (reply.status, list(json.loads(reply.read()))) == (413, ["error"])
+    connection.close()
+
+
+@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
+def test_requests_from_foreign_pages_are_refused(queueing: Server, headers: dict[str, str]) -> None:
+    reply = queueing.get("/health", headers=headers)
+
+    assert (reply.status_code, list(reply.json())) == (403, ["error"])
+
+
+def test_the_servers_own_names_are_answered(queueing: Server) -> None:
+    for host in ("localhost", "127.0.0.1", f"localhost:{queueing.port}", "[::1]:5001"):
+        assert queueing.get("/health", headers={"Host": host}).status_code == 200
+    assert queueing.get("/health", headers={"Origin": "http://localhost:3000"}).status_code == 200

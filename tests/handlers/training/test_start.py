@@ -1,0 +1,156 @@
+import threading
+from typing import Any
+
+import pytest
+
+from tests.server import MODEL, Server
+
+TEXTS = ["### Instruction:\nAdd two numbers\n\n### Response:\ndef add(a, b):\n    return a + b"]
+
+
+def _refusal(server: Server, **fields: object) -> str:
+    """The error of a start request, which must have made nothing."""
+    before = set((server.root / "training_jobs").iterdir())
+    body = {
+        name: value for name, value in ({"model_name": MODEL, "train_texts": TEXTS} | fields).items() if value != ...
+    }
+
+    reply = server.post("/training/start", body)
+
+    assert reply.status_code == 400, reply.text
+    assert list(reply.json()) == ["error"]
+    assert set((server.root / "training_jobs").iterdir()) == before
+    return str(reply.json()["error"])
+
+
+def test_start_answers_in_the_specifications_words(queueing: Server) -> None:
+    reply = queueing.post("/training/start", {"model_name": MODEL, "train_texts": TEXTS})
+
+    job_id = reply.json()["job_id"]
+    assert reply.status_code == 200
+    assert reply.json() == {
+        "job_id": job_id,
+        "status": "submitted",
+        "message": f"Training job {job_id} submitted successfully",
+    }
+
+
+def test_an_accepted_job_is_on_disk_before_the_answer(queueing: Server) -> None:
+    job_id = queueing.start(train_texts=["a", "b"], eval_texts=["c"], description="mine", seed=7)
+
+    folder = queueing.job_folder(job_id)
+    assert (folder / "data" / "train.jsonl").read_text() == '{"text":"a"}\n{"text":"b"}\n'
+    assert (folder / "data" / "eval.jsonl").read_text() == '{"text":"c"}\n'
+    assert '"seed": 7' in (folder / "job.json").read_text()
+    assert queueing.status(job_id)["status"] == "pending"
+
+
+def test_the_specifications_own_request_is_accepted(queueing: Server) -> None:
+    job_id = queueing.start(
+        train_texts=TEXTS * 40,
+        lora_config={"r": 4, "lora_alpha": 8, "lora_dropout": 0.05, "target_modules": ["q_proj", "v_proj"]},
+        training_config={
+            "num_epochs": 30,
+            "batch_size": 1,
+            "learning_rate": 2e-4,
+            "max_steps": -1,
+            "gradient_accumulation_steps": 4,
+            "warmup_steps": 100,
+            "logging_steps": 10,
+            "save_steps": 500,
+        },
+        output_dir="./custom_output",
+    )
+
+    assert queueing.status(job_id)["model_name"] == MODEL
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"model_name": ...}, "model_name is required"),
+        ({"train_texts": ...}, "train_texts is required"),
+        ({"train_texts": "one text"}, "train_texts must be a list"),
+        ({"train_texts": []}, "train_texts must hold at least one text"),
+        ({"train_texts": ["fine", 3]}, "train_texts[1] must be a string"),
+        ({"train_texts": ["fine", " \n"]}, "train_texts[1] must not be empty"),
+        ({"eval_texts": []}, "eval_texts must hold at least one text"),
+        ({"model_name": "no-such-model"}, "Model no-such-model not available"),
+        ({"model_name": "codellama-7b-instruct"}, "Model codellama-7b-instruct not available"),
+        ({"model_name": "nobody/nothing"}, "Model nobody/nothing not available"),
+        ({"model_name": "../state"}, "Model ../state not available"),
+        ({"model_nam": "x"}, "unknown field model_nam"),
+        ({"lora_config": {"rank": 4}}, "unknown field lora_config.rank"),
+        ({"lora_config": {"r": 0}}, "lora_config.r must be at least 1"),
+        ({"lora_config": {"r": "4"}}, "lora_config.r must be an integer"),
+        ({"lora_config": {"lora_dropout": 1.0}}, "lora_config.lora_dropout must be less than 1.0"),
+        ({"lora_config": {"bias": "some"}}, 'lora_config.bias must not be \'some\': use "none", "all" or "lora_only"'),
+        ({"lora_config": {"task_type": "SEQ_CLS"}}, "lora_config.task_type must not be 'SEQ_CLS': use \"CAUSAL_LM\""),
+        ({"training_config": {"learning_rate": 0}}, "training_config.learning_rate must be greater than 0.0"),
+        ({"training_config": {"max_steps": 0}}, "training_config.max_steps must be at least 1"),
+        ({"training_config": {"max_steps": -2}}, "training_config.max_steps must be at least -1"),
+        ({"training_config": {"warmup_steps": 9}}, "training_config.warmup_steps is 9, but the run has only 3 steps"),
+        ({"training_config": {"max_seq_length": 10**6}}, "but the model's context is 2048 tokens"),
+        ({"lora_config": {"target_modules": ["q_proj", "c_attn"]}}, "lora_config.target_modules names c_attn, which"),
+        ({"lora_config": {"target_modules": "all"}}, "lora_config.target_modules must not be 'all'"),
+        ({"lora_config": {"target_modules": []}}, "lora_config.target_modules must have at least 1 entries"),
+        ({"adapter_name": "../up"}, "adapter_name '../up' is not a valid name"),
+        ({"adapter_name": "unload"}, "adapter_name 'unload' is reserved"),
+        ({"output_dir": "../elsewhere"}, "output_dir '../elsewhere' lies outside the data root"),
+        ({"output_dir": "/etc"}, "output_dir '/etc' lies outside the data root"),
+        ({"output_dir": "./adapters/x"}, "output_dir './adapters/x' lies in adapters/"),
+        ({"train_texts": ..., "dataset_name": "unknown"}, "Dataset unknown not found"),
+        ({"dataset_name": "x"}, "train_texts and dataset_name exclude each other"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_start_refuses_what_cannot_be_meant_and_makes_nothing(
+    queueing: Server, fields: dict[str, Any], error: str
+) -> None:
+    assert error in _refusal(queueing, **fields)
+
+
+def test_a_lone_surrogate_is_refused(queueing: Server) -> None:
+    reply = queueing.http.post(
+        "/training/start",
+        content=rb'{"model_name": "tiny-python", "train_texts": ["\ud800"]}',
+        headers={"Content-Type": "application/json"},
+    )
+
+    assert (reply.status_code, list(reply.json())) == (400, ["error"])
+
+
+def test_a_taken_adapter_name_is_refused(queueing: Server) -> None:
+    queueing.start(adapter_name="mine")
+
+    assert "adapter_name 'mine' is taken" in _refusal(queueing, adapter_name="mine")
+
+
+def test_an_uploaded_data_set_is_copied_into_the_job(queueing: Server) -> None:
+    queueing.post("/training/data/upload", {"dataset_name": "mine", "train_texts": ["a", "b"]})
+
+    job_id = queueing.start(train_texts=None, dataset_name="mine")
+
+    copy = queueing.job_folder(job_id) / "data" / "train.jsonl"
+    assert copy.read_text() == '{"text":"a"}\n{"text":"b"}\n'
+
+
+def test_start_requests_at_once_are_all_accepted_and_a_name_goes_to_one_of_them(queueing: Server) -> None:
+    replies = []
+
+    def start() -> None:
+        replies.append(
+            queueing.post("/training/start", {"model_name": MODEL, "train_texts": TEXTS, "adapter_name": "one"})
+        )
+        replies.append(queueing.post("/training/start", {"model_name": MODEL, "train_texts": TEXTS}))
+
+    threads = [threading.Thread(target=start) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    accepted = [reply.json()["job_id"] for reply in replies if reply.status_code == 200]
+    assert len(set(accepted)) == 11
+    listed = {job["job_id"] for job in queueing.get("/training/jobs").json()["jobs"]}
+    assert set(accepted) <= listed

@@ -1,0 +1,77 @@
+"""Job folders made by hand and trainers launched by hand, as a person does it."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runtime.trainer.interruption import Interruption
+from runtime.trainer.recipe import train
+from state import jobs, metrics
+from state.jobs import JobFolder
+from state.root import DataRoot
+from tests.server import CHECKOUT
+
+TEXTS = [
+    f"### Instruction:\nName number {n}\n\n### Response:\nthis is number {n}, " + "la " * (n % 5) for n in range(12)
+]
+QUICK = {"learning_rate": 0.01, "num_epochs": 2, "batch_size": 2, "gradient_accumulation_steps": 2}
+
+
+def make(root: Path, name: str = "job_toy", *, texts: list[str] = TEXTS, **fields: Any) -> JobFolder:
+    """A job folder by hand: job.json and data/train.jsonl. Training takes 6 steps."""
+    folder = root / "training_jobs" / name
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "train.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    training = QUICK | fields.pop("training_config", {})
+    job = {"model_name": "toy", "training_config": training} | fields
+    (folder / "job.json").write_text(json.dumps(job))
+    (root / "adapters").mkdir(exist_ok=True)
+    return JobFolder(folder)
+
+
+def launch(folder: JobFolder) -> subprocess.Popen[str]:
+    """`python -m runtime.trainer JOB_DIR`, its output kept."""
+    command = [sys.executable, "-m", "runtime.trainer", str(folder.path)]
+    return subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def run(folder: JobFolder) -> tuple[int, str]:
+    """Launch a trainer and wait for its end: exit code and output."""
+    process = launch(folder)
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def train_here(folder: JobFolder) -> None:
+    """The same run in this process: four seconds of imports less. Raises what it raises."""
+    with _signals_as_they_were():
+        train(DataRoot.at(folder.path.parent.parent), folder, Interruption(folder.stop_file))
+
+
+def losses(folder: JobFolder) -> list[float | None]:
+    return [point.loss for point in metrics.read(folder.metrics_file) if point.eval_loss is None]
+
+
+def weights(folder: JobFolder) -> bytes:
+    """The finished adapter's own bytes."""
+    return (folder.adapter / "adapter_model.safetensors").read_bytes()
+
+
+def status(folder: JobFolder) -> jobs.Status:
+    return jobs.read_status(folder)
+
+
+@contextmanager
+def _signals_as_they_were() -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

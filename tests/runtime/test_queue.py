@@ -1,0 +1,131 @@
+"""Jobs wait in order, run as many at once as there are slots, and outlive trainers and servers that are killed."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.server import Server, wait_until
+
+LONG = {"max_steps": 2000, "save_steps": 50, "logging_steps": 50}
+
+
+@pytest.fixture
+def start(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> Callable[..., Server]:
+    shutil.copytree(toy, tmp_path / "models" / "toy")
+    return start_server
+
+
+def _started_at(status: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(status["started_at"])
+
+
+def _wait_for_step(server: Server, job_id: str, step: int) -> None:
+    checkpoint = server.job_folder(job_id) / "checkpoints" / f"step-{step}"
+    wait_until(checkpoint.exists, f"step {step} is saved", timeout_s=60)
+
+
+def _trainer(server: Server, job_id: str) -> int:
+    """The pid of the job's trainer; 0 while it has none."""
+    return int(json.loads((server.job_folder(job_id) / "status.json").read_text())["pid"] or 0)
+
+
+def test_jobs_run_one_after_another_in_the_order_of_their_requests(start: Callable[..., Server]) -> None:
+    server = start()
+    ids = [server.start(model_name="toy", training_config={"max_steps": 2}) for _ in range(3)]
+
+    ended = [server.wait_for(job_id, "completed") for job_id in ids]
+
+    for before, after in pairwise(ended):
+        assert datetime.fromisoformat(before["completed_at"]) <= _started_at(after)
+
+
+def test_slots_run_side_by_side_and_the_rest_waits(start: Callable[..., Server]) -> None:
+    server = start("--slots", "2")
+    ids = [server.start(model_name="toy", training_config=LONG) for _ in range(3)]
+
+    for job_id in ids[:2]:
+        server.wait_for(job_id, "running", timeout_s=60)
+
+    assert server.status(ids[2])["status"] == "pending"
+    assert server.get("/health").json()["slots"] == {"total": 2, "busy": 2}
+    for job_id in ids:
+        assert server.post(f"/training/stop/{job_id}").status_code == 200
+
+
+def test_a_killed_trainers_job_is_taken_up_again_by_itself(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 300})
+    _wait_for_step(server, job_id, 50)
+
+    os.kill(_trainer(server, job_id), signal.SIGKILL)
+    done = server.wait_for(job_id, "completed")
+
+    assert done["current_step"] == 300
+    log = (server.job_folder(job_id) / "train.log").read_text()
+    assert "Going on from step-" in log
+
+
+def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG | {"save_steps": 100_000, "max_steps": 100_000})
+    killed: set[int] = set()
+
+    def is_over() -> bool:
+        now = server.status(job_id)
+        if now["status"] == "running" and now["current_step"] > 0:
+            pid = _trainer(server, job_id)
+            if pid and pid not in killed:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
+        return bool(now["status"] == "failed")
+
+    wait_until(is_over, "the job is given up", timeout_s=90)
+
+    message = server.status(job_id)["error_message"]
+    assert len(killed) == 3
+    assert message.startswith("The trainer died 3 times without progress. It was ended by signal 9 (SIGKILL")
+    assert "Last lines of train.log:" in message
+
+
+def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Callable[..., Server]) -> None:
+    first = start()
+    running = first.start(model_name="toy", training_config=LONG)
+    waiting = first.start(model_name="toy", training_config={"max_steps": 2})
+    _wait_for_step(first, running, 50)
+    trainer = _trainer(first, running)
+
+    first.kill()
+    second = start()
+
+    assert second.status(running)["status"] == "running"
+    assert _trainer(second, running) == trainer
+    assert second.status(waiting)["status"] == "pending"
+    assert second.post(f"/training/stop/{running}").status_code == 200
+    assert second.wait_for(waiting, "completed")["current_step"] == 2
+
+
+def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(start: Callable[..., Server]) -> None:
+    first = start()
+    job_id = first.start(model_name="toy", training_config=LONG | {"max_steps": 300})
+    _wait_for_step(first, job_id, 50)
+
+    first.kill()
+    os.kill(_trainer(first, job_id), signal.SIGKILL)
+    second = start()
+
+    assert second.wait_for(job_id, "completed")["current_step"] == 300
+
+
+def test_a_second_server_on_the_same_root_is_refused(start: Callable[..., Server]) -> None:
+    first = start()
+
+    with pytest.raises(AssertionError, match="Another Lathe server works on"):
+        start(root=first.root)

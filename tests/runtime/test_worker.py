@@ -1,0 +1,89 @@
+"""The inference worker's process: born when it is needed, replaced when it dies, gone with its server."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from runtime.worker import Generated, Worker, WorkerDied
+from tests.server import Server, wait_until
+
+
+async def _generate(worker: Worker, toy: Path, max_new_tokens: int = 4) -> Generated:
+    return await worker.generate(
+        source=str(toy),
+        adapter_path=None,
+        fingerprint=None,
+        prompt="def f(",
+        max_new_tokens=max_new_tokens,
+        temperature=0.0,
+        top_p=1.0,
+        seed=None,
+        stop=[],
+    )
+
+
+def _pid(worker: Worker) -> int:
+    assert worker._life is not None
+    return worker._life.result()._process.pid
+
+
+def _with_worker(act: Callable[[Worker], Awaitable[None]], log: Path) -> None:
+    async def live() -> None:
+        worker = Worker(log)
+        try:
+            await act(worker)
+        finally:
+            await worker.close()
+
+    asyncio.run(live())
+
+
+def test_a_worker_that_dies_says_how_and_the_next_request_has_another(toy: Path, tmp_path: Path) -> None:
+    async def act(worker: Worker) -> None:
+        before = await _generate(worker, toy)
+        first = _pid(worker)
+        asked = asyncio.create_task(_generate(worker, toy, 250))
+        await asyncio.sleep(0)
+
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(WorkerDied, match="SIGKILL"):
+            await asked
+
+        assert await _generate(worker, toy) == before
+        assert _pid(worker) != first
+
+    _with_worker(act, tmp_path / "log")
+
+
+def test_a_request_that_nobody_waits_for_is_given_up(toy: Path, tmp_path: Path) -> None:
+    async def act(worker: Worker) -> None:
+        await _generate(worker, toy)
+        asked = asyncio.create_task(_generate(worker, toy, 250))
+        await asyncio.sleep(0.02)
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+
+        assert (await _generate(worker, toy)).completion_tokens == 4
+
+    _with_worker(act, tmp_path / "log")
+
+
+def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    server.post("/generate", {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 1})
+    [worker] = _children(server.process.pid)
+
+    server.kill()
+
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
+
+
+def _children(pid: int) -> list[int]:
+    lists = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for children in lists for child in children.read_text().split()]

@@ -1,0 +1,111 @@
+"""A real server for the tests: `python main.py` on a free port and a data root of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from state import jobs
+from state.jobs import JobFolder
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+MODEL = "tiny-python"
+
+
+class Server:
+    """Starts on construction; `close` ends it as Ctrl-C does, `kill` as nothing should."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        self.root = root
+        self.port = _free_port()
+        self.log = root / "server.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *options],
+                cwd=CHECKOUT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "hf-home")},
+            )
+        self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120)
+        wait_until(self._answers, "the server answers", timeout_s=30)
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return self.http.get(path, **options)
+
+    def post(self, path: str, body: object = None, **options: Any) -> httpx.Response:
+        return self.http.post(path, **options) if body is None else self.http.post(path, json=body, **options)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.http.delete(path)
+
+    def start(self, **fields: object) -> str:
+        """Start a job and return its id."""
+        body = {"model_name": MODEL, "train_texts": ["### Instruction:\nSay hi\n\n### Response:\nhi"]} | fields
+        reply = self.post("/training/start", body)
+        assert reply.status_code == 200, reply.text
+        return str(reply.json()["job_id"])
+
+    def status(self, job_id: str) -> dict[str, Any]:
+        return dict(self.get(f"/training/status/{job_id}").json())
+
+    def wait_for(self, job_id: str, *states: str, timeout_s: float = 120) -> dict[str, Any]:
+        """The job's status once it is one of `states`; fails at once when it ended otherwise."""
+
+        def arrived() -> bool:
+            now = self.status(job_id)
+            assert now["status"] in {*states, "pending", "running"}, now["error_message"]
+            return now["status"] in states
+
+        wait_until(arrived, f"job {job_id} is {' or '.join(states)}", timeout_s)
+        return self.status(job_id)
+
+    def job_folder(self, job_id: str) -> Path:
+        return self.root / "training_jobs" / f"job_{job_id}"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.http.close()
+
+    def close(self) -> None:
+        self.http.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=20)
+        self._end_trainers()
+
+    def _end_trainers(self) -> None:
+        """Trainers outlive their server; one that a failed test left must not slow the tests after it."""
+        for folder in map(JobFolder, (self.root / "training_jobs").glob("*/")):
+            if folder.is_training() and (pid := jobs.read_status(folder).pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return self.http.get("/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:
+    """Wait for a condition with a deadline."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
+        time.sleep(0.02)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,79 @@
+"""The documentation keeps its promises: it names what there is, and its commands work as written."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import handlers
+from state.config import LoraConfig, TrainingConfig
+from tests.server import CHECKOUT, Server
+
+PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
+
+
+def _commands(page: str) -> list[str]:
+    """The curl commands of a page, in order."""
+    blocks = re.findall(r"```bash\n(.*?)```", (CHECKOUT / page).read_text(), flags=re.DOTALL)
+    joined = "\n".join(block for block in blocks if "curl" in block)
+    return re.findall(r"^curl (?:'[^']*'|\\\n|[^\n'])+", joined, flags=re.MULTILINE)
+
+
+def _run(server: Server, command: str, job_id: str) -> dict[str, object]:
+    command = command.replace("localhost:5001", f"localhost:{server.port}").replace("JOB_ID", job_id)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    reply: dict[str, object] = json.loads(done.stdout)
+    return reply
+
+
+def test_every_endpoint_is_in_the_api_page() -> None:
+    page = (CHECKOUT / "docs" / "api.md").read_text()
+
+    for handler in handlers.find_handlers():
+        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
+        assert f"### {next(iter(handler.http_methods))} /api{path}\n" in page
+
+
+def test_every_setting_is_in_the_configuration_page_with_its_default() -> None:
+    page = (CHECKOUT / "docs" / "configuration.md").read_text()
+
+    for kind in (LoraConfig, TrainingConfig):
+        for field in msgspec.structs.fields(kind):
+            row = re.search(rf"^\| `{field.name}` \| ([^|]+) \|", page, flags=re.MULTILINE)
+            assert row is not None, field.name
+            if field.default is not None:
+                assert json.loads(row[1].strip("` ")) == field.default
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    headings = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    }
+
+    for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+        if link.startswith("#"):
+            assert link[1:] in headings, link
+        else:
+            assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+def test_every_command_of_the_page_works_as_written(training: Server, page: str) -> None:
+    job_id = ""
+    for command in _commands(page):
+        if "training/stop" in command or "DELETE localhost:5001/api/training/jobs" in command:
+            continue  # for a running and for an ended job; their own tests have them
+        if "adapters/my-first" in command:
+            training.wait_for(job_id, "completed")
+
+        reply = _run(training, command, job_id)
+
+        assert "error" not in reply, f"{command}\n{reply}"
+        if "training/start" in command:
+            job_id = str(reply["job_id"])
+    training.delete("/adapters/my-first")  # free for the next page

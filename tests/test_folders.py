@@ -1,0 +1,206 @@
+"""Folders are the interface: what a person does to them by hand shows over HTTP within two seconds."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from state.jobs import JobFolder
+from tests import jobs
+from tests.server import CHECKOUT, Server, wait_until
+
+SOON_S = 2
+
+
+def _drop_in(server: Server, name: str, job: dict[str, Any], texts: list[str] | None = None) -> Path:
+    """A job folder made elsewhere and moved in."""
+    building = server.root / "training_jobs" / f".{name}.new"
+    building.mkdir()
+    (building / "job.json").write_text(json.dumps(job))
+    if texts is not None:
+        (building / "data").mkdir()
+        (building / "data" / "train.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return building.rename(server.root / "training_jobs" / name)
+
+
+def _wait_for_job(server: Server, job_id: str) -> dict[str, Any]:
+    wait_until(lambda: server.get(f"/training/status/{job_id}").status_code == 200, f"{job_id} is shown", SOON_S)
+    return server.status(job_id)
+
+
+def test_a_job_folder_made_by_hand_is_trained(training: Server) -> None:
+    folder = _drop_in(
+        training, "job_by_hand", {"model_name": "toy", "training_config": {"max_steps": 2}}, ["one two", "three four"]
+    )
+
+    assert _wait_for_job(training, "by_hand")["model_name"] == "toy"
+    done = training.wait_for("by_hand", "completed")
+
+    assert done["current_step"] == 2
+    assert (training.root / "adapters" / "toy-by_hand" / "adapter_config.json").exists()
+    assert json.loads((folder / "job.json").read_text()) == {"model_name": "toy", "training_config": {"max_steps": 2}}
+
+
+def test_texts_inside_job_json_are_enough(training: Server) -> None:
+    job = {"model_name": "toy", "train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
+
+    _drop_in(training, "texts-inside", job)
+
+    assert training.wait_for(_wait_for_job(training, "texts-inside")["job_id"], "completed")["progress"] == 100.0
+
+
+def test_a_job_folder_that_is_written_file_by_file_is_not_begun_half(training: Server) -> None:
+    """`mkdir`, then an editor: the folder is there before its files are."""
+    folder = training.root / "training_jobs" / "job_slowly"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "train.jsonl").write_text('{"text": "one two"}\n')
+    (folder / "job.json").write_text('{"model_name": ')
+
+    broken = _wait_for_job(training, "slowly")
+    assert broken["status"] == "pending"
+    assert "job_slowly/job.json" in broken["error_message"]
+
+    (folder / "job.json").write_text('{"model_name": "toy", "training_config": {"max_steps": 1}}')
+    assert training.wait_for("slowly", "completed")["error_message"] is None
+
+
+def test_an_edited_waiting_job_is_shown_as_it_is_now(queueing: Server) -> None:
+    job_id = queueing.start()
+    file = queueing.job_folder(job_id) / "job.json"
+
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"model_name": "another"}))
+
+    wait_until(lambda: queueing.status(job_id)["model_name"] == "another", "the change is shown", SOON_S)
+
+
+def test_an_edited_waiting_job_takes_effect(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> None:
+    shutil.copytree(toy, tmp_path / "models" / "toy")
+    waiting = start_server("--slots", "0")
+    job_id = waiting.start(model_name="toy", training_config={"max_steps": 50})
+    file = waiting.job_folder(job_id) / "job.json"
+    job = json.loads(file.read_text())
+    file.write_text(json.dumps(job | {"training_config": {"max_steps": 3}, "adapter_name": "edited"}))
+    waiting.close()
+
+    server = start_server()
+
+    assert server.wait_for(job_id, "completed")["total_steps"] == 3
+    assert server.get("/adapters/edited").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        ("{", "Input data was truncated"),
+        ('{"model_name": "toy", "lora_confg": {}}', "unknown field `lora_confg`"),
+        ('{"model_name": "toy", "lora_config": {"r": "four"}}', "$.lora_config.r"),
+        ("\x00\x01", "JSON is malformed"),
+        ('{"version": 99, "model_name": "toy"}', "$.version"),
+    ],
+)
+def test_a_broken_job_file_keeps_the_last_good_state_and_names_the_error(
+    queueing: Server, content: str, error: str
+) -> None:
+    job_id = queueing.start()
+    file = queueing.job_folder(job_id) / "job.json"
+
+    file.write_text(content)
+
+    wait_until(lambda: queueing.status(job_id)["error_message"] is not None, "the error is shown", SOON_S)
+    now = queueing.status(job_id)
+    assert (now["status"], now["model_name"]) == ("pending", "tiny-python")
+    assert error in now["error_message"]
+    assert file.read_text() == content
+
+
+def test_a_removed_job_folder_disappears(queueing: Server) -> None:
+    job_id = queueing.start()
+
+    shutil.rmtree(queueing.job_folder(job_id))
+
+    wait_until(lambda: queueing.get(f"/training/status/{job_id}").status_code == 404, "the job is gone", SOON_S)
+    assert job_id not in queueing.get("/training/jobs").text
+
+
+def test_an_adapter_copied_in_is_listed_and_one_removed_disappears(queueing: Server, trained: Path) -> None:
+    folder = queueing.root / "adapters" / "copied"
+    shutil.copytree(trained, folder)
+    wait_until(lambda: queueing.get("/adapters/copied").status_code == 200, "the adapter is listed", SOON_S)
+
+    shutil.rmtree(folder)
+
+    wait_until(lambda: queueing.get("/adapters/copied").status_code == 404, "the adapter is gone", SOON_S)
+
+
+def test_a_stop_file_cancels_a_waiting_job(training: Server) -> None:
+    folder = _drop_in(training, ".building", {"model_name": "toy"}, ["one two"])
+    (folder / "stop").touch()
+
+    folder.rename(training.root / "training_jobs" / "job_unwanted")
+
+    _wait_for_job(training, "unwanted")
+    assert training.wait_for("unwanted", "cancelled")["started_at"] is None
+
+
+def test_a_stop_file_cancels_a_running_job(training: Server) -> None:
+    job_id = training.start(model_name="toy", training_config={"max_steps": 100_000})
+    training.wait_for(job_id, "running")
+
+    (training.job_folder(job_id) / "stop").touch()
+
+    training.wait_for(job_id, "cancelled", timeout_s=20)
+
+
+def test_a_trainer_launched_by_hand_is_shown_and_stopped_like_any_other(
+    start_server: Callable[..., Server], tmp_path: Path, toy: Path
+) -> None:
+    shutil.copytree(toy, tmp_path / "models" / "toy")
+    server = start_server("--slots", "0")
+    job_id = server.start(model_name="toy", training_config={"max_steps": 100_000})
+
+    trainer = jobs.launch(JobFolder(server.job_folder(job_id)))
+    server.wait_for(job_id, "running", timeout_s=60)
+    reply = server.post(f"/training/stop/{job_id}")
+
+    assert reply.json()["status"] == "cancelled"
+    trainer.communicate(timeout=20)
+    assert trainer.returncode == 130
+
+
+def test_folders_that_lead_out_of_the_root_are_not_followed(queueing: Server, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text('{"model_name": "toy"}')
+    (queueing.root / "training_jobs" / "job_leading_out").symlink_to(tmp_path)
+    (queueing.root / "adapters" / "leading-out").symlink_to(trained)
+    witness = queueing.start()
+    wait_until(lambda: witness in queueing.get("/training/jobs").text, "the folders were read again", SOON_S)
+
+    assert queueing.get("/training/status/leading_out").status_code == 404
+    assert queueing.get("/adapters/leading-out").status_code == 404
+
+
+def _documented(readme: Path) -> set[str]:
+    """The files that a data folder's README names in the first column of its table."""
+    return set(re.findall(r"^\| `([^`]+)` \|", readme.read_text(), flags=re.MULTILINE))
+
+
+def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server) -> None:
+    job_id = training.start(
+        model_name="toy", adapter_name="documented", eval_texts=["one two"], training_config={"max_steps": 1}
+    )
+    training.wait_for(job_id, "completed")
+    documented = _documented(CHECKOUT / "training_jobs" / "README.md")
+    patterns = {name.replace("<n>", "*") for name in documented}
+
+    for path in training.job_folder(job_id).rglob("*"):
+        inside = path.relative_to(training.job_folder(job_id))
+        places = [inside, *inside.parents]
+        known = any(place.match(pattern.rstrip("/")) for place in places for pattern in patterns)
+        is_parent = any(pattern.startswith(f"{inside}/") for pattern in patterns)
+        assert known or is_parent, f"training_jobs/README.md does not name {inside}"
+
+    published = {path.name for path in (training.root / "adapters" / "documented").iterdir()}
+    assert published == _documented(CHECKOUT / "adapters" / "README.md")
