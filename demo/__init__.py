@@ -1,0 +1,1 @@
+"""The main job of Lathe, end to end, on the bundled base model."""
