@@ -5,6 +5,7 @@ README.md      the model card
 adapter.json   Lathe's record; absent in an adapter that came from elsewhere
 """
 
+import errno
 import os
 import shutil
 from datetime import UTC, datetime
@@ -21,6 +22,10 @@ VERSION = 1
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 RECORD = "adapter.json"
+
+
+class NameTaken(ServiceError):
+    """Another adapter has the name."""
 
 
 class Results(Struct, kw_only=True, frozen=True):
@@ -128,30 +133,23 @@ def read(root: DataRoot, path: Path) -> Adapter:
     )
 
 
-def publish(root: DataRoot, built: Path, name: str) -> Path:
-    """Put a finished adapter's files under `adapters/<name>`, complete or not at all, sharing their bytes.
-
-    Raises ServiceError when the name is taken.
-    """
-    place(built, root.adapters / name)
-    return root.adapters / name
-
-
 def place(built: Path, target: Path) -> None:
     """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
 
-    Raises ServiceError when `target` exists.
+    Complete or not at all. Raises NameTaken when `target` exists, also when it came into being meanwhile.
     """
     if os.path.lexists(target):
-        raise ServiceError(f"{target.parent.name}/{target.name} exists already")
+        raise NameTaken(f"{target.parent.name}/{target.name} exists already")
     target.parent.mkdir(parents=True, exist_ok=True)
     building = target.with_name(f".{target.name}.{os.getpid()}.new")
     shutil.rmtree(building, ignore_errors=True)
     try:
         shutil.copytree(built, building, copy_function=_link_or_copy)
         building.rename(target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(building, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise NameTaken(f"{target.parent.name}/{target.name} exists already") from error
         raise
     store.flush_folder(target.parent)
 

@@ -32,9 +32,9 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of the test's own; on `tmp_path` unless another root is given."""
     started: list[Server] = []
 
-    def start(*options: str, root: Path = tmp_path) -> Server:
+    def start(*options: str, root: Path = tmp_path, environment: dict[str, str] | None = None) -> Server:
         root.mkdir(exist_ok=True)
-        started.append(Server(root, *options))
+        started.append(Server(root, *options, environment=environment))
         return started[-1]
 
     yield start

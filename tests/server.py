@@ -22,7 +22,7 @@ MODEL = "tiny-python"
 class Server:
     """Starts on construction; `close` ends it as Ctrl-C does, `kill` as nothing should."""
 
-    def __init__(self, root: Path, *options: str) -> None:
+    def __init__(self, root: Path, *options: str, environment: dict[str, str] | None = None) -> None:
         self.root = root
         self.port = _free_port()
         self.log = root / "server.log"
@@ -33,7 +33,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "hf-home")},
+                env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "hf-home")} | (environment or {}),
             )
         self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120)
         wait_until(self._answers, "the server answers", timeout_s=30)

@@ -1,5 +1,6 @@
 """The end of a run: the adapter in the job's folder, under `adapters/<name>`, and where `output_dir` asks for it."""
 
+import itertools
 import logging
 import shutil
 from importlib.metadata import version
@@ -10,7 +11,7 @@ from peft import PeftModel
 
 from runtime.trainer import checkpoint
 from state import adapters, clock, jobs, names, store
-from state.adapters import Record, Results
+from state.adapters import NameTaken, Record, Results
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
 
@@ -54,29 +55,27 @@ def check(root: DataRoot, job: Job) -> None:
 def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     """Give the finished adapter its name and its second place; returns the name.
 
-    A name that another adapter took since the job began gets the job id's first 8 characters behind it. Raises
-    ServiceError when that name is taken too.
+    Where another adapter has the name by now, a number is put behind it: a training is not lost for a name.
     """
-    name = jobs.adapter_name(folder, job)
-    names.check_adapter("adapter_name", name)
-    if not _is_free_for(folder, root.adapters / name):
-        log.warning("adapters/%s was taken while the job ran", name)
-        name = f"{name[:91]}-{folder.job_id[:8]}"
-    _replace(folder, root.adapters / name)
+    wanted = jobs.adapter_name(folder, job)
+    name = wanted
+    for number in itertools.count(2):
+        try:
+            _place(folder, root.adapters / name)
+            break
+        except NameTaken:
+            log.warning("adapters/%s was taken while the job ran", name)
+            name = f"{wanted[:95]}-{number}"
     if job.output_dir is not None:
-        _replace(folder, root.output_folder(job.output_dir) / name)
+        _place(folder, root.output_folder(job.output_dir) / name)
     return name
 
 
-def _replace(folder: JobFolder, target: Path) -> None:
+def _place(folder: JobFolder, target: Path) -> None:
     """Put the adapter there, in place of what an interrupted publication of this same job left."""
     if target.exists() and adapters.belongs_to(target, folder.job_id):
         shutil.rmtree(target)
     adapters.place(folder.adapter, target)
-
-
-def _is_free_for(folder: JobFolder, target: Path) -> bool:
-    return not target.exists() or adapters.belongs_to(target, folder.job_id)
 
 
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:

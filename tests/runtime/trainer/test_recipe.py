@@ -163,13 +163,13 @@ def test_output_dir_gets_the_adapter_too(root: Path) -> None:
     assert (root / "out" / "mine" / "adapter_model.safetensors").read_bytes() == jobs.weights(folder)
 
 
-def test_a_name_that_was_taken_meanwhile_gets_the_job_id_behind_it(root: Path) -> None:
+def test_a_name_that_was_taken_meanwhile_gets_a_number_behind_it(root: Path) -> None:
     folder = jobs.make(root, adapter_name="mine")
     (root / "adapters" / "mine").mkdir(parents=True)
 
     jobs.train_here(folder)
 
-    assert jobs.status(folder).adapter_name == "mine-toy"
+    assert jobs.status(folder).adapter_name == "mine-2"
     assert list((root / "adapters" / "mine").iterdir()) == []
 
 

@@ -1,0 +1,1 @@
+"""What Lathe claims about its speed, measured: each claim has one command here."""

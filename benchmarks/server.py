@@ -1,0 +1,116 @@
+"""`python -m benchmarks.server`: how soon a server answers, and how fast while a model loads and generates.
+
+Starts the server several times on an empty data root. Then asks `GET /api/training/jobs` in blocks, in turn idle and
+while the inference worker is started, loads tiny-python and generates; prints medians, 99th percentiles, their ratio.
+"""
+
+import argparse
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each measurement (default: %(default)s)")
+    rounds = parser.parse_args().rounds
+    starts: list[float] = []
+    idle: list[float] = []
+    busy: list[float] = []
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory() as root, server(Path(root), starts) as http:
+            idle += ask_for(http, seconds=3)
+            busy += ask_while_generating(http)
+    print(f"start to first answer: {median_and_range([1000 * start for start in starts])} ms, {rounds} starts")
+    for name, latencies in (("idle", idle), ("while a model loads and generates", busy)):
+        print(
+            f"GET /api/training/jobs {name}: median {1000 * statistics.median(latencies):.2f} ms, "
+            f"99th percentile {1000 * percentile(latencies, 99):.2f} ms, {len(latencies)} requests"
+        )
+    print(f"ratio of the medians: {statistics.median(busy) / statistics.median(idle):.2f}")
+
+
+@contextmanager
+def server(root: Path, starts: list[float]) -> Iterator[httpx.Client]:
+    """A server of its own; its time from start to first answer is added to `starts`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "main.py", "--root", str(root), "--port", str(port)], cwd=CHECKOUT, stderr=subprocess.DEVNULL
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=120) as http:
+            while not answers(http):
+                time.sleep(0.005)
+            starts.append(time.monotonic() - began)
+            yield http
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def answers(http: httpx.Client) -> bool:
+    try:
+        return http.get("/health").status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
+
+
+def ask_for(http: httpx.Client, seconds: float) -> list[float]:
+    end = time.monotonic() + seconds
+    latencies = []
+    while time.monotonic() < end:
+        latencies.append(ask(http))
+    return latencies
+
+
+def ask_while_generating(http: httpx.Client) -> list[float]:
+    done = threading.Event()
+
+    def generate() -> None:
+        for _ in range(3):
+            body = {"prompt": "def f(", "model_name": "tiny-python", "max_new_tokens": 200}
+            http.post("/generate", json=body).raise_for_status()
+        done.set()
+
+    generating = threading.Thread(target=generate)
+    generating.start()
+    latencies = []
+    while not done.is_set():
+        latencies.append(ask(http))
+    generating.join()
+    return latencies
+
+
+def ask(http: httpx.Client) -> float:
+    """One question in a hundredth of a second: a client that asks without pause would itself be the load."""
+    began = time.monotonic()
+    http.get("/training/jobs").raise_for_status()
+    took = time.monotonic() - began
+    time.sleep(0.01)
+    return took
+
+
+def percentile(values: list[float], rank: int) -> float:
+    return statistics.quantiles(values, n=100)[rank - 1]
+
+
+def median_and_range(values: list[float]) -> str:
+    return f"median {statistics.median(values):.0f}, {min(values):.0f} to {max(values):.0f}"
+
+
+if __name__ == "__main__":
+    main()

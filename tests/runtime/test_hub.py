@@ -1,0 +1,46 @@
+"""Models from the hub, which is a stand-in here: asked for headers at the start, downloaded by the trainer."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import hub
+from tests.server import Server
+
+START = {"train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
+
+
+def test_a_hub_model_is_checked_by_its_headers_and_downloaded_by_the_trainer(
+    start_server: Callable[..., Server], tmp_path: Path, toy: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "aliases.json").write_text(json.dumps({"short": "someone/toy-model"}))
+    with hub.serve({"someone/toy-model": toy}) as endpoint:
+        server = start_server(environment={"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0"})
+        refused = server.post(
+            "/training/start", START | {"model_name": "short", "lora_config": {"target_modules": ["c_attn"]}}
+        )
+        nothing = server.post("/training/start", START | {"model_name": "someone/nothing"})
+        job_id = server.start(**START, model_name="short", adapter_name="from-hub")
+        server.wait_for(job_id, "completed")
+        loaded = server.post("/adapters/from-hub/load")
+
+    assert refused.json()["error"].startswith("lora_config.target_modules names c_attn, which short does not have")
+    assert nothing.json() == {"error": "Model someone/nothing not available"}
+    assert loaded.status_code == 200, loaded.text
+    listed = {model["name"]: model for model in server.get("/models").json()["models"]}
+    assert listed["short"]["downloaded"] is True
+    assert listed["someone/toy-model"]["kind"] == "hub"
+
+
+@pytest.mark.parametrize(
+    "environment", [{"HF_HUB_OFFLINE": "1"}, {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"}]
+)
+def test_without_a_hub_the_answer_is_no(start_server: Callable[..., Server], environment: dict[str, str]) -> None:
+    server = start_server(environment=environment)
+
+    reply = server.post("/training/start", START | {"model_name": "codellama-7b-instruct"})
+
+    assert (reply.status_code, reply.json()) == (400, {"error": "Model codellama-7b-instruct not available"})
