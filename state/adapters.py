@@ -151,7 +151,7 @@ def place(built: Path, target: Path) -> None:
         if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise NameTaken(f"{target.parent.name}/{target.name} exists already") from error
         raise
-    store.flush_folder(target.parent)
+    store.flush(target.parent)
 
 
 def remove(root: DataRoot, name: str) -> None:

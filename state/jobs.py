@@ -154,7 +154,7 @@ def create(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[st
     except BaseException:
         shutil.rmtree(building.path, ignore_errors=True)
         raise
-    store.flush_folder(root.training_jobs)
+    store.flush(root.training_jobs)
     return JobFolder(folder)
 
 

@@ -8,7 +8,6 @@ A checkpoint is built under a hidden name, flushed to the disk and renamed: it i
 """
 
 import logging
-import os
 import pickle
 import shutil
 from pathlib import Path
@@ -52,7 +51,7 @@ def save(folder: JobFolder, model: PeftModel, optimizer: Optimizer, position: Po
     store.replace_bytes(building / "position.json", store.pretty(position))
     flush_tree(building)
     building.rename(target)
-    store.flush_folder(folder.checkpoints)
+    store.flush(folder.checkpoints)
 
 
 def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
@@ -77,13 +76,9 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
 
 
 def flush_tree(folder: Path) -> None:
-    """Have every file below on the disk itself."""
+    """Have everything below on the disk itself."""
     for path in (*folder.rglob("*"), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        store.flush(path)
 
 
 def _step(path: Path) -> int:

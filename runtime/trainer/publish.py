@@ -41,7 +41,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
     if folder.adapter.exists():
         shutil.rmtree(folder.adapter)
     building.rename(folder.adapter)
-    store.flush_folder(folder.path)
+    store.flush(folder.path)
 
 
 def check(root: DataRoot, job: Job) -> None:
