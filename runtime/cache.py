@@ -75,9 +75,9 @@ class Cache:
 
     def rescan(self) -> None:
         """Read what is new or changed in both folders and forget what is gone."""
-        for name in {path.name for path in adapters.folders(self._root)} | set(self._adapters):
+        for name in {path.name for path in adapters.all_folders(self._root)} | set(self._adapters):
             self.refresh_adapter(name)
-        present = {folder.job_id for folder in jobs.folders(self._root)}
+        present = {folder.job_id for folder in jobs.all_folders(self._root)}
         for job_id in present | set(self._jobs):
             self.refresh_job(job_id)
 

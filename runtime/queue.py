@@ -110,6 +110,9 @@ class Queue:
             status = deaths.take_up_or_fail(folder, exit_code)
         except BrokenFile:
             status = None  # the cache shows the broken file; the job goes on when it is mended
+        except OSError as error:
+            status = None  # a full disk, for one: the next round tries again
+            log.warning("Job %s cannot be written to: %s", folder.job_id, error)
         if status is not None:
             log.warning("The trainer of job %s is gone. %s", folder.job_id, deaths.explain(exit_code))
         self._cache.refresh_job(folder.job_id)
@@ -139,8 +142,8 @@ class Queue:
         try:
             self._children[entry.job_id] = launch(entry.folder, self._free_accelerator(entry.job_id))
         except OSError as error:
-            log.exception("Job %s could not be launched", entry.job_id)
-            with suppress(locks.LockHeld), locks.hold(entry.folder.trainer_lock, timeout_s=0):
+            log.warning("Job %s could not be launched: %s", entry.job_id, error)
+            with suppress(locks.LockHeld, OSError), locks.hold(entry.folder.trainer_lock, timeout_s=0):
                 jobs.write_status(
                     entry.folder,
                     status="failed",

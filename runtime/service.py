@@ -13,6 +13,7 @@ from runtime.machine import Machine
 from runtime.queue import Queue
 from runtime.serving import Serving
 from runtime.worker import Worker
+from state import folders
 from state.root import DataRoot
 
 
@@ -30,6 +31,8 @@ class Service(Struct, frozen=True):
     def build(cls, root: DataRoot, machine: Machine, slots: int) -> "Service":
         """The service of one data root, its cache filled; nothing runs yet."""
         root.create()
+        for parent in (root.training_jobs, root.training_data):
+            folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         cache = Cache(root)
         cache.rescan()
         worker = Worker()

@@ -14,7 +14,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from state import models, names, store
+from state import folders, models, names, store
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
 
@@ -79,7 +79,7 @@ class _PeftConfig(Struct):
     peft_type: str | None = None
 
 
-def folders(root: DataRoot) -> list[Path]:
+def all_folders(root: DataRoot) -> list[Path]:
     """Every adapter's folder: one with an adapter_config.json, whatever else it holds."""
     return [path for path in root.adapters.iterdir() if _is_adapter(root, path)]
 
@@ -133,7 +133,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
     )
 
 
-def place(built: Path, target: Path) -> None:
+def place(built: Path, target: Path, job_id: str) -> None:
     """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
 
     Complete or not at all. Raises NameTaken when `target` exists, also when it came into being meanwhile.
@@ -141,17 +141,13 @@ def place(built: Path, target: Path) -> None:
     if os.path.lexists(target):
         raise NameTaken(f"{target.parent.name}/{target.name} exists already")
     target.parent.mkdir(parents=True, exist_ok=True)
-    building = target.with_name(f".{target.name}.{os.getpid()}.new")
-    shutil.rmtree(building, ignore_errors=True)
     try:
-        shutil.copytree(built, building, copy_function=_link_or_copy)
-        building.rename(target)
-    except BaseException as error:
-        shutil.rmtree(building, ignore_errors=True)
-        if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+        with folders.appearing(target, by=job_id) as hidden:
+            shutil.copytree(built, hidden, copy_function=_link_or_copy, dirs_exist_ok=True)
+    except OSError as error:
+        if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
             raise NameTaken(f"{target.parent.name}/{target.name} exists already") from error
         raise
-    store.flush(target.parent)
 
 
 def remove(root: DataRoot, name: str) -> None:
@@ -165,9 +161,9 @@ def remove(root: DataRoot, name: str) -> None:
     except (FileNotFoundError, BrokenFile):
         record = None
     try:
-        _vanish(path)
         if record is not None and record.job_id is not None and names.is_valid(record.job_id):
             _remove_second_names(root, name, record)
+        folders.vanish(path)  # last: a deletion that was cut off can be asked for again
     except OSError as error:
         raise ServiceError(f"Failed to delete adapter {name}: {error.strerror or error}") from error
 
@@ -178,11 +174,11 @@ def _remove_second_names(root: DataRoot, name: str, record: Record) -> None:
         job = root.training_jobs / str(record.job_id)
     for folder in (job / "adapter", job / "checkpoints"):
         if folder.is_dir() and root.holds(folder):
-            _vanish(folder)
+            folders.vanish(folder)
     if record.output_dir is not None:
         copy = (root.path / record.output_dir / name).resolve()
         if root.holds(copy) and belongs_to(copy, record.job_id):
-            _vanish(copy)
+            folders.vanish(copy)
 
 
 def belongs_to(folder: Path, job_id: str | None) -> bool:
@@ -191,14 +187,6 @@ def belongs_to(folder: Path, job_id: str | None) -> bool:
         return store.read(folder / RECORD, Record).job_id == job_id
     except (FileNotFoundError, BrokenFile):
         return False
-
-
-def _vanish(folder: Path) -> None:
-    """Gone in one rename, then its bytes."""
-    leaving = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(leaving, ignore_errors=True)
-    folder.rename(leaving)
-    shutil.rmtree(leaving)
 
 
 def _is_adapter(root: DataRoot, path: Path) -> bool:

@@ -13,7 +13,7 @@
 A folder is complete or absent: it is built under a hidden name and renamed in.
 """
 
-import shutil
+import errno
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, examples, locks, names, store, training_data
+from state import clock, examples, folders, locks, names, store, training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
@@ -31,6 +31,7 @@ VERSION = 1
 PREFIX = "job_"
 
 JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -130,6 +131,10 @@ class JobFolder(Struct, frozen=True):
         return self.path / "adapter"
 
     @property
+    def reserve(self) -> Path:
+        return self.path / ".reserve"
+
+    @property
     def trainer_lock(self) -> Path:
         return self.path / "trainer.lock"
 
@@ -141,42 +146,35 @@ class JobFolder(Struct, frozen=True):
 def create(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
     """Make a pending job's folder, whole and durable when this returns."""
     job_id = str(uuid.uuid4())
-    folder = root.training_jobs / f"{PREFIX}{job_id}"
-    building = JobFolder(root.training_jobs / f".{folder.name}.new")
-    try:
-        (building.path / "data").mkdir(parents=True)
-        examples.write(building.train_file, train_texts)
+    target = root.training_jobs / f"{PREFIX}{job_id}"
+    with folders.appearing(target) as hidden:
+        building = JobFolder(hidden)
+        building.train_file.parent.mkdir()
+        examples.write_new(building.train_file, train_texts)
         if eval_texts:
-            examples.write(building.eval_file, eval_texts)
-        store.write(building.job_file, structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now()))
-        store.write(building.status_file, Status())
-        building.path.rename(folder)
-    except BaseException:
-        shutil.rmtree(building.path, ignore_errors=True)
-        raise
-    store.flush(root.training_jobs)
-    return JobFolder(folder)
+            examples.write_new(building.eval_file, eval_texts)
+        named = structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now())
+        building.job_file.write_bytes(store.pretty(named))
+        building.status_file.write_bytes(store.pretty(Status()))
+    return JobFolder(target)
 
 
-def remove(root: DataRoot, folder: JobFolder) -> None:
+def remove(folder: JobFolder) -> None:
     """Remove a finished job's folder: gone from every list in one rename, then its bytes.
 
     Raises ServiceError while the job waits or runs.
     """
-    leaving = root.training_jobs / f".{folder.path.name}.removed"
     try:
         with locks.hold(folder.trainer_lock, timeout_s=0):
             status = read_status(folder).status
             if status not in FINISHED:
                 raise ServiceError(f"Job {folder.job_id} is {status}: stop it before deleting it")
-            shutil.rmtree(leaving, ignore_errors=True)
-            folder.path.rename(leaving)
+            folders.vanish(folder.path)
     except locks.LockHeld:
         raise ServiceError(f"Job {folder.job_id} is running: stop it before deleting it") from None
-    shutil.rmtree(leaving, ignore_errors=True)
 
 
-def folders(root: DataRoot) -> Iterator[JobFolder]:
+def all_folders(root: DataRoot) -> Iterator[JobFolder]:
     """Every job's folder, in no particular order. `job_x` hides a second folder `x` of the same id."""
     found: dict[str, JobFolder] = {}
     for path in sorted(root.training_jobs.iterdir(), key=lambda path: path.name.startswith(PREFIX)):
@@ -214,8 +212,21 @@ def read_status(folder: JobFolder) -> Status:
 
 
 def write_status(folder: JobFolder, **changes: object) -> Status:
-    """Change fields of status.json. Only for its owner: the holder of trainer.lock."""
-    return store.update(folder.status_file, Status, lambda newest: structs.replace(newest or Status(), **changes))
+    """Change fields of status.json. Only for its owner: the holder of trainer.lock.
+
+    On a full disk the folder's reserve is given up for it: a job that ends for want of room can still say so.
+    """
+
+    def change(newest: Status | None) -> Status:
+        return structs.replace(newest or Status(), **changes)
+
+    try:
+        return store.update(folder.status_file, Status, change)
+    except OSError as error:
+        if error.errno not in DISK_FULL or not folder.reserve.exists():
+            raise
+        folder.reserve.unlink()
+        return store.update(folder.status_file, Status, change)
 
 
 def adapter_name(folder: JobFolder, job: Job) -> str:

@@ -37,7 +37,7 @@ def read_as_written(path: Path) -> dict[str, object]:
 def write(path: Path, record: object) -> None:
     """Replace the file by this record, whole and durable. The folder must exist."""
     with locks.hold(_lock_of(path), LOCK_TIMEOUT_S):
-        replace_bytes(path, pretty(record))
+        _replace(path, pretty(record))
 
 
 def update(path: Path, kind: type[Record], change: Callable[[Record | None], Record]) -> Record:
@@ -48,7 +48,7 @@ def update(path: Path, kind: type[Record], change: Callable[[Record | None], Rec
         except FileNotFoundError:
             newest = None
         record = change(newest)
-        replace_bytes(path, pretty(record))
+        _replace(path, pretty(record))
     return record
 
 
@@ -82,12 +82,27 @@ def read_intact_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
 
 def write_lines(path: Path, records: Iterable[object]) -> None:
     """Replace a .jsonl file, whole and durable."""
-    replace_bytes(path, b"".join(msgspec.json.encode(record) + b"\n" for record in records))
+    with locks.hold(_lock_of(path), LOCK_TIMEOUT_S):
+        _replace(path, lines(records))
 
 
-def replace_bytes(path: Path, content: bytes) -> None:
-    """Write beside, flush, rename over, flush the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def lines(records: Iterable[object]) -> bytes:
+    """Records as they lie in a .jsonl file."""
+    return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+
+
+def flush(path: Path) -> None:
+    """Have a file's content, or the names in a folder, on the disk itself."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write beside, flush, rename over, flush the folder. The lock's holder is the only one who writes beside."""
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
@@ -98,15 +113,6 @@ def replace_bytes(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     flush(path.parent)
-
-
-def flush(path: Path) -> None:
-    """Have a file's content, or the names in a folder, on the disk itself."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _lock_of(path: Path) -> Path:

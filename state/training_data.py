@@ -1,14 +1,18 @@
 """Uploaded data sets: `training_data/<name>/` with train.jsonl (the examples) and dataset.json (what and when)."""
 
 import secrets
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
 
-from state import clock, examples, names, store
+from state import clock, examples, folders, names, store
 from state.errors import ServiceError
 from state.root import DataRoot
+
+EXAMPLES = "train.jsonl"
+RECORD = "dataset.json"
 
 
 class Dataset(Struct, frozen=True, kw_only=True):
@@ -26,13 +30,17 @@ def save(root: DataRoot, dataset_name: str | None, texts: list[str]) -> Dataset:
         dataset_name = f"dataset-{clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     names.check("dataset_name", dataset_name)
     examples.check("train_texts", texts)
+    dataset = Dataset(dataset_name=dataset_name, num_texts=len(texts), created_at=clock.now())
     folder = root.training_data / dataset_name
-    folder.mkdir(exist_ok=True)
+    if not folder.exists():
+        with suppress(FileExistsError), folders.appearing(folder, by=secrets.token_hex(4)) as hidden:
+            examples.write_new(hidden / EXAMPLES, texts)
+            (hidden / RECORD).write_bytes(store.pretty(dataset))
+            return dataset
     if not root.holds(folder):
         raise ServiceError(f"dataset_name {dataset_name!r} is a link out of the data root")
-    dataset = Dataset(dataset_name=dataset_name, num_texts=len(texts), created_at=clock.now())
-    examples.write(examples_file(root, dataset_name), texts)
-    store.write(folder / "dataset.json", dataset)
+    examples.write(folder / EXAMPLES, texts)
+    store.write(folder / RECORD, dataset)
     return dataset
 
 
@@ -46,4 +54,4 @@ def read_texts(root: DataRoot, dataset_name: str) -> list[str]:
 
 
 def examples_file(root: DataRoot, dataset_name: str) -> Path:
-    return root.training_data / dataset_name / "train.jsonl"
+    return root.training_data / dataset_name / EXAMPLES

@@ -81,6 +81,9 @@ def _end(folder: JobFolder, status: jobs.JobState, error_message: str | None = N
 
 
 def _fail(folder: JobFolder, error: Exception) -> None:
+    if not folder.job_file.exists():
+        log.error("The job's folder was removed or renamed while it was trained: %s", error)
+        return
     reason = explain(error)
     if not isinstance(error, ServiceError):
         log.error("%s", "".join(traceback.format_exception(error)))
@@ -95,6 +98,8 @@ def explain(error: Exception) -> str:
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
+    if (isinstance(error, OSError) and error.errno in jobs.DISK_FULL) or "No space left on device" in str(error):
+        return "The disk is full: free some space, then resume the job; it goes on from its last checkpoint"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"

@@ -9,6 +9,8 @@ from runtime import deaths
 from state import clock, jobs, store
 from state.jobs import JobFolder, Status
 
+RESERVE_BYTES = 65_536  # a few blocks, for the last words of a job whose disk is full
+
 
 def begin(folder: JobFolder) -> Status:
     """Declare the job running, by this process, and count the attempt.
@@ -31,5 +33,7 @@ def begin(folder: JobFolder) -> Status:
         completed_at=None,
         error_message=None,
     )
+    if not folder.reserve.exists():
+        folder.reserve.write_bytes(os.urandom(RESERVE_BYTES))
     store.write(folder.status_file, status)
     return status

@@ -7,9 +7,9 @@
 A checkpoint is built under a hidden name, flushed to the disk and renamed: it is complete or absent.
 """
 
+import io
 import logging
 import pickle
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 from peft import PeftModel
 
 from runtime.trainer.optimizer import Optimizer
-from state import store
+from state import folders, store
 from state.errors import BrokenFile
 from state.jobs import JobFolder
 
@@ -43,15 +43,13 @@ def save(folder: JobFolder, model: PeftModel, optimizer: Optimizer, position: Po
     target = folder.checkpoints / f"step-{position.step}"
     if target.exists():
         return
-    building = folder.checkpoints / f".{target.name}.new"
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    save_adapter(model, building / "adapter")
-    torch.save({"optimizer": optimizer.state(), "random": _random_states()}, building / "trainer.pt")
-    store.replace_bytes(building / "position.json", store.pretty(position))
-    flush_tree(building)
-    building.rename(target)
-    store.flush(folder.checkpoints)
+    folder.checkpoints.mkdir(exist_ok=True)  # no parents: a job's folder that was removed does not come back
+    state = io.BytesIO()  # not straight to the file: torch's own writer tells a full disk as a C++ assertion
+    torch.save({"optimizer": optimizer.state(), "random": _random_states()}, state)
+    with folders.appearing(target) as hidden:
+        save_adapter(model, hidden / "adapter")
+        (hidden / "trainer.pt").write_bytes(state.getbuffer())
+        (hidden / "position.json").write_bytes(store.pretty(position))
 
 
 def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
@@ -73,12 +71,6 @@ def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """The adapter in PEFT's own layout; the base's embeddings stay out of it."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
-
-
-def flush_tree(folder: Path) -> None:
-    """Have everything below on the disk itself."""
-    for path in (*folder.rglob("*"), folder):
-        store.flush(path)
 
 
 def _step(path: Path) -> int:

@@ -96,6 +96,7 @@ class Progress:
 
     def complete(self, adapter_name: str) -> None:
         """Say that the adapter is published: the job's last word."""
+        self._folder.reserve.unlink(missing_ok=True)
         self._write_status(
             structs.replace(
                 self._status,

@@ -1,8 +1,6 @@
 """The end of a run: the adapter in the job's folder, under `adapters/<name>`, and where `output_dir` asks for it."""
 
-import itertools
 import logging
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import msgspec
 from peft import PeftModel
 
 from runtime.trainer import checkpoint
-from state import adapters, clock, jobs, names, store
+from state import adapters, clock, folders, jobs, names, store
 from state.adapters import NameTaken, Record, Results
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
@@ -23,9 +21,6 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
 
     `job` has the settings that the run really had.
     """
-    building = folder.path / ".adapter.new"
-    shutil.rmtree(building, ignore_errors=True)
-    checkpoint.save_adapter(model, building)
     record = Record(
         model_name=job.model_name,
         created_at=clock.now(),
@@ -35,13 +30,12 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
         training_config=_settings(job, model),
         metrics=results,
     )
-    store.replace_bytes(building / adapters.RECORD, store.pretty(record))
-    (building / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
-    checkpoint.flush_tree(building)
     if folder.adapter.exists():
-        shutil.rmtree(folder.adapter)
-    building.rename(folder.adapter)
-    store.flush(folder.path)
+        folders.vanish(folder.adapter)
+    with folders.appearing(folder.adapter) as hidden:
+        checkpoint.save_adapter(model, hidden)
+        (hidden / adapters.RECORD).write_bytes(store.pretty(record))
+        (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
 
 
 def check(root: DataRoot, job: Job) -> None:
@@ -55,27 +49,28 @@ def check(root: DataRoot, job: Job) -> None:
 def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     """Give the finished adapter its name and its second place; returns the name.
 
-    Where another adapter has the name by now, a number is put behind it: a training is not lost for a name.
+    Where another adapter has the name by now, a number is put behind it: a training is not lost for a name. What an
+    interrupted publication of this same job left is replaced.
     """
     wanted = jobs.adapter_name(folder, job)
-    name = wanted
-    for number in itertools.count(2):
+    possible = [wanted, *(f"{wanted[:95]}-{number}" for number in range(2, 1000))]
+    for name in sorted(possible, key=lambda name: not adapters.belongs_to(root.adapters / name, folder.job_id)):
         try:
             _place(folder, root.adapters / name)
             break
         except NameTaken:
             log.warning("adapters/%s was taken while the job ran", name)
-            name = f"{wanted[:95]}-{number}"
+    else:
+        raise NameTaken(f"adapters/{wanted} is taken, and a thousand names like it")
     if job.output_dir is not None:
         _place(folder, root.output_folder(job.output_dir) / name)
     return name
 
 
 def _place(folder: JobFolder, target: Path) -> None:
-    """Put the adapter there, in place of what an interrupted publication of this same job left."""
     if target.exists() and adapters.belongs_to(target, folder.job_id):
-        shutil.rmtree(target)
-    adapters.place(folder.adapter, target)
+        folders.vanish(target)
+    adapters.place(folder.adapter, target, folder.job_id)
 
 
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:

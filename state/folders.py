@@ -1,0 +1,48 @@
+"""Folders that are complete or absent: they appear in one rename, and go in one.
+
+What a killed process leaves behind has a hidden name and is in no list; `sweep` clears it away.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from state import store
+
+
+@contextmanager
+def appearing(target: Path, by: str = "") -> Iterator[Path]:
+    """Give a hidden folder to fill; when the block ends, flush it to the disk and rename it to `target`.
+
+    An error leaves nothing. `by` tells apart those who may want the same target at once. Raises OSError where the
+    parent is missing or `target` is a folder with something in it.
+    """
+    hidden = target.with_name(f".{target.name}{by and f'.{by}'}.new")
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    try:
+        yield hidden
+        for path in (*hidden.rglob("*"), hidden):
+            store.flush(path)
+        hidden.rename(target)
+    except BaseException:
+        shutil.rmtree(hidden, ignore_errors=True)
+        raise
+    store.flush(target.parent)
+
+
+def vanish(folder: Path) -> None:
+    """Remove a folder: gone in one rename, then its bytes."""
+    leaving = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(leaving, ignore_errors=True)
+    folder.rename(leaving)
+    store.flush(folder.parent)
+    shutil.rmtree(leaving, ignore_errors=True)
+
+
+def sweep(parent: Path) -> None:
+    """Clear away what was half made or half removed. Only while nobody makes or removes folders in there."""
+    for pattern in (".*.new", ".*.removed"):
+        for leftover in parent.glob(pattern):
+            shutil.rmtree(leftover, ignore_errors=True)
