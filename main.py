@@ -15,25 +15,26 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from msgspec import Struct
 
 from handlers import find_handlers
 from runtime import machine, replies, requests
 from runtime.noise import hush_libraries
 from runtime.service import Service
 from runtime.version import VERSION
-from state import locks
-from state.errors import ServiceError
+from state import locks, store
+from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
 
 CHECKOUT = Path(__file__).resolve().parent
-MAX_BODY_BYTES = 256 * 1024 * 1024
+OWNER = ".server.json"
 SHUTDOWN_S = 1
 
 
-def build_app(service: Service, names: list[str]) -> Litestar:
+def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
     """The HTTP application of a service. `names` are host names it answers to beside the loopback ones."""
     api = Router(path="/api", route_handlers=find_handlers(), before_request=requests.check_body)
-    return Litestar(
+    app = Litestar(
         route_handlers=[api],
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={
@@ -43,11 +44,13 @@ def build_app(service: Service, names: list[str]) -> Litestar:
         },
         middleware=[DefineMiddleware(requests.LocalOnly, names=names)],
         lifespan=[service.running],
-        request_max_body_size=MAX_BODY_BYTES,
+        request_max_body_size=max_body_mb * 2**20,
         openapi_config=OpenAPIConfig(title="Lathe", version=VERSION, path="/schema"),
         logging_config=None,
         signature_namespace={"Service": Service},
     )
+    replies.describe_failures(app.openapi_schema)
+    return app
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,22 +58,41 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     hush_libraries()
     root = DataRoot.at(options.root)
-    root.create()
     try:
+        root.create()
         with locks.hold(root.path / ".server.lock", timeout_s=1):
+            store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
             found = machine.inspect()
             service = Service.build(root, found, found.slots if options.slots is None else options.slots)
             uvicorn.run(
-                build_app(service, [options.host]),
+                build_app(service, [options.host], options.max_body_mb),
                 host=options.host,
                 port=options.port,
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
     except locks.LockHeld:
-        print(f"Another Lathe server works on {root.path}: stop it, or choose another --root", file=sys.stderr)
+        print(f"{_owner(root)} works on {root.path}: stop it, or choose another --root", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{root.path} cannot be used as a data root: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+class Owner(Struct):
+    """`.server.json`: the server that works on a data root, for as long as `.server.lock` is held."""
+
+    pid: int
+    url: str
+
+
+def _owner(root: DataRoot) -> str:
+    try:
+        owner = store.read(root.path / OWNER, Owner)
+    except (FileNotFoundError, BrokenFile):
+        return "Another Lathe server"
+    return f"Another Lathe server (process {owner.pid}, {owner.url})"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -85,6 +107,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="data root: adapters/, training_jobs/, training_data/, models/ (default: LATHE_ROOT, else the checkout)",
     )
     parser.add_argument("--slots", type=int, help="jobs side by side; 0 only queues (default: one per accelerator)")
+    parser.add_argument("--max-body-mb", type=int, default=256, help="largest request body (default: %(default)s)")
     return parser.parse_args(arguments)
 
 

@@ -83,6 +83,24 @@ class Queue:
             _refuse_ended(job_id, status)
         return status
 
+    def resume(self, job_id: str) -> None:
+        """Put a cancelled or failed job back into the queue; its trainer goes on from the last checkpoint.
+
+        Raises NotFound, and ServiceError when the job has not ended so or its files cannot be read.
+        """
+        folder = self._cache.job(job_id).folder
+        try:
+            with locks.hold(folder.trainer_lock, timeout_s=0):
+                jobs.read_job(folder)
+                status = jobs.read_status(folder).status
+                if status not in ("cancelled", "failed"):
+                    raise ServiceError(f"Job {job_id} cannot be resumed: it is {status}")
+                folder.stop_file.unlink(missing_ok=True)
+                jobs.write_status(folder, status="pending", attempt=0, completed_at=None, error_message=None)
+        except locks.LockHeld:
+            raise ServiceError(f"Job {job_id} cannot be resumed: its trainer is still there") from None
+        self._cache.refresh_job(job_id)
+
     def _round(self) -> None:
         self._reap()
         unfinished = [entry for entry in self._cache.jobs() if entry.status.status not in jobs.FINISHED]

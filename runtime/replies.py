@@ -1,5 +1,6 @@
 """Every failure's status and its one shape, `{"error": "..."}`, in the specification's words."""
 
+import errno
 import logging
 import re
 from collections.abc import Callable
@@ -7,14 +8,17 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Schema
 from msgspec import Struct
 
 from runtime.worker import WorkerDied
 from state.config import ALL_LINEAR
 from state.errors import NotFound, ServiceError
+from state.jobs import DISK_FULL
 
 log = logging.getLogger(__name__)
 
+_OF_THE_DISK = (*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 _KINDS = {
     "array": "a list",
     "object": "an object",
@@ -63,7 +67,19 @@ def from_any(request: Request[Any, Any, Any], error: Exception) -> Response[Erro
     log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
     handler = request.scope.get("route_handler")
     action = handler.opt.get("action", "answer") if handler is not None else "answer"
-    return refuse(500, f"Failed to {action}: Internal server error")
+    reason = error.strerror if isinstance(error, OSError) and error.errno in _OF_THE_DISK else None
+    return refuse(500, f"Failed to {action}: {reason or 'Internal server error'}")
+
+
+def describe_failures(schema: OpenAPI) -> None:
+    """Say in the OpenAPI description what litestar cannot know: the shape of every refusal."""
+    error = Schema(type=OpenAPIType.OBJECT, properties={"error": Schema(type=OpenAPIType.STRING)}, required=["error"])
+    refusal = OpenAPIResponse("a refusal, in one sentence", content={"application/json": OpenAPIMediaType(error)})
+    for path in (schema.paths or {}).values():
+        for operation in (path.get, path.post, path.delete):
+            if operation is not None:
+                success = {"200": (operation.responses or {})["200"]}
+                operation.responses = success | {"default": refusal}
 
 
 def validation_sentence(message: str) -> str:

@@ -66,8 +66,8 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_every_command_of_the_page_works_as_written(training: Server, page: str) -> None:
     job_id = ""
     for command in _commands(page):
-        if "training/stop" in command or "DELETE localhost:5001/api/training/jobs" in command:
-            continue  # for a running and for an ended job; their own tests have them
+        if any(part in command for part in ("/stop/", "/resume/", "DELETE localhost:5001/api/training/jobs")):
+            continue  # for jobs in other states; their own tests have them
         if "adapters/my-first" in command:
             training.wait_for(job_id, "completed")
 

@@ -1,0 +1,39 @@
+"""The HTTP interface does what its own description says, for whatever schemathesis thinks of."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.server import Server
+
+LEFT_OUT = (
+    "positive_data_acceptance",  # a list of texts may be well-formed and still name an unknown data set
+    "allow_header_conformance",  # litestar 2.25 answers OPTIONS by one of a path's handlers only
+)
+
+
+def test_schemathesis_finds_nothing(queueing: Server, tmp_path: Path) -> None:
+    program = str(Path(sys.executable).with_name("schemathesis"))
+    command = [
+        program,
+        "run",
+        f"http://localhost:{queueing.port}/schema/openapi.json",
+        "--max-examples=25",
+        "--phases=coverage,fuzzing",
+        f"--exclude-checks={','.join(LEFT_OUT)}",
+        "--seed=5001",
+    ]
+
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout[-6000:]
+
+
+def test_every_operation_describes_its_refusals(queueing: Server) -> None:
+    paths = queueing.http.get(f"http://localhost:{queueing.port}/schema/openapi.json").json()["paths"]
+
+    for path in paths.values():
+        for operation in path.values():
+            schema = operation["responses"]["default"]["content"]["application/json"]["schema"]
+            assert schema["required"] == ["error"]
+            assert set(operation["responses"]) == {"200", "default"}

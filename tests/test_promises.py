@@ -1,0 +1,232 @@
+"""What happens when: the promises of docs/what-happens-when.md that no single module keeps."""
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from state.jobs import JobFolder
+from tests import jobs
+from tests.server import Server, wait_until
+
+LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
+
+
+@pytest.fixture
+def start(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> Callable[..., Server]:
+    shutil.copytree(toy, tmp_path / "models" / "toy")
+    return start_server
+
+
+def _pid(server: Server, job_id: str) -> int:
+    return jobs.status(JobFolder(server.job_folder(job_id))).pid or 0
+
+
+def _wait_for_step(server: Server, job_id: str, step: int) -> None:
+    checkpoint = server.job_folder(job_id) / "checkpoints" / f"step-{step}"
+    wait_until(checkpoint.exists, f"step {step} is saved", timeout_s=60)
+
+
+def test_a_job_that_was_accepted_survives_a_server_killed_at_once(start: Callable[..., Server]) -> None:
+    accepted: list[str] = []
+    for _ in range(3):
+        server = start("--slots", "0")
+
+        def submit(server: Server = server) -> None:
+            with suppress(httpx.TransportError):  # the server goes
+                while True:
+                    accepted.append(server.start(model_name="toy"))
+
+        clients = [threading.Thread(target=submit) for _ in range(4)]
+        for client in clients:
+            client.start()
+        already = len(accepted)
+        wait_until(lambda before=already: len(accepted) > before + 20, "some jobs are accepted")  # type: ignore[misc]
+        server.process.kill()
+        server.process.wait()
+        for client in clients:
+            client.join()
+
+    last = start("--slots", "0")
+
+    listed = {job["job_id"] for job in last.get("/training/jobs").json()["jobs"]}
+    assert set(accepted) <= listed
+    assert not [path for path in (last.root / "training_jobs").iterdir() if path.name.startswith(".")]
+    for job_id in listed:
+        assert last.status(job_id)["error_message"] is None
+
+
+def test_ctrl_c_ends_the_server_within_two_seconds_and_no_trainer(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG)
+    _wait_for_step(server, job_id, 50)
+    trainer = _pid(server, job_id)
+    asking = threading.Thread(target=_ask_for_long, args=(server,))
+    asking.start()
+    time.sleep(0.2)  # the request is on its way
+
+    began = time.monotonic()
+    os.killpg(server.process.pid, signal.SIGINT)  # what a terminal does: the whole group
+    server.process.wait(timeout=10)
+    took_s = time.monotonic() - began
+    asking.join()
+
+    assert took_s < 2
+    assert JobFolder(server.job_folder(job_id)).is_training()
+    assert _pid(server, job_id) == trainer
+
+
+def _ask_for_long(server: Server) -> None:
+    with suppress(httpx.TransportError):  # the server goes
+        server.post("/generate", {"prompt": "x", "model_name": "tiny-python", "max_new_tokens": 2000})
+
+
+def test_a_trainers_death_is_noticed_within_two_seconds(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG)
+    _wait_for_step(server, job_id, 50)
+    killed = _pid(server, job_id)
+
+    os.kill(killed, signal.SIGKILL)
+
+    wait_until(lambda: server.status(job_id)["status"] == "pending", "the death is noticed", timeout_s=2)
+    assert "SIGKILL" in server.log.read_text()
+
+
+def test_a_job_folder_that_is_renamed_while_it_runs_goes_on_under_its_new_name(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 500})
+    _wait_for_step(server, job_id, 50)
+
+    server.job_folder(job_id).rename(server.root / "training_jobs" / "job_renamed")
+
+    wait_until(lambda: server.get(f"/training/status/{job_id}").status_code == 404, "the old name is gone", 2)
+    assert server.wait_for("renamed", "completed")["current_step"] == 500
+    assert not server.job_folder(job_id).exists()
+
+
+def test_a_job_folder_that_is_removed_while_it_runs_stays_removed(start: Callable[..., Server]) -> None:
+    server = start()
+    job_id = server.start(model_name="toy", training_config=LONG)
+    _wait_for_step(server, job_id, 50)
+    trainer = _pid(server, job_id)
+
+    shutil.rmtree(server.job_folder(job_id), ignore_errors=True)
+
+    wait_until(lambda: not _is_alive(trainer), "the trainer has ended", timeout_s=20)
+    shutil.rmtree(server.job_folder(job_id), ignore_errors=True)  # what it wrote while it was being removed
+    assert server.get(f"/training/status/{job_id}").status_code == 404
+    assert server.get("/health").json()["slots"]["busy"] == 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 24 MiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", mount], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    yield mount
+    subprocess.run(["umount", "--lazy", mount], check=True)
+
+
+def _fill(ballast: Path) -> None:
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+
+
+def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space(
+    start_server: Callable[..., Server], small_disk: Path, toy: Path
+) -> None:
+    shutil.copytree(toy, small_disk / "models" / "toy")
+    server = start_server(root=small_disk)
+    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 400})
+    _wait_for_step(server, job_id, 50)
+
+    _fill(small_disk / "ballast")
+    failed = server.wait_for(job_id, "failed")
+
+    assert failed["error_message"].startswith("The disk is full: free some space, then resume the job")
+    _fill(small_disk / "more ballast")  # the end of the job freed a little
+    refused = server.post("/training/start", {"model_name": "toy", "train_texts": ["one two"]})
+    assert (refused.status_code, refused.json()) == (
+        500,
+        {"error": "Failed to start training: No space left on device"},
+    )
+    assert not [path for path in (small_disk / "training_jobs").iterdir() if path.name.startswith(".")]
+
+    (small_disk / "ballast").unlink()
+    assert server.post(f"/training/resume/{job_id}").status_code == 200
+    done = server.wait_for(job_id, "completed")
+    assert done["current_step"] == 400
+    assert "Going on from step-" in (server.job_folder(job_id) / "train.log").read_text()
+    server.close()
+
+
+def test_without_file_events_the_folders_are_read_instead(start: Callable[..., Server]) -> None:
+    """All of the user's inotify instances are taken, as by an editor and a few container tools."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    taken: list[int] = []
+    while (descriptor := libc.inotify_init()) >= 0:
+        taken.append(descriptor)
+    try:
+        server = start("--slots", "0")
+        job_id = server.start(model_name="toy")
+        (server.job_folder(job_id) / "status.json").write_text('{"status": "completed", "progress": 100.0}')
+
+        wait_until(lambda: server.status(job_id)["status"] == "completed", "the change is seen", timeout_s=5)
+
+        assert server.log.read_text().count("File events are not to be had") == 1
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+
+
+def test_a_flood_of_events_costs_no_change(start: Callable[..., Server]) -> None:
+    server = start("--slots", "0")
+    job_ids = [server.start(model_name="toy") for _ in range(3)]
+    flooded = server.job_folder(job_ids[0])
+    for number in range(30_000):  # more than the kernel's queue holds
+        (flooded / f"file-{number % 500}").touch()
+    for job_id in job_ids:
+        (server.job_folder(job_id) / "status.json").write_text('{"status": "completed", "progress": 100.0}')
+
+    def are_seen() -> bool:
+        return all(server.status(job_id)["status"] == "completed" for job_id in job_ids)
+
+    wait_until(are_seen, "the changes are seen", timeout_s=5)
+
+
+def test_a_body_without_an_announced_length_is_cut_off_at_the_limit(start: Callable[..., Server]) -> None:
+    server = start("--slots", "0", "--max-body-mb", "1")
+    sent = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal sent
+        yield b'{"train_texts": ["'
+        for _ in range(1000):
+            sent += 1
+            yield b"x" * 65_536
+        yield b'"]}'
+
+    reply = server.http.post("/training/data/upload", content=chunks(), headers={"Content-Type": "application/json"})
+
+    assert (reply.status_code, list(reply.json())) == (413, ["error"])
