@@ -1,0 +1,103 @@
+"""`python -m tests.crash SCENARIO ROOT N`: do something to a data root, and die by SIGKILL at the Nth file operation.
+
+Without dying it prints how many operations there were. Python's audit events are raised before an operation is done,
+so a death falls between any two of them.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from state import adapters, clock, jobs, metrics, store, training_data
+from state.jobs import Job, JobFolder, Status
+from state.root import DataRoot
+
+OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree"}
+
+
+def create_job(root: DataRoot) -> None:
+    jobs.create(root, Job(model_name="toy"), ["one", "two"], ["three"])
+
+
+def remove_job(root: DataRoot) -> None:
+    jobs.remove(JobFolder(root.training_jobs / "job_ended"))
+
+
+def write_status(root: DataRoot) -> None:
+    jobs.write_status(JobFolder(root.training_jobs / "job_ended"), current_step=2)
+
+
+def rewind_metrics(root: DataRoot) -> None:
+    metrics.rewind(JobFolder(root.training_jobs / "job_ended").metrics_file, 1)
+
+
+def place_adapter(root: DataRoot) -> None:
+    adapters.place(root.training_jobs / "job_ended" / "adapter", root.adapters / "placed", "ended")
+
+
+def remove_adapter(root: DataRoot) -> None:
+    adapters.remove(root, "published")
+
+
+def upload(root: DataRoot) -> None:
+    training_data.save(root, "new", ["one", "two"])
+
+
+def upload_again(root: DataRoot) -> None:
+    training_data.save(root, "old", ["new one", "new two"])
+
+
+SCENARIOS: dict[str, Callable[[DataRoot], None]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        create_job,
+        remove_job,
+        write_status,
+        rewind_metrics,
+        place_adapter,
+        remove_adapter,
+        upload,
+        upload_again,
+    )
+}
+
+
+def prepare(root: DataRoot) -> None:
+    """An ended job with its adapter, which is published, and a data set."""
+    root.create()
+    folder = JobFolder(root.training_jobs / "job_ended")
+    folder.adapter.mkdir(parents=True)
+    store.write(folder.job_file, Job(model_name="toy"))
+    store.write(folder.status_file, Status(status="completed", current_step=1))
+    for step in (1, 2):
+        metrics.append(folder.metrics_file, metrics.Point(step=step, epoch=1.0, loss=1.0))
+    (folder.adapter / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
+    (folder.adapter / adapters.WEIGHTS).write_bytes(b"weights")
+    (folder.adapter / adapters.RECORD).write_bytes(
+        store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended"))
+    )
+    adapters.place(folder.adapter, root.adapters / "published", "ended")
+    training_data.save(root, "old", ["old one"])
+
+
+def main() -> None:
+    scenario, root, fatal = SCENARIOS[sys.argv[1]], DataRoot.at(Path(sys.argv[2])), int(sys.argv[3])
+    seen = 0
+
+    def count(event: str, _: object) -> None:
+        nonlocal seen
+        if event in OPERATIONS:
+            seen += 1
+            if seen == fatal:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    scenario(root)
+    operations = seen
+    sys.stdout.write(f"{operations}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A writer that is killed between any two of its file operations leaves the old state or the new, never a third."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from state import adapters, examples, folders, jobs, metrics
+from state.errors import BrokenFile
+from state.root import DataRoot
+from tests import crash
+from tests.server import CHECKOUT
+
+
+def _snapshot(root: DataRoot) -> dict[str, object]:
+    """What a reader sees: every job, adapter and data set, read in full."""
+    seen: dict[str, object] = {}
+    for folder in jobs.all_folders(root):
+        job = jobs.read_job(folder)
+        points = metrics.read(folder.metrics_file)
+        texts = jobs.train_texts(root, folder, job) if folder.train_file.exists() else None
+        # a new job's id is made up anew each time
+        name = folder.job_id if folder.job_id == "ended" else "new"
+        seen[f"job {name}"] = (jobs.read_status(folder), [point.step for point in points], texts)
+    for path in adapters.all_folders(root):
+        adapter = adapters.read(root, path)
+        seen[f"adapter {adapter.name}"] = (adapter.size_mb, adapter.problem)
+    for path in root.training_data.iterdir():
+        if not path.name.startswith("."):
+            seen[f"data {path.name}"] = examples.read(path / "train.jsonl")
+    return seen
+
+
+def _run(scenario: str, root: DataRoot, fatal: int) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.crash", scenario, str(root.path), str(fatal)]
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("scenario", crash.SCENARIOS)
+def test_a_kill_between_any_two_file_operations_leaves_the_old_state_or_the_new(tmp_path: Path, scenario: str) -> None:
+    prepared = DataRoot.at(tmp_path / "prepared")
+    crash.prepare(prepared)
+    before = _snapshot(prepared)
+    root = DataRoot.at(tmp_path / "whole")
+    shutil.copytree(prepared.path, root.path)
+    operations = int(_run(scenario, root, fatal=0).stdout)
+    after = _snapshot(root)
+    assert operations > 3
+    assert after != before
+
+    for fatal in range(1, operations + 1):
+        root = DataRoot.at(tmp_path / f"killed-{fatal}")
+        shutil.copytree(prepared.path, root.path)
+
+        assert _run(scenario, root, fatal).returncode == -9
+
+        assert _snapshot(root) in (before, after), f"killed at operation {fatal} of {operations}"
+        if scenario != "create_job":  # a second job is a second job
+            assert _run(scenario, root, fatal=0).returncode == 0 or _snapshot(root) == after
+            assert _snapshot(root) == after, f"repeated after a kill at operation {fatal} of {operations}"
+        for parent in (root.training_jobs, root.training_data):
+            folders.sweep(parent)
+            assert not [path for path in parent.iterdir() if path.name.startswith(".")]
+        shutil.rmtree(root.path)
+
+
+def test_a_job_that_cannot_be_read_is_not_taken_for_another(tmp_path: Path) -> None:
+    root = DataRoot.at(tmp_path)
+    crash.prepare(root)
+    folder = jobs.find(root, "ended")
+    folder.job_file.write_bytes(b"{")
+
+    with pytest.raises(BrokenFile):
+        jobs.read_job(folder)
