@@ -39,6 +39,7 @@ class Queue:
         self.slots = slots
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._accelerators: dict[str, str] = {}
+        self._complaints: set[str] = set()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -130,10 +131,16 @@ class Queue:
             status = None  # the cache shows the broken file; the job goes on when it is mended
         except OSError as error:
             status = None  # a full disk, for one: the next round tries again
-            log.warning("Job %s cannot be written to: %s", folder.job_id, error)
+            self._complain(f"Job {folder.job_id} cannot be written to: {error}")
         if status is not None:
             log.warning("The trainer of job %s is gone. %s", folder.job_id, deaths.explain(exit_code))
         self._cache.refresh_job(folder.job_id)
+
+    def _complain(self, sentence: str) -> None:
+        """Log what each round would find again, once."""
+        if sentence not in self._complaints:
+            self._complaints.add(sentence)
+            log.warning("%s", sentence)
 
     def _is_ready(self, entry: JobEntry) -> bool:
         """Whether the job may start now, by its files as they are at this moment."""

@@ -46,5 +46,5 @@ def is_held(path: Path) -> bool:
             return False
     except LockHeld:
         return True
-    except FileNotFoundError:
-        return False
+    except OSError:
+        return False  # gone meanwhile, or on a file system that became read-only, where no trainer lasts

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISFIFO
 from typing import TypeVar
 
 import msgspec
@@ -17,6 +18,7 @@ from state.errors import BrokenFile
 
 Record = TypeVar("Record")
 
+MAX_BYTES = 512 * 2**20  # twice what a request may bring
 LOCK_TIMEOUT_S = 10.0  # a write takes milliseconds: who waits longer has met a hung file system
 
 
@@ -127,6 +129,11 @@ def pretty(record: object) -> bytes:
 def _read_bytes(path: Path) -> bytes:
     """The file's bytes without a byte-order mark, which editors on Windows leave behind."""
     try:
+        stat = path.stat()
+        if stat.st_size > MAX_BYTES:
+            raise BrokenFile(path, f"is larger than {MAX_BYTES // 2**20} MiB")
+        if S_ISFIFO(stat.st_mode):
+            raise BrokenFile(path, "is a pipe, whose end may never come")
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except FileNotFoundError:
         raise

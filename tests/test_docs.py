@@ -62,6 +62,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
             assert (page.parent / link).exists(), link
 
 
+def test_every_promise_names_a_test_that_there_is() -> None:
+    promises = (CHECKOUT / "docs" / "what-happens-when.md").read_text()
+    named = re.findall(r"^`(tests/\S+)::(\w+)`$", promises, flags=re.MULTILINE)
+
+    assert len(named) > 20
+    for file, name in named:
+        assert f"def {name}(" in (CHECKOUT / file).read_text(), f"{file}::{name}"
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
 def test_every_command_of_the_page_works_as_written(training: Server, page: str) -> None:
     job_id = ""

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import pytest
 
 from state.jobs import JobFolder
 from tests import jobs
-from tests.server import Server, wait_until
+from tests.server import CHECKOUT, Server, wait_until
 
 LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
 
@@ -179,6 +180,23 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
     assert done["current_step"] == 400
     assert "Going on from step-" in (server.job_folder(job_id) / "train.log").read_text()
     server.close()
+
+
+def test_a_data_root_that_cannot_be_written_to_is_refused_in_words(small_disk: Path) -> None:
+    folder = jobs.make(small_disk)
+    for name in ("adapters", "training_data", "models"):
+        (small_disk / name).mkdir(exist_ok=True)
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+
+    server = subprocess.run(
+        [sys.executable, "main.py", "--root", small_disk], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    exit_code, output = jobs.run(folder)
+
+    assert server.returncode == 1
+    assert "cannot be used as a data root" in server.stderr
+    assert "Read-only file system" in server.stderr
+    assert (exit_code, "cannot be worked in" in output, "Read-only file system" in output) == (1, True, True)
 
 
 def test_without_file_events_the_folders_are_read_instead(start: Callable[..., Server]) -> None:

@@ -39,6 +39,9 @@ def main() -> int:
     try:
         with locks.hold(folder.trainer_lock, LOCK_WAIT_S):
             return _own(DataRoot.at(path.parent.parent), folder)
+    except OSError as error:
+        print(f"{path} cannot be worked in: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
     except locks.LockHeld:
         print(f"Another trainer works in {path.name}: this one leaves it alone", file=sys.stderr)  # noqa: T201
         return FAILED

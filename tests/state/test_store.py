@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -95,6 +96,17 @@ def test_a_file_that_may_not_be_read_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(BrokenFile, match=r"job\.json: Is a directory"):
         jobs.read_job(JobFolder(tmp_path))
+
+
+def test_a_file_without_measure_is_reported_and_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "job.json").open("wb") as file:
+        file.truncate(2**40)
+    os.mkfifo(tmp_path / "status.json")
+
+    with pytest.raises(BrokenFile, match="is larger than 512 MiB"):
+        jobs.read_job(JobFolder(tmp_path))
+    with pytest.raises(BrokenFile, match="is a pipe"):
+        jobs.read_status(JobFolder(tmp_path))
 
 
 def _count(path: Path, times: int) -> None:
