@@ -56,10 +56,13 @@ ARCHITECTURES: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
-def make(folder: Path, architecture: str = "llama", *, seed: int = 0) -> Path:
-    """Write a toy model to `folder` and return it."""
+def make(folder: Path, architecture: str = "llama", *, seed: int = 0, **changes: Any) -> Path:
+    """Write a toy model to `folder` and return it; `changes` are of its configuration."""
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(ARCHITECTURES[architecture](), dtype=torch.bfloat16)
+    config = ARCHITECTURES[architecture]()
+    for name, value in changes.items():
+        setattr(config, name, value)
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(TOKENIZER / file, folder)

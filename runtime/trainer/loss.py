@@ -1,52 +1,136 @@
-"""The training loss, and its mean over held-out examples."""
+"""The training loss: cross-entropy summed over target tokens, in nats, on the fastest way that is exact for a model.
 
+A sum, so that a step divides once by all its targets: a mean of micro-batch means would weight tokens of small
+micro-batches more.
+"""
+
+import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from bitsandbytes.nn.modules import Linear4bit
+from peft import PeftModel
 from torch import nn
+from torch.nn.functional import cross_entropy
 
-from runtime.trainer.batches import IGNORED, Batch, batches
+from runtime.trainer.head_loss import summed_head_loss
+from runtime.trainer.packing import ATTENTION, IGNORED, pack
+
+log = logging.getLogger("trainer")
+
+SummedLoss = Callable[[Sequence[list[int]]], torch.Tensor]
+"""From documents (token ids, two at least each) to their summed loss."""
+
+TRIAL_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and the two ways add in different orders
 
 
-def summed_loss(model: nn.Module, batch: Batch) -> torch.Tensor:
-    """Cross-entropy summed over the batch's target tokens, in nats, computed in float32.
+class Inexact(Exception):
+    """The packed way does not compute what the model itself computes."""
 
-    A sum, so that a step divides once by all its targets: a mean of micro-batch means would weight tokens of small
-    micro-batches more.
-    """
-    logits_BTV = model(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).logits
-    predictions = logits_BTV[:, :-1].float().flatten(0, 1)
-    return nn.functional.cross_entropy(
-        predictions, batch.labels_BT[:, 1:].flatten(), ignore_index=IGNORED, reduction="sum"
-    )
+
+def choose(model: PeftModel, device: str) -> SummedLoss:
+    """The packed way where a trial shows that it is exact for this model; else one document at a time."""
+    own = model.config._attn_implementation  # noqa: SLF001  transformers has no public name for it
+    try:
+        return packed(model, device)
+    except (Inexact, NotImplementedError, TypeError, ValueError) as reason:
+        log.info("Documents are computed one at a time: %s", reason)
+        causal: Any = model.get_base_model()
+        causal.set_attn_implementation(own)
+        return one_by_one(model, device)
+
+
+def packed(model: PeftModel, device: str) -> SummedLoss:
+    """Documents in one row, and a loss that never holds all logits. Raises Inexact by a trial."""
+    causal: Any = model.get_base_model()  # a module, as far as torch knows
+    head = causal.get_output_embeddings()
+    if type(head) is not nn.Linear or any(parameter.requires_grad for parameter in head.parameters()):
+        raise Inexact("the output layer is trained, or is not a plain linear layer")
+    decoder = causal.get_decoder()
+    causal.set_attn_implementation(ATTENTION)
+
+    def hidden(documents: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        row = pack(documents, device)
+        states_1TC = decoder(
+            input_ids=row.input_ids_1T,
+            position_ids=row.position_ids_1T,
+            use_cache=False,
+            document_lengths=row.lengths,
+        ).last_hidden_state
+        return states_1TC[0], row.targets_T
+
+    def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
+        states_TC, targets_T = hidden(documents)
+        has_target_T = targets_T != IGNORED
+        return summed_head_loss(states_TC[has_target_T], head, targets_T[has_target_T])
+
+    with torch.no_grad(), evaluating(model):
+        first, second, other = _trial_documents(causal.config.get_text_config().vocab_size)
+        beside, beside_other = (hidden([start, second])[0][len(start) :] for start in (first, other))
+        if not torch.equal(beside, beside_other):
+            raise Inexact("a document's states depend on the document before it")
+        mine, plain = summed_loss([first, second]).item(), one_by_one(model, device)([first, second]).item()
+        if not abs(mine - plain) <= TRIAL_TOLERANCE * abs(plain):
+            raise Inexact(f"the packed loss of a trial is {mine:.4f}, the model's own {plain:.4f}")
+    return summed_loss
+
+
+def one_by_one(model: nn.Module, device: str) -> SummedLoss:
+    """Every document alone, through the model's own forward pass and full logits: slow, and right for any model."""
+
+    def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
+        total = torch.zeros((), device=device)
+        for ids in documents:
+            tokens_1T = torch.tensor([ids], device=device)
+            logits_TV = model(input_ids=tokens_1T, use_cache=False).logits[0, :-1].float()
+            total = total + cross_entropy(logits_TV, tokens_1T[0, 1:], reduction="sum")
+        return total
+
+    return summed_loss
 
 
 @torch.no_grad()
-def mean_loss(model: nn.Module, examples: list[list[int]], batch_size: int, pad: int, device: str) -> float | None:
+def mean_loss(
+    model: nn.Module, summed_loss: SummedLoss, examples: Sequence[list[int]], batch_size: int
+) -> float | None:
     """Mean cross-entropy over all target tokens of the examples; None when it is not a finite number."""
     total, targets = 0.0, 0
-    with without_dropout(model):
-        for batch in batches(examples, batch_size, pad, device):
-            total += summed_loss(model, batch).item()
-            targets += batch.num_targets
+    with evaluating(model):
+        for first in range(0, len(examples), batch_size):
+            documents = examples[first : first + batch_size]
+            total += summed_loss(documents).item()
+            targets += num_targets(documents)
     mean = total / max(targets, 1)
     return mean if math.isfinite(mean) else None
 
 
-@contextmanager
-def without_dropout(model: nn.Module) -> Iterator[None]:
-    """Switch the dropout modules off, and nothing else.
+def num_targets(documents: Sequence[list[int]]) -> int:
+    """Tokens that are predicted: all but each document's first, which has nothing to be predicted from."""
+    return sum(len(ids) - 1 for ids in documents)
 
-    `model.eval()` would do more: bitsandbytes' 4-bit layers then repack their weights on CPUs with AVX512_BF16 for a
-    kernel that has no gradient, and never back, so all training after an evaluation would be silently wrong.
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Have no dropout, whether it is a module of its own or, as in GPT-2's attention, hangs on a module's mode.
+
+    Not `model.eval()`: bitsandbytes' 4-bit layers would repack their weights on CPUs with AVX512_BF16, for a kernel
+    that has no gradient, and never back: all training after an evaluation would be silently wrong. They stay as they
+    are.
     """
-    dropouts = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.training]
-    for dropout in dropouts:
-        dropout.eval()
+    in_training = [module for module in model.modules() if module.training and not isinstance(module, Linear4bit)]
+    for module in in_training:
+        module.training = False
     try:
         yield
     finally:
-        for dropout in dropouts:
-            dropout.train()
+        for module in in_training:
+            module.training = True
+
+
+def _trial_documents(vocabulary: int) -> tuple[list[int], list[int], list[int]]:
+    """Three short documents; the first and the last have one length."""
+    tokens = [(7 * number + 11) % vocabulary for number in range(25)]
+    return tokens[:8], tokens[8:17], tokens[17:25]

@@ -13,7 +13,7 @@ from runtime import device
 from runtime.models import load_base, load_tokenizer
 from runtime.trainer import attempt, batches, checkpoint, lora, publish
 from runtime.trainer.interruption import Interruption
-from runtime.trainer.loss import mean_loss, summed_loss
+from runtime.trainer.loss import SummedLoss, choose, mean_loss, num_targets
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
 from runtime.trainer.progress import Progress, Step
 from state import config, jobs, models
@@ -38,7 +38,7 @@ class Run(Struct, frozen=True):
     total_steps: int
     warmup_steps: int
     seed: int
-    pad: int
+    summed_loss: SummedLoss
     device: str
 
 
@@ -88,7 +88,7 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
         total_steps,
         warmup_steps,
         job.seed,
-        tokenizer.pad_token_id,
+        choose(model, plan.device),
         plan.device,
     )
     with logging_redirect_tqdm(), Progress(folder, status, position, run.settings, len(examples)) as progress:
@@ -103,7 +103,7 @@ def loop(run: Run, folder: JobFolder, progress: Progress, interruption: Interrup
         progress.step(take_step(run, step))
         is_due = (step + 1) % run.settings.save_steps == 0 or step + 1 == run.total_steps
         if is_due and run.held_out:
-            progress.evaluated(mean_loss(run.model, run.held_out, run.settings.batch_size, run.pad, run.device))
+            progress.evaluated(mean_loss(run.model, run.summed_loss, run.held_out, run.settings.batch_size))
         if is_due or interruption.is_wanted():
             checkpoint.save(folder, run.model, run.optimizer, progress.position)
         interruption.check()
@@ -113,10 +113,10 @@ def take_step(run: Run, step: int) -> Step:
     """Optimizer step `step` (from 0) over its micro-batches. Raises ServiceError when the training diverged."""
     indices = batches.examples_of_step(run.settings, len(run.examples), step, run.seed)
     taken = [run.examples[index] for index in indices]
-    num_targets = sum(len(ids) - 1 for ids in taken)
+    tokens = num_targets(taken)
     total = torch.zeros((), device=run.device)
-    for batch in batches.batches(taken, run.settings.batch_size, run.pad, run.device):
-        loss = summed_loss(run.model, batch) / num_targets
+    for first in range(0, len(taken), run.settings.batch_size):
+        loss = run.summed_loss(taken[first : first + run.settings.batch_size]) / tokens
         loss.backward()
         total += loss.detach()
     step_loss, grad_norm = total.item(), run.optimizer.clip()
@@ -127,7 +127,7 @@ def take_step(run: Run, step: int) -> Step:
         )
     learning_rate = learning_rate_at(step, run.settings.learning_rate, run.warmup_steps, run.total_steps)
     run.optimizer.step(learning_rate)
-    return Step(loss=step_loss, tokens=num_targets, learning_rate=learning_rate, grad_norm=grad_norm)
+    return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
 def _find(root: DataRoot, model_name: str) -> Model:

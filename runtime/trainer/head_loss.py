@@ -1,0 +1,63 @@
+"""Cross-entropy behind a frozen output layer, without ever holding all logits.
+
+A vocabulary of 32,000 makes 256 kB of float32 logits and gradients a token: for 2,000 tokens more than a small model.
+Here a few rows at a time are computed, turned into their share of the gradient, and forgotten (the idea of Liger
+Kernel's fused linear cross-entropy, Hsu et al. 2024, in plain torch).
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import linear
+
+LOGITS_AT_ONCE = 2**24  # 64 MiB of float32
+
+
+class HeadLoss(torch.autograd.Function):
+    """sum over n of -log softmax(h_n W^T + b)[t_n], for hidden states [N, C], W [V, C], b [V] or None, targets [N].
+
+    W and b get no gradient. Softmax in float32; logits in the hidden states' type, as the model itself makes them.
+    """
+
+    @staticmethod
+    def forward(
+        context: Any,  # noqa: ANN401  torch's, as it pleases
+        hidden_NC: torch.Tensor,
+        weight_VC: torch.Tensor,
+        bias_V: torch.Tensor | None,
+        targets_N: torch.Tensor,
+    ) -> torch.Tensor:
+        """Computes the gradient on the way, where one is wanted."""
+        rows = max(1, LOGITS_AT_ONCE // weight_VC.shape[0])
+        gradient_NC = torch.empty_like(hidden_NC) if context.needs_input_grad[0] else None
+        total = torch.zeros((), device=hidden_NC.device)
+        for first in range(0, hidden_NC.shape[0], rows):
+            part = slice(first, first + rows)
+            logits = linear(hidden_NC[part], weight_VC, bias_V).float()
+            log_normalizer = logits.logsumexp(dim=1, keepdim=True)
+            chosen = targets_N[part, None]
+            total += (log_normalizer - logits.gather(1, chosen)).sum()
+            if gradient_NC is not None:
+                probabilities = logits.sub_(log_normalizer).exp_()
+                probabilities.scatter_add_(1, chosen, probabilities.new_full(chosen.shape, -1.0))
+                gradient_NC[part] = probabilities.to(hidden_NC.dtype) @ weight_VC
+        if gradient_NC is not None:
+            context.save_for_backward(gradient_NC)
+        return total
+
+    @staticmethod
+    def backward(
+        context: Any,  # noqa: ANN401
+        gradient: torch.Tensor,
+    ) -> tuple[torch.Tensor, None, None, None]:
+        (gradient_NC,) = context.saved_tensors
+        return gradient_NC * gradient, None, None, None
+
+
+def summed_head_loss(hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor) -> torch.Tensor:
+    """The loss of N hidden states under a frozen output layer, in nats."""
+    total: torch.Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
+        hidden_NC, head.weight, head.bias, targets_N
+    )
+    return total

@@ -1,0 +1,168 @@
+"""The fast way to the loss is the slow way's result: values, gradients, and nothing seen across documents."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from peft import PeftModel
+from torch import nn
+from torch.nn.functional import cross_entropy, linear
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from runtime import models as base_models
+from runtime.device import pick
+from runtime.trainer import head_loss, lora, loss
+from runtime.trainer.head_loss import summed_head_loss
+from runtime.trainer.loss import one_by_one, packed
+from runtime.trainer.packing import pack
+from state.config import LoraConfig
+from tests import toys
+
+DOCUMENTS = st.lists(st.lists(st.integers(2, 2047), min_size=2, max_size=40), min_size=1, max_size=6)
+
+
+def _attach(folder: Path, **changes: Any) -> PeftModel:
+    """A toy in float32, not quantized, with an adapter that does something."""
+    return _adapt(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), **changes)
+
+
+def _adapt(base: PreTrainedModel, **changes: Any) -> PeftModel:
+    torch.manual_seed(0)
+    chosen: dict[str, Any] = {"lora_dropout": 0.0, "target_modules": "all-linear"}
+    config = LoraConfig(**chosen | changes)
+    model = lora.attach(base, config, "toy", "toy", checkpointing=False)
+    for name, parameter in lora.trainable(model).items():
+        if "lora_B" in name:
+            nn.init.normal_(parameter, std=0.02)
+    return model
+
+
+def _gradients(model: PeftModel, total: torch.Tensor) -> torch.Tensor:
+    trained = lora.trainable(model).values()
+    gradients = torch.autograd.grad(total, list(trained))
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+@pytest.fixture(scope="module")
+def model(toy: Path) -> PeftModel:
+    return _attach(toy)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents=DOCUMENTS)
+def test_packed_documents_have_the_loss_and_the_gradients_of_documents_alone(
+    model: PeftModel, documents: list[list[int]]
+) -> None:
+    fast, slow = packed(model, "cpu")(documents), one_by_one(model, "cpu")(documents)
+
+    assert fast.item() == pytest.approx(slow.item(), rel=1e-5)
+    ours, plain = _gradients(model, fast), _gradients(model, slow)
+    assert (ours - plain).norm() <= 1e-4 * plain.norm()
+
+
+@pytest.mark.parametrize("architecture", toys.ARCHITECTURES)
+def test_every_known_architecture_takes_the_packed_way(
+    tmp_path: Path, architecture: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    toy = toys.make(tmp_path / "toy", architecture)
+    adapted = _adapt(base_models.load_base(str(toy), pick()))
+    documents = [[5, 6, 7, 8], [9, 10], list(range(20, 80))]
+
+    with caplog.at_level(logging.INFO):
+        chosen = loss.choose(adapted, "cpu")
+
+    assert "one at a time" not in caplog.text
+    with loss.evaluating(adapted):
+        fast, slow = chosen(documents).item(), one_by_one(adapted, "cpu")(documents).item()
+    assert fast == pytest.approx(slow, rel=1e-3)
+
+
+def test_a_sliding_window_slides_inside_its_document(tmp_path: Path) -> None:
+    adapted = _attach(toys.make(tmp_path / "toy", "mistral", sliding_window=8))
+    documents = [list(range(2, 40)), list(range(50, 57))]
+    plain = one_by_one(adapted, "cpu")(documents).item()
+
+    assert packed(adapted, "cpu")(documents).item() == pytest.approx(plain, rel=1e-5)
+
+
+def test_a_model_that_looks_across_documents_is_computed_one_by_one(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The known leak: attention that does not know where documents end."""
+    adapted = _attach(toy)
+    causal: Any = adapted.get_base_model()
+    decoder = causal.get_decoder()
+    whole = decoder.forward
+
+    def leak(**inputs: Any) -> Any:
+        inputs.pop("document_lengths", None)
+        return whole(**inputs)
+
+    monkeypatch.setattr(decoder, "forward", leak)
+
+    with caplog.at_level(logging.INFO):
+        chosen = loss.choose(adapted, "cpu")
+
+    assert "one at a time: a document's states depend on the document before it" in caplog.text
+    assert chosen([[5, 6, 7]]).item() > 0
+
+
+def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Gemma 2's cap on the logits is."""
+    adapted = _attach(toy)
+    causal = adapted.get_base_model()
+    whole = causal.forward
+
+    def capped(**inputs: Any) -> Any:
+        outputs = whole(**inputs)
+        outputs.logits = 3 * torch.tanh(5 * outputs.logits / 3)
+        return outputs
+
+    monkeypatch.setattr(causal, "forward", capped)
+
+    with caplog.at_level(logging.INFO):
+        loss.choose(adapted, "cpu")
+
+    assert "one at a time: the packed loss of a trial is" in caplog.text
+
+
+def test_a_trained_output_bias_is_computed_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    adapted = _attach(toys.make(tmp_path / "phi", "phi"), bias="all")
+
+    with caplog.at_level(logging.INFO):
+        loss.choose(adapted, "cpu")
+
+    assert "one at a time: the output layer is trained" in caplog.text
+
+
+def test_packing_restarts_positions_and_gives_a_last_token_no_target() -> None:
+    row = pack([[5, 6, 7], [8, 9]], "cpu")
+
+    assert row.input_ids_1T.tolist() == [[5, 6, 7, 8, 9]]
+    assert row.position_ids_1T.tolist() == [[0, 1, 2, 0, 1]]
+    assert row.targets_T.tolist() == [6, 7, -100, 9, -100]
+    assert row.lengths == (3, 2)
+
+
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_the_head_loss_equals_cross_entropy_over_all_logits(
+    *, with_bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_loss, "LOGITS_AT_ONCE", 3 * 50)  # three rows at a time, and a rest
+    torch.manual_seed(0)
+    hidden_NC = torch.randn(11, 8, requires_grad=True)
+    head = nn.Linear(8, 50, bias=with_bias).requires_grad_(requires_grad=False)
+    targets_N = torch.randint(50, (11,))
+
+    ours = summed_head_loss(hidden_NC, head, targets_N)
+    plain = cross_entropy(linear(hidden_NC, head.weight, head.bias), targets_N, reduction="sum")
+
+    assert ours.item() == pytest.approx(plain.item(), rel=1e-6)
+    (gradient,), (expected,) = (torch.autograd.grad(2 * total, hidden_NC) for total in (ours, plain))
+    assert torch.allclose(gradient, expected, atol=1e-6)
