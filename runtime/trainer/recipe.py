@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from runtime import device
 from runtime.models import load_base, load_tokenizer
 from runtime.trainer import attempt, batches, checkpoint, lora, publish
+from runtime.trainer.fused_lora import fuse
 from runtime.trainer.interruption import Interruption
 from runtime.trainer.loss import SummedLoss, choose, mean_loss, num_targets
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
@@ -74,6 +75,7 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
     model = lora.attach(
         base, job.lora_config, job.model_name, base_model.source, checkpointing=plan.gradient_checkpointing
     )
+    fuse(model)
     trained = lora.trainable(model)
     log.info("%s trained parameters, %s steps", sum(value.numel() for value in trained.values()), total_steps)
     optimizer = Optimizer(trained, paged_8bit=plan.optimizer == "paged_adamw_8bit")
