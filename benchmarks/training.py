@@ -44,7 +44,12 @@ class Result(Struct):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--size", choices=SIZES, default="370M", help="of the model (default: %(default)s)")
+    parser.add_argument(
+        "--model",
+        choices=[*SIZES, "tiny-python"],
+        default="370M",
+        help="a size of random weights, or the bundled model, which can really learn (default: %(default)s)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each engine (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a run (default: %(default)s)")
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
@@ -52,7 +57,7 @@ def main() -> None:
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-bench-"))
     try:
-        make_model(root / "models" / "llama", options.size)
+        make_model(root / "models" / "llama", options.model)
         engines: dict[str, Callable[[JobFolder], Result]] = {"plain": run_plain, "lathe": run_lathe}
         results: dict[str, list[Result]] = {name: [] for name in engines}
         for number in range(options.rounds):
@@ -65,10 +70,13 @@ def main() -> None:
         shutil.rmtree(root)
 
 
-def make_model(folder: Path, size: str) -> None:
-    """A Llama with a vocabulary of 32,000 and random weights in bf16."""
+def make_model(folder: Path, model: str) -> None:
+    """A Llama with a vocabulary of 32,000 and random weights in bf16, or a copy of the bundled model."""
+    if model not in SIZES:
+        shutil.copytree(CHECKOUT / "models" / model, folder)
+        return
     torch.manual_seed(0)
-    shape = LlamaConfig(**SIZES[size], vocab_size=32_000, max_position_embeddings=2048, pad_token_id=1, eos_token_id=0)  # type: ignore[arg-type]
+    shape = LlamaConfig(**SIZES[model], vocab_size=32_000, max_position_embeddings=2048, pad_token_id=1, eos_token_id=0)  # type: ignore[arg-type]
     LlamaForCausalLM(shape).bfloat16().save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(TOKENIZER / name, folder)

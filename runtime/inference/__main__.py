@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from runtime import cpu
 from runtime.noise import hush_libraries
-from runtime.threads import share_cores
 from runtime.worker_protocol import (
     Cancel,
     Done,
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 def work(inbox: Inbox, server: socket.socket) -> None:
-    share_cores()
+    cpu.prepare()
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
     engine = Engine()

@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtime.threads import share_cores
+from runtime import cpu
 from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Terminated
 from state import clock, jobs, locks, logs
@@ -62,7 +62,7 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
             return COMPLETED
         interruption = Interruption(folder.stop_file)
         interruption.check()
-        share_cores()
+        cpu.prepare()
         from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
 
         train(root, folder, interruption)
