@@ -4,13 +4,17 @@ Lock files stay behind after release (removing them would split waiters across t
 nothing by their presence.
 """
 
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import lock_descriptor, unlock_descriptor
 
 from state.errors import ServiceError
+
+POLL_S = 0.01
 
 
 class LockHeld(ServiceError):
@@ -21,20 +25,22 @@ class LockHeld(ServiceError):
 def hold(path: Path, timeout_s: float) -> Iterator[None]:
     """Hold the lock at `path`, waiting `timeout_s` for it at most.
 
-    Raises LockHeld when it is still held by then, FileNotFoundError when the folder does not exist (filelock would
-    create it, and a ghost folder with it).
+    Raises LockHeld when it is still held by then, FileNotFoundError when the folder does not exist (filelock's own
+    FileLock would create it: a job's folder, renamed under its trainer, would come back under its old name).
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(path.parent)
-    lock = FileLock(path, timeout=timeout_s, poll_interval=0.01)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        lock.acquire()
-    except Timeout:
-        raise LockHeld(f"{path} is held by another process") from None
-    try:
-        yield
+        deadline = time.monotonic() + timeout_s
+        while not lock_descriptor(descriptor, blocking=False):
+            if time.monotonic() >= deadline:
+                raise LockHeld(f"{path} is held by another process")
+            time.sleep(POLL_S)
+        try:
+            yield
+        finally:
+            unlock_descriptor(descriptor)
     finally:
-        lock.release()
+        os.close(descriptor)
 
 
 def is_held(path: Path) -> bool:
