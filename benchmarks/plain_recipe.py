@@ -76,9 +76,7 @@ def main() -> None:
     root = DataRoot.at(folder.path.parent.parent)
     job = jobs.read_job(folder)
     settings = job.training_config
-    found = models.resolve(root, job.model_name)
-    if found is None:
-        sys.exit(f"Model {job.model_name} not available")
+    found = models.find(root, job.model_name)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(found.source)
     texts = jobs.train_texts(root, folder, job)

@@ -6,7 +6,6 @@ from state import clock, jobs, locks, logs
 from state.jobs import JobFolder, Status
 
 MAX_ATTEMPTS = 3
-LOG_LINES = 20
 
 _MEANINGS = {
     signal.SIGKILL: "killed from outside; with little memory left this is the system's out-of-memory killer",
@@ -32,14 +31,13 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None) -> Status | None:
             attempts = max(status.attempt, 1) if status.status == "running" else status.attempt + 1
             if attempts < MAX_ATTEMPTS or newest_checkpoint(folder) > status.attempt_step:
                 return jobs.write_status(folder, status="pending", pid=None, attempt=attempts)
-            tail_text = "\n".join(logs.tail(folder.log_file, LOG_LINES))
+            sentence = f"The trainer died {attempts} times without progress. {explain(exit_code)}"
             return jobs.write_status(
                 folder,
                 status="failed",
                 pid=None,
                 completed_at=clock.now(),
-                error_message=f"The trainer died {attempts} times without progress. {explain(exit_code)}"
-                f"\n\nLast lines of train.log:\n{tail_text}",
+                error_message=logs.explained(sentence, folder.log_file),
             )
     except (locks.LockHeld, FileNotFoundError):
         return None
@@ -61,5 +59,4 @@ def explain(exit_code: int | None) -> str:
 
 def newest_checkpoint(folder: JobFolder) -> int:
     """The step of the newest checkpoint; 0 without one."""
-    steps = [path.name.removeprefix("step-") for path in folder.checkpoints.glob("step-*")]
-    return max((int(step) for step in steps if step.isdigit()), default=0)
+    return max(folder.checkpoint_steps(), default=0)

@@ -105,10 +105,11 @@ class Queue:
     def _round(self) -> None:
         self._reap()
         unfinished = [entry for entry in self._cache.jobs() if entry.status.status not in jobs.FINISHED]
+        occupying = {entry.job_id for entry in unfinished if self._occupies(entry)}
         for entry in unfinished:
-            if entry.status.status == "running" and not self._occupies(entry):
+            if entry.status.status == "running" and entry.job_id not in occupying:
                 self._after_death(entry.folder, exit_code=None)
-        free = self.slots - self.busy()
+        free = self.slots - len(occupying)
         for entry in unfinished:
             if free > 0 and self._is_ready(entry):
                 self._launch(entry)

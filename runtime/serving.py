@@ -137,9 +137,7 @@ class Serving:
         self._current = adapter
 
     def _source(self, model_name: str) -> str:
-        model = models.resolve(self._root, model_name)
-        if model is None:
-            raise ServiceError(f"Model {model_name} not available")
+        model = models.find(self._root, model_name)
         return str(model.folder or model.source)
 
 

@@ -46,9 +46,7 @@ class LocatedModel(Model, frozen=True, kw_only=True):
 
 
 def _available(root: DataRoot, name: str) -> LocatedModel:
-    model = models.resolve(root, name)
-    if model is None:
-        raise ServiceError(f"Model {name} not available")
+    model = models.find(root, name)
     if model.folder is not None:
         try:
             tensors: dict[str, Tensor] | None = models.tensors(model.folder)

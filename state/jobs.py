@@ -79,8 +79,6 @@ class Status(Struct, frozen=True, kw_only=True):
     """Starts since the last checkpoint that was new: a job that dies over and over without progress is given up."""
     attempt_step: int = 0
     """The checkpoint's step that the running attempt began from."""
-    accelerator: int | None = None
-    """The index of the accelerator that the trainer was given; None where there is just one device."""
     adapter_name: str | None = None
     """The name under which the adapter was published."""
 
@@ -125,6 +123,14 @@ class JobFolder(Struct, frozen=True):
     @property
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
+
+    def checkpoint(self, step: int) -> Path:
+        return self.checkpoints / f"step-{step}"
+
+    def checkpoint_steps(self) -> list[int]:
+        """The steps that have a checkpoint, in no particular order."""
+        steps = [path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*")]
+        return [int(step) for step in steps if step.isdigit()]
 
     @property
     def adapter(self) -> Path:

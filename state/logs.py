@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+ENOUGH_TO_EXPLAIN = 20
 MAX_BYTES = 1_000_000  # of the file's end: a bar that redraws itself can fill one line with megabytes
 
 
@@ -15,3 +16,9 @@ def tail(file: Path, lines: int) -> list[str]:
     except FileNotFoundError:
         return []
     return text.splitlines()[-lines:]
+
+
+def explained(sentence: str, file: Path) -> str:
+    """A job's error message: the sentence, and the end of its trainer's log."""
+    end = "\n".join(tail(file, ENOUGH_TO_EXPLAIN))
+    return f"{sentence}\n\nLast lines of train.log:\n{end}"

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from state import names, store
-from state.errors import BrokenFile
+from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
@@ -54,6 +54,14 @@ def resolve(root: DataRoot, name: str) -> Model | None:
     if _HUB_ID.fullmatch(name):
         return Model(name=name, source=name, kind="hub", folder=hub_folder(name))
     return None
+
+
+def find(root: DataRoot, name: str) -> Model:
+    """The model that a name stands for. Raises ServiceError."""
+    model = resolve(root, name)
+    if model is None:
+        raise ServiceError(f"Model {name} not available")
+    return model
 
 
 def available(root: DataRoot) -> Iterator[Model]:

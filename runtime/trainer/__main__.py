@@ -20,7 +20,6 @@ from state.root import DataRoot
 
 COMPLETED, FAILED, CANCELLED, TERMINATED = 0, 1, 130, 143
 LOCK_WAIT_S = 2.0  # the server holds the lock for an instant when it looks whether a trainer lives
-LOG_LINES = 20
 
 log = logging.getLogger("trainer")
 
@@ -52,12 +51,12 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
     log_to_console_and_file(folder.log_file)
     try:
         jobs.read_job(folder)
-        jobs.read_status(folder)
+        status = jobs.read_status(folder).status
     except BrokenFile as error:
         log.error("%s", error)  # noqa: TRY400  the sentence says it all
         return FAILED  # nothing has begun: the job starts when the file is mended
     try:
-        if jobs.read_status(folder).status == "completed":
+        if status == "completed":
             log.info("Job %s is completed: its adapter is %s", folder.job_id, folder.adapter)
             return COMPLETED
         interruption = Interruption(folder.stop_file)
@@ -91,8 +90,7 @@ def _fail(folder: JobFolder, error: Exception) -> None:
     if not isinstance(error, ServiceError):
         log.error("%s", "".join(traceback.format_exception(error)))
     log.error("Failed: %s", reason)
-    end = "\n".join(logs.tail(folder.log_file, LOG_LINES))
-    _end(folder, "failed", f"{reason}\n\nLast lines of train.log:\n{end}")
+    _end(folder, "failed", logs.explained(reason, folder.log_file))
 
 
 def explain(error: Exception) -> str:

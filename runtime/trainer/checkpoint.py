@@ -40,7 +40,7 @@ class Position(Struct, frozen=True, kw_only=True):
 
 def save(folder: JobFolder, model: PeftModel, optimizer: Optimizer, position: Position) -> None:
     """Write the checkpoint of this step, durable when this returns. One that exists is left as it is."""
-    target = folder.checkpoints / f"step-{position.step}"
+    target = folder.checkpoint(position.step)
     if target.exists():
         return
     folder.checkpoints.mkdir(exist_ok=True)  # no parents: a job's folder that was removed does not come back
@@ -54,7 +54,7 @@ def save(folder: JobFolder, model: PeftModel, optimizer: Optimizer, position: Po
 
 def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
     """Go back to the newest checkpoint that can be read; the position of a run's beginning when there is none."""
-    for path in sorted(folder.checkpoints.glob("step-*"), key=_step, reverse=True):
+    for path in map(folder.checkpoint, sorted(folder.checkpoint_steps(), reverse=True)):
         try:
             position = store.read(path / "position.json", Position)
             state: dict[str, Any] = torch.load(path / "trainer.pt", map_location="cpu", weights_only=True)
@@ -69,13 +69,9 @@ def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
-    """The adapter in PEFT's own layout; the base's embeddings stay out of it."""
+    """The adapter in PEFT's own layout, in an empty folder; the base's embeddings stay out of it."""
+    folder.mkdir(exist_ok=True)  # peft would make the parents too: a folder renamed meanwhile would come back
     model.save_pretrained(str(folder), save_embedding_layers=False)
-
-
-def _step(path: Path) -> int:
-    number = path.name.removeprefix("step-")
-    return int(number) if number.isdigit() else -1
 
 
 def _random_states() -> dict[str, torch.Tensor]:

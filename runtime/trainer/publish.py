@@ -54,7 +54,8 @@ def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     """
     wanted = jobs.adapter_name(folder, job)
     possible = [wanted, *(f"{wanted[:95]}-{number}" for number in range(2, 1000))]
-    for name in sorted(possible, key=lambda name: not adapters.belongs_to(root.adapters / name, folder.job_id)):
+    own = {path.name for path in adapters.all_folders(root) if adapters.belongs_to(path, folder.job_id)}
+    for name in sorted(possible, key=lambda name: name not in own):
         try:
             _place(folder, root.adapters / name)
             break

@@ -22,7 +22,6 @@ from state.adapters import Results
 from state.config import TrainingConfig
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
-from state.models import Model
 from state.root import DataRoot
 
 log = logging.getLogger("trainer")
@@ -53,7 +52,7 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
     status = attempt.begin(folder)
     train_texts, eval_texts = jobs.train_texts(root, folder, job), jobs.eval_texts(folder, job)
     publish.check(root, job)
-    base_model = _find(root, job.model_name)
+    base_model = models.find(root, job.model_name)
 
     plan = device.pick()
     for reason in plan.reasons:
@@ -130,13 +129,6 @@ def take_step(run: Run, step: int) -> Step:
     learning_rate = learning_rate_at(step, run.settings.learning_rate, run.warmup_steps, run.total_steps)
     run.optimizer.step(learning_rate)
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
-
-
-def _find(root: DataRoot, model_name: str) -> Model:
-    model = models.resolve(root, model_name)
-    if model is None:
-        raise ServiceError(f"Model {model_name} not available")
-    return model
 
 
 def _tokenize(field: str, tokenizer: PreTrainedTokenizerBase, texts: list[str], max_seq_length: int) -> list[list[int]]:
