@@ -35,7 +35,7 @@ class Service(Struct, frozen=True):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         cache = Cache(root)
         cache.rescan()
-        worker = Worker()
+        worker = Worker(root.quantized_bases)
         return cls(root, machine, cache, Queue(root, cache, machine, slots), Serving(root, cache, worker), worker)
 
     @asynccontextmanager

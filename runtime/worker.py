@@ -52,8 +52,12 @@ class Worker:
     Cancelling a call stops its generation within a token.
     """
 
-    def __init__(self, log: Path | None = None) -> None:
-        """`log` takes what the process prints; without it that goes to this process's stderr."""
+    def __init__(self, quantized_bases: Path, log: Path | None = None) -> None:
+        """`quantized_bases` is where the process keeps its copies.
+
+        `log` takes what it prints; without one that goes to this process's stderr.
+        """
+        self._quantized_bases = quantized_bases
         self._log = log
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
@@ -115,7 +119,7 @@ class Worker:
             raise WorkerDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
-            life = self._life = asyncio.create_task(_Life.begin(self._log))
+            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log))
         return await (await asyncio.shield(life)).ask(request)  # others may wait for the same beginning
 
 
@@ -135,11 +139,11 @@ class _Life:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def begin(cls, log: Path | None) -> Self:
+    async def begin(cls, quantized_bases: Path, log: Path | None) -> Self:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await asyncio.to_thread(_start, theirs.fileno(), log)
+                process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log)
             except OSError as error:
                 ours.close()
                 raise WorkerDied(f"The inference worker cannot be started: {error}") from error
@@ -213,11 +217,11 @@ def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> 
         answer.set_exception(LoadFailed(reply.message) if reply.loading else ServiceError(reply.message))
 
 
-def _start(descriptor: int, log: Path | None) -> subprocess.Popen[bytes]:
+def _start(descriptor: int, quantized_bases: Path, log: Path | None) -> subprocess.Popen[bytes]:
     """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
     with log.open("ab") if log else nullcontext(STDERR) as output:
         return subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "runtime.inference", str(descriptor)],
+            [sys.executable, "-m", "runtime.inference", str(descriptor), str(quantized_bases)],
             cwd=CODE,
             stdin=subprocess.DEVNULL,
             stdout=output,

@@ -33,6 +33,11 @@ class DataRoot(msgspec.Struct, frozen=True):
         return self.path / "models"
 
     @property
+    def quantized_bases(self) -> Path:
+        """Copies that can be made again: whoever removes them loses a minute at most."""
+        return self.path / ".cache" / "bases"
+
+    @property
     def managed(self) -> tuple[Path, ...]:
         return (self.training_jobs, self.adapters, self.training_data, self.models)
 

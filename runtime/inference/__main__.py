@@ -1,4 +1,6 @@
-"""`python -m runtime.inference <descriptor>`: started by runtime/worker.py with its end of a socket pair.
+"""`python -m runtime.inference <descriptor> <folder>`: started by runtime/worker.py with its end of a socket pair.
+
+The folder is where quantized bases are kept.
 
 Requests are worked one after another, in the main thread. A second thread listens all the while: for cancellations,
 and for the end of the server, with which the process ends at once, in the middle of whatever it does.
@@ -10,6 +12,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
@@ -76,14 +79,14 @@ class Inbox:
 
 
 def main() -> None:
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         sys.exit("The server starts this process when it needs it; it is of no use by hand.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s inference worker: %(message)s")
     hush_libraries()
     server = socket.socket(fileno=int(sys.argv[1]))
     inbox = Inbox(server)
     try:
-        work(inbox, server)
+        work(inbox, server, Path(sys.argv[2]))
     except BrokenPipeError:
         os._exit(0)  # the server is gone
     except Exception as error:  # what nobody foresaw may have left anything behind: the next process starts clean
@@ -92,11 +95,11 @@ def main() -> None:
         os._exit(1)
 
 
-def work(inbox: Inbox, server: socket.socket) -> None:
+def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
     cpu.prepare()
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
-    engine = Engine()
+    engine = Engine(quantized_bases)
     for request, cancelled in inbox:
         server.sendall(line(answer(engine, request, cancelled)))
 

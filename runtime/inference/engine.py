@@ -24,18 +24,19 @@ log = logging.getLogger("inference")
 class Base:
     """A base model and its tokenizer, in memory."""
 
-    def __init__(self, source: str, plan: Plan) -> None:
+    def __init__(self, source: str, plan: Plan, quantized_bases: Path) -> None:
         """Raises ServiceError."""
         self.source = source
         self.tokenizer: PreTrainedTokenizerBase = base_models.load_tokenizer(source)
-        self.model: PreTrainedModel = base_models.load_base(source, plan).eval()
+        self.model: PreTrainedModel = base_models.load_base(source, plan, quantized_bases).eval()
         self.model.generation_config = completion.settings_of(self.model, self.tokenizer)
 
 
 class Engine:
     """Answers by whatever base and adapter a request names, loading what is not there."""
 
-    def __init__(self) -> None:
+    def __init__(self, quantized_bases: Path) -> None:
+        self._quantized_bases = quantized_bases
         self._plan = device.pick()
         self._base: Base | None = None
         self._attached: Attached | None = None
@@ -82,7 +83,7 @@ class Engine:
             began = time.monotonic()
             try:
                 with _memory_in_words("load the base model"):
-                    self._base = Base(source, self._plan)
+                    self._base = Base(source, self._plan, self._quantized_bases)
             except ServiceError as error:
                 raise LoadFailed(str(error)) from error
             log.info("%s loaded on %s in %.1f s", source, self._plan.device, time.monotonic() - began)

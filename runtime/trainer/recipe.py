@@ -60,7 +60,7 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
     source = str(base_model.folder or base_model.source)
     log.info("Loading %s in NF4 with double quantization", source)
     tokenizer = load_tokenizer(source)
-    base = load_base(source, plan)
+    base = load_base(source, plan, root.quantized_bases)
     interruption.check()
 
     max_seq_length = config.resolved_max_seq_length(job.training_config, models.context_length(base.config.to_dict()))

@@ -36,7 +36,7 @@ def test_every_architecture_is_trained_in_nf4_by_default_settings(tmp_path: Path
     has_defaults = {"q_proj", "v_proj"} <= LINEAR[architecture]
     assert set(config["target_modules"]) == ({"q_proj", "v_proj"} if has_defaults else LINEAR[architecture])
     assert models.linear_modules(models.tensors(toy)) == LINEAR[architecture]
-    base = base_models.load_base(str(toy), pick())
+    base = base_models.load_base(str(toy), pick(), tmp_path / "bases")
     assert lora.linear_modules(base) == LINEAR[architecture]
     quantized = {name.rsplit(".", 1)[-1] for name, module in base.named_modules() if hasattr(module, "quant_state")}
     assert quantized == LINEAR[architecture]
@@ -91,7 +91,7 @@ def test_pickled_weights_are_not_loaded(tmp_path: Path, toy: Path) -> None:
     (pickled / "model.safetensors").rename(pickled / "pytorch_model.bin")
 
     with pytest.raises(ServiceError, match="Model pickled cannot be loaded"):
-        base_models.load_base(str(pickled), pick())
+        base_models.load_base(str(pickled), pick(), tmp_path / "bases")
 
 
 def test_a_model_without_a_padding_token_gets_one_of_its_own_tokens(tmp_path: Path, toy: Path) -> None:

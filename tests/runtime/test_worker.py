@@ -34,7 +34,7 @@ def _pid(worker: Worker) -> int:
 
 def _with_worker(act: Callable[[Worker], Awaitable[None]], log: Path) -> None:
     async def live() -> None:
-        worker = Worker(log)
+        worker = Worker(log.parent / "bases", log)
         try:
             await act(worker)
         finally:

@@ -35,7 +35,7 @@ def _generate(engine: Engine, root: Path, adapter: Path | None, **fields: object
 
 @torch.no_grad()
 def test_the_base_is_itself_again_beside_and_after_an_adapter_with_biases(biased: Path) -> None:
-    engine = Engine()
+    engine = Engine(biased / ".cache")
     alone = _generate(engine, biased, None)
     assert engine._base is not None
     before_1TV = engine._base.model(TOKENS_1T).logits
@@ -53,7 +53,7 @@ def test_the_base_is_itself_again_beside_and_after_an_adapter_with_biases(biased
 
 
 def test_sampling_follows_its_seed(biased: Path) -> None:
-    engine = Engine()
+    engine = Engine(biased / ".cache")
 
     first, again, other = (_generate(engine, biased, None, temperature=2.0, seed=seed).text for seed in (1, 1, 2))
 
@@ -62,7 +62,7 @@ def test_sampling_follows_its_seed(biased: Path) -> None:
 
 
 def test_a_stop_string_ends_the_text_before_itself(biased: Path) -> None:
-    engine = Engine()
+    engine = Engine(biased / ".cache")
     whole = _generate(engine, biased, None).text
     stop = whole[5:8]
 
@@ -86,7 +86,7 @@ def test_a_cancelled_generation_ends_at_its_next_token(biased: Path) -> None:
         stop=[],
     )
 
-    assert Engine().generate(request, lambda: True).completion_tokens == 1
+    assert Engine(biased / ".cache").generate(request, lambda: True).completion_tokens == 1
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_cancelled_generation_ends_at_its_next_token(biased: Path) -> None:
 )
 def test_what_the_model_cannot_take_is_refused_in_words(biased: Path, fields: dict[str, object], error: str) -> None:
     with pytest.raises(ServiceError, match=error):
-        _generate(Engine(), biased, None, **fields)
+        _generate(Engine(biased / ".cache"), biased, None, **fields)
 
 
 def _cut(folder: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(
     damaged = tmp_path / "damaged"
     shutil.copytree(biased / "adapters" / "mine", damaged)
     damage(damaged)
-    engine = Engine()
+    engine = Engine(biased / ".cache")
     before = _generate(engine, biased, biased / "adapters" / "mine")
 
     with pytest.raises(LoadFailed, match=error):
@@ -165,4 +165,4 @@ def test_an_adapter_of_another_architecture_is_refused(biased: Path, tmp_path: P
     other = toys.make(tmp_path / "gpt2", "gpt2")
 
     with pytest.raises(LoadFailed, match="does not fit the base model"):
-        Engine().load(str(other), AdapterFiles(str(biased / "adapters" / "mine"), "1"))
+        Engine(biased / ".cache").load(str(other), AdapterFiles(str(biased / "adapters" / "mine"), "1"))

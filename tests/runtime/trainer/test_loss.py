@@ -69,7 +69,7 @@ def test_every_known_architecture_takes_the_packed_way(
     tmp_path: Path, architecture: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     toy = toys.make(tmp_path / "toy", architecture)
-    adapted = _adapt(base_models.load_base(str(toy), pick()))
+    adapted = _adapt(base_models.load_base(str(toy), pick(), tmp_path / "bases"))
     documents = [[5, 6, 7, 8], [9, 10], list(range(20, 80))]
 
     with caplog.at_level(logging.INFO):

@@ -17,6 +17,7 @@ from runtime.trainer.optimizer import learning_rate_at
 from runtime.worker_protocol import AdapterFiles
 from state import metrics
 from state.errors import ServiceError
+from state.root import DataRoot
 from tests import jobs, toys
 
 
@@ -206,7 +207,7 @@ def test_the_adapter_gives_the_same_logits_outside_of_lathe(root: Path, toy: Pat
     )
     alone_1TV = base.eval()(tokens_1T).logits
     outside_1TV = PeftModel.from_pretrained(base, str(folder.adapter)).eval()(tokens_1T).logits
-    engine = Engine()
+    engine = Engine(DataRoot.at(root).quantized_bases)
     engine.load(str(toy), AdapterFiles(str(folder.adapter), "1"))
     assert engine._attached is not None
     inside_1TV = engine._attached.model(tokens_1T).logits
