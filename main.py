@@ -63,7 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
         with locks.hold(root.path / ".server.lock", timeout_s=1):
             store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
             found = machine.inspect()
-            service = Service.build(root, found, found.slots if options.slots is None else options.slots)
+            slots = found.slots if options.slots is None else options.slots
+            service = Service.build(root, found, slots, spare_trainer=options.spare_trainer)
             uvicorn.run(
                 build_app(service, [options.host], options.max_body_mb),
                 host=options.host,
@@ -108,6 +109,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--slots", type=int, help="jobs side by side; 0 only queues (default: one per accelerator)")
     parser.add_argument("--max-body-mb", type=int, default=256, help="largest request body (default: %(default)s)")
+    parser.add_argument(
+        "--spare-trainer",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep a trainer in memory for the next job, which begins 4 s sooner for 400 MB (default: %(default)s)",
+    )
     return parser.parse_args(arguments)
 
 

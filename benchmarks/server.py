@@ -49,7 +49,12 @@ def server(root: Path, starts: list[float]) -> Iterator[httpx.Client]:
         port = probe.getsockname()[1]
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "main.py", "--root", str(root), "--port", str(port)], cwd=CHECKOUT, stderr=subprocess.DEVNULL
+        [
+            *(sys.executable, "main.py", "--no-spare-trainer"),
+            *("--root", str(root), "--port", str(port)),
+        ],
+        cwd=CHECKOUT,
+        stderr=subprocess.DEVNULL,
     )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=120) as http:

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from runtime import deaths
 from runtime.cache import Cache, JobEntry
-from runtime.launch import launch
+from runtime.launch import Launcher
 from runtime.machine import Machine
 from state import clock, jobs, locks
 from state.errors import BrokenFile, NotFound, ServiceError
@@ -32,10 +32,11 @@ log = logging.getLogger(__name__)
 class Queue:
     """Launches, watches and stops the trainers of one data root."""
 
-    def __init__(self, root: DataRoot, cache: Cache, machine: Machine, slots: int) -> None:
+    def __init__(self, root: DataRoot, cache: Cache, machine: Machine, launcher: Launcher, slots: int) -> None:
         self._root = root
         self._cache = cache
         self._machine = machine
+        self._launcher = launcher
         self.slots = slots
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._accelerators: dict[str, str] = {}
@@ -56,6 +57,10 @@ class Queue:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ROUND_S)
             self._wake.clear()
+
+    def close(self) -> None:
+        """Let no spare trainer wait any longer; trainers with a job go on."""
+        self._launcher.close()
 
     def busy(self) -> int:
         """Device slots in use: trainers that live, and those just launched."""
@@ -109,11 +114,13 @@ class Queue:
         for entry in unfinished:
             if entry.status.status == "running" and entry.job_id not in occupying:
                 self._after_death(entry.folder, exit_code=None)
-        free = self.slots - len(occupying)
+        free, waiting = self.slots - len(occupying), len(unfinished) - len(occupying)
         for entry in unfinished:
             if free > 0 and self._is_ready(entry):
                 self._launch(entry)
-                free -= 1
+                free, waiting = free - 1, waiting - 1
+        if self.slots > 0 and (free > 0 or waiting > 0):
+            self._launcher.prepare()  # for a job that comes next, not while one that is alone needs the cores
 
     def _reap(self) -> None:
         """Collect the trainers of this server that have ended."""
@@ -166,7 +173,7 @@ class Queue:
 
     def _launch(self, entry: JobEntry) -> None:
         try:
-            self._children[entry.job_id] = launch(entry.folder, self._free_accelerator(entry.job_id))
+            self._children[entry.job_id] = self._launcher.launch(entry.folder, self._free_accelerator(entry.job_id))
         except OSError as error:
             log.warning("Job %s could not be launched: %s", entry.job_id, error)
             with suppress(locks.LockHeld, OSError), locks.hold(entry.folder.trainer_lock, timeout_s=0):

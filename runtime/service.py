@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from runtime import watch
 from runtime.cache import Cache
+from runtime.launch import Launcher
 from runtime.machine import Machine
 from runtime.queue import Queue
 from runtime.serving import Serving
@@ -28,15 +29,16 @@ class Service(Struct, frozen=True):
     worker: Worker
 
     @classmethod
-    def build(cls, root: DataRoot, machine: Machine, slots: int) -> "Service":
+    def build(cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool) -> "Service":
         """The service of one data root, its cache filled; nothing runs yet."""
         root.create()
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         cache = Cache(root)
         cache.rescan()
+        queue = Queue(root, cache, machine, Launcher(may_have_spare=spare_trainer), slots)
         worker = Worker(root.quantized_bases)
-        return cls(root, machine, cache, Queue(root, cache, machine, slots), Serving(root, cache, worker), worker)
+        return cls(root, machine, cache, queue, Serving(root, cache, worker), worker)
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
@@ -52,6 +54,7 @@ class Service(Struct, frozen=True):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self.queue.close()
             await self.worker.close()
 
     def _changed(self) -> None:

@@ -17,6 +17,7 @@ from state.jobs import JobFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODEL = "tiny-python"
+COLD = ["--no-spare-trainer"]  # its imports take 4 s of two cores: only tests that use it have one
 
 
 class Server:
@@ -28,7 +29,7 @@ class Server:
         self.log = root / "server.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *options],
+                [sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
                 cwd=CHECKOUT,
                 stdout=log,
                 stderr=log,

@@ -27,7 +27,11 @@ log = logging.getLogger("trainer")
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m runtime.trainer", description="Train one job.")
     parser.add_argument("job_dir", type=Path, help="a job's folder: training_jobs/job_<id>")
-    path = parser.parse_args().job_dir.resolve()
+    return run(parser.parse_args().job_dir.resolve())
+
+
+def run(path: Path) -> int:
+    """Own the job's folder and train in it; the exit code."""
     folder = JobFolder(path)
     if not folder.job_file.exists():
         print(f"{path} is not a job's folder: it has no job.json", file=sys.stderr)  # noqa: T201  nobody logs yet

@@ -1,0 +1,59 @@
+"""`python -m runtime.trainer.spare`: a trainer that waits for its job with the imports behind it.
+
+Started by runtime/launch.py. It imports what a training needs, computes nothing, and waits for a line on its standard
+input; the end of the input means that the server is gone or wants none, and ends it.
+"""
+
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import msgspec
+
+from runtime import cpu
+from runtime.assignment import Assignment
+from runtime.trainer.__main__ import FAILED, run
+from state.jobs import JobFolder
+
+STDIN, STDOUT, STDERR = 0, 1, 2
+FAMILIES = ("gemma", "gemma2", "gemma3", "llama", "mistral", "phi", "phi3", "qwen2", "qwen3")
+NEEDED = (
+    "runtime.trainer.recipe",
+    "transformers.integrations.bitsandbytes",  # these, transformers would import when it first meets a model of theirs
+    *(f"transformers.models.{family}.modeling_{family}" for family in FAMILIES),
+)
+
+
+def main() -> int:
+    cpu.prepare()
+    for module in NEEDED:
+        import_module(module)
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return 0
+    assignment = msgspec.json.decode(line, type=Assignment)
+    folder = JobFolder(Path(assignment.job_dir))
+    try:
+        _become_a_trainer_of(folder)
+    except OSError as error:
+        print(f"{folder.path} cannot be worked in: {error}", file=sys.stderr)  # noqa: T201
+        return FAILED
+    if assignment.accelerator is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = assignment.accelerator  # CUDA reads it when it is first used
+    return run(folder.path)
+
+
+def _become_a_trainer_of(folder: JobFolder) -> None:
+    """Have the standard streams that a launched trainer has. Raises OSError."""
+    output = os.open(folder.log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, STDIN)
+    os.dup2(output, STDOUT)
+    os.dup2(output, STDERR)
+    os.close(nothing)
+    os.close(output)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
