@@ -57,6 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     hush_libraries()
+    if options.memory_mb is not None:
+        os.environ["LATHE_MEMORY_MB"] = str(options.memory_mb)  # trainers inherit it, as from a shell
     root = DataRoot.at(options.root)
     try:
         root.create()
@@ -109,6 +111,11 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--slots", type=int, help="jobs side by side; 0 only queues (default: one per accelerator)")
     parser.add_argument("--max-body-mb", type=int, default=256, help="largest request body (default: %(default)s)")
+    parser.add_argument(
+        "--memory-mb",
+        type=int,
+        help="memory that a trainer may take, in 2^20 bytes (default: LATHE_MEMORY_MB, else what is free)",
+    )
     parser.add_argument(
         "--spare-trainer",
         action=argparse.BooleanOptionalAction,

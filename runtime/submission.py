@@ -15,19 +15,23 @@ _one_at_a_time = threading.Lock()  # between the check that a name is free and t
 
 def submit(root: DataRoot, cache: Cache, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
     """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
+    check(root, cache, job, train_texts, eval_texts)
+    with _one_at_a_time:
+        _check_name_is_free(root, cache, job.adapter_name)
+        folder = jobs.create(root, job, train_texts, eval_texts)
+        cache.refresh_job(folder.job_id)
+    return folder
+
+
+def check(root: DataRoot, cache: Cache, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> None:
+    """Raise ServiceError for a job that could not be submitted."""
     examples.check("train_texts", train_texts)
     if eval_texts is not None:
         examples.check("eval_texts", eval_texts)
     if job.output_dir is not None:
         root.output_folder(job.output_dir)
-    model = _available(root, job.model_name)
-    check_training(job, len(train_texts), model)
-    with _one_at_a_time:
-        if job.adapter_name is not None:
-            _check_name_is_free(root, cache, job.adapter_name)
-        folder = jobs.create(root, job, train_texts, eval_texts)
-        cache.refresh_job(folder.job_id)
-    return folder
+    check_training(job, len(train_texts), _available(root, job.model_name))
+    _check_name_is_free(root, cache, job.adapter_name)
 
 
 def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:
@@ -69,7 +73,9 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
     )
 
 
-def _check_name_is_free(root: DataRoot, cache: Cache, adapter_name: str) -> None:
+def _check_name_is_free(root: DataRoot, cache: Cache, adapter_name: str | None) -> None:
+    if adapter_name is None:
+        return
     names.check_adapter("adapter_name", adapter_name)
     if adapters.is_taken(root, adapter_name):
         raise ServiceError(f"adapter_name {adapter_name!r} is taken: choose another, or delete that adapter first")

@@ -50,16 +50,17 @@ def test_every_setting_is_in_the_configuration_page_with_its_default() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    headings = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-        for heading in re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
-    }
-
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
-        if link.startswith("#"):
-            assert link[1:] in headings, link
-        else:
-            assert (page.parent / link).exists(), link
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not heading or heading in _headings(target), link
+
+
+def _headings(page: Path) -> set[str]:
+    """As links name them."""
+    written = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in written}
 
 
 def test_every_promise_names_a_test_that_there_is() -> None:

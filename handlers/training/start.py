@@ -13,6 +13,7 @@ from state import training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import ServiceError
 from state.jobs import Job
+from state.root import DataRoot
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -29,6 +30,28 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     description: str = ""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
 
+    def job(self) -> Job:
+        return Job(
+            model_name=self.model_name,
+            adapter_name=self.adapter_name,
+            description=self.description,
+            dataset_name=self.dataset_name,
+            lora_config=self.lora_config,
+            training_config=self.training_config,
+            seed=self.seed,
+            output_dir=self.output_dir,
+        )
+
+    def texts(self, root: DataRoot) -> list[str]:
+        """The examples to train on. Raises ServiceError when there are none, or two kinds."""
+        if self.train_texts is not None and self.dataset_name is not None:
+            raise ServiceError("train_texts and dataset_name exclude each other: give one of them")
+        if self.train_texts is not None:
+            return self.train_texts
+        if self.dataset_name is not None:
+            return training_data.read_texts(root, self.dataset_name)
+        raise ServiceError("train_texts is required")
+
 
 class StartReply(Struct):
     job_id: str
@@ -38,25 +61,5 @@ class StartReply(Struct):
 
 @post("/training/start", status_code=200, opt={"action": "start training"}, sync_to_thread=True)
 def start(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> StartReply:
-    job = Job(
-        model_name=data.model_name,
-        adapter_name=data.adapter_name,
-        description=data.description,
-        dataset_name=data.dataset_name,
-        lora_config=data.lora_config,
-        training_config=data.training_config,
-        seed=data.seed,
-        output_dir=data.output_dir,
-    )
-    folder = submit(service.root, service.cache, job, _train_texts(service, data), data.eval_texts)
+    folder = submit(service.root, service.cache, data.job(), data.texts(service.root), data.eval_texts)
     return StartReply(folder.job_id, "submitted", f"Training job {folder.job_id} submitted successfully")
-
-
-def _train_texts(service: Service, data: StartRequest) -> list[str]:
-    if data.train_texts is not None and data.dataset_name is not None:
-        raise ServiceError("train_texts and dataset_name exclude each other: give one of them")
-    if data.train_texts is not None:
-        return data.train_texts
-    if data.dataset_name is not None:
-        return training_data.read_texts(service.root, data.dataset_name)
-    raise ServiceError("train_texts is required")

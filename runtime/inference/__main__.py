@@ -79,6 +79,7 @@ class Inbox:
 
 
 def main() -> None:
+    cpu.prepare()
     if len(sys.argv) != 3:
         sys.exit("The server starts this process when it needs it; it is of no use by hand.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s inference worker: %(message)s")
@@ -96,7 +97,6 @@ def main() -> None:
 
 
 def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
-    cpu.prepare()
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
     engine = Engine(quantized_bases)

@@ -25,6 +25,7 @@ log = logging.getLogger("trainer")
 
 
 def main() -> int:
+    cpu.prepare()
     parser = argparse.ArgumentParser(prog="python -m runtime.trainer", description="Train one job.")
     parser.add_argument("job_dir", type=Path, help="a job's folder: training_jobs/job_<id>")
     return run(parser.parse_args().job_dir.resolve())
@@ -65,7 +66,6 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
             return COMPLETED
         interruption = Interruption(folder.stop_file)
         interruption.check()
-        cpu.prepare()
         from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
 
         train(root, folder, interruption)

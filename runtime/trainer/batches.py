@@ -33,7 +33,12 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_lengt
 def examples_of_step(config: TrainingConfig, num_examples: int, step: int, seed: int) -> list[int]:
     """The indices of the examples that step `step` (from 0) takes: the next ones of its epoch's own order."""
     epoch, position = divmod(step, steps_per_epoch(config, num_examples))
+    return steps_of_epoch(config, num_examples, epoch, seed)[position]
+
+
+def steps_of_epoch(config: TrainingConfig, num_examples: int, epoch: int, seed: int) -> list[list[int]]:
+    """The indices of the examples of each step of an epoch (from 0)."""
     order = list(range(num_examples))
     random.Random(f"{seed}:{epoch}").shuffle(order)  # noqa: S311  an order, not a secret
     per_step = config.batch_size * config.gradient_accumulation_steps
-    return order[position * per_step : (position + 1) * per_step]
+    return [order[first : first + per_step] for first in range(0, num_examples, per_step)]

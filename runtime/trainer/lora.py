@@ -14,9 +14,7 @@ from state.config import LoraConfig, resolved_target_modules
 log = logging.getLogger("trainer")
 
 
-def attach(
-    base: PreTrainedModel, config: LoraConfig, model_name: str, source: str, *, checkpointing: bool
-) -> PeftModel:
+def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: str) -> PeftModel:
     """The base with a fresh adapter, in training mode; only the adapter (and biases, where asked) has gradients.
 
     The adapter's weights are float32; norms and embeddings of the base stay in the plan's dtype: casting them up, as
@@ -27,8 +25,6 @@ def attach(
     base.config.use_cache = False
     targets = resolved_target_modules(config, linear_modules(base), model_name)
     log.info("LoRA on %s, rank %s, alpha %s", ", ".join(targets), config.r, config.lora_alpha)
-    if checkpointing:
-        base.gradient_checkpointing_enable({"use_reentrant": False})
     adapted = get_peft_model(
         base,
         PeftLoraConfig(

@@ -1,7 +1,6 @@
 """The training loss: cross-entropy summed over target tokens, in nats, on the fastest way that is exact for a model.
 
-A sum, so that a step divides once by all its targets: a mean of micro-batch means would weight tokens of small
-micro-batches more.
+A sum, so that a step divides once by all its targets: a mean of rows' means would weight tokens of short rows more.
 """
 
 import logging
@@ -16,6 +15,7 @@ from peft import PeftModel
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from runtime.trainer.fit import rows
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.packing import ATTENTION, IGNORED, pack
 
@@ -94,13 +94,12 @@ def one_by_one(model: nn.Module, device: str) -> SummedLoss:
 
 @torch.no_grad()
 def mean_loss(
-    model: nn.Module, summed_loss: SummedLoss, examples: Sequence[list[int]], batch_size: int
+    model: nn.Module, summed_loss: SummedLoss, examples: Sequence[list[int]], row_tokens: int
 ) -> float | None:
     """Mean cross-entropy over all target tokens of the examples; None when it is not a finite number."""
     total, targets = 0.0, 0
     with evaluating(model):
-        for first in range(0, len(examples), batch_size):
-            documents = examples[first : first + batch_size]
+        for documents in rows(examples, row_tokens):
             total += summed_loss(documents).item()
             targets += num_targets(documents)
     mean = total / max(targets, 1)

@@ -5,6 +5,7 @@ import math
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Self
 
 import torch
@@ -171,8 +172,11 @@ def peak_memory_mb() -> float:
         return torch.cuda.max_memory_allocated() / 2**20
     if torch.backends.mps.is_available():
         return torch.mps.driver_allocated_memory() / 2**20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB here
+    if sys.platform == "linux":
+        # not getrusage's: that one begins with the memory of the process that launched this one
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:", 1)[1].split(maxsplit=1)[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on a Mac
 
 
 def _shown(loss: float | None) -> str:

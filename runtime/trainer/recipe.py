@@ -1,4 +1,4 @@
-"""A training run, told in order: read the job, pick a device, load, tokenize, attach, resume, loop, publish."""
+"""A training run, told in order: read the job, prepare the model, fit the machine, resume, loop, publish."""
 
 import logging
 import math
@@ -7,17 +7,15 @@ import torch
 from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
-from transformers import PreTrainedTokenizerBase
 
-from runtime import device
-from runtime.models import load_base, load_tokenizer
-from runtime.trainer import attempt, batches, checkpoint, lora, publish
-from runtime.trainer.fused_lora import fuse
+from runtime.trainer import attempt, batches, checkpoint, lora, memory, publish
+from runtime.trainer.fit import MB, Fit, rows
 from runtime.trainer.interruption import Interruption
-from runtime.trainer.loss import SummedLoss, choose, mean_loss, num_targets
+from runtime.trainer.loss import SummedLoss, mean_loss, num_targets
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
+from runtime.trainer.preparation import Ready, Texts, prepare
 from runtime.trainer.progress import Progress, Step
-from state import config, jobs, models
+from state import jobs
 from state.adapters import Results
 from state.config import TrainingConfig
 from state.errors import ServiceError
@@ -32,13 +30,11 @@ class Run(Struct, frozen=True):
 
     model: PeftModel
     optimizer: Optimizer
-    examples: list[list[int]]
-    held_out: list[list[int]]
+    texts: Texts
     settings: TrainingConfig
-    total_steps: int
-    warmup_steps: int
     seed: int
     summed_loss: SummedLoss
+    row_tokens: int
     device: str
 
 
@@ -52,72 +48,63 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
     status = attempt.begin(folder)
     train_texts, eval_texts = jobs.train_texts(root, folder, job), jobs.eval_texts(folder, job)
     publish.check(root, job)
-    base_model = models.find(root, job.model_name)
-
-    plan = device.pick()
-    for reason in plan.reasons:
-        log.info("%s", reason)
-    source = str(base_model.folder or base_model.source)
-    log.info("Loading %s in NF4 with double quantization", source)
-    tokenizer = load_tokenizer(source)
-    base = load_base(source, plan, root.quantized_bases)
+    ready = prepare(root, job, train_texts, eval_texts)
     interruption.check()
 
-    max_seq_length = config.resolved_max_seq_length(job.training_config, models.context_length(base.config.to_dict()))
-    examples = _tokenize("train_texts", tokenizer, train_texts, max_seq_length)
-    held_out = _tokenize("eval_texts", tokenizer, eval_texts, max_seq_length) if eval_texts else []
-    config.check_max_steps(job.training_config)
-    total_steps = config.total_steps(job.training_config, len(examples))
-    warmup_steps = config.resolved_warmup_steps(job.training_config, total_steps)
-
-    torch.manual_seed(job.seed)
-    model = lora.attach(
-        base, job.lora_config, job.model_name, base_model.source, checkpointing=plan.gradient_checkpointing
+    texts, model = ready.texts, ready.model
+    fitted = ready.fit()
+    log.info(
+        "Rows of up to %s tokens, gradient checkpointing of %s: about %.0f MB of the %.0f that there are",
+        *(fitted.row_tokens, fitted.checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
     )
-    fuse(model)
-    trained = lora.trainable(model)
-    log.info("%s trained parameters, %s steps", sum(value.numel() for value in trained.values()), total_steps)
-    optimizer = Optimizer(trained, paged_8bit=plan.optimizer == "paged_adamw_8bit")
-    position = checkpoint.restore(folder, optimizer)
-
-    run = Run(
-        model,
-        optimizer,
-        examples,
-        held_out,
-        job.training_config,
-        total_steps,
-        warmup_steps,
-        job.seed,
-        choose(model, plan.device),
-        plan.device,
-    )
-    with logging_redirect_tqdm(), Progress(folder, status, position, run.settings, len(examples)) as progress:
+    memory.checkpoint(model, fitted.checkpointing)
+    run = make_run(ready, fitted, job)
+    position = checkpoint.restore(folder, run.optimizer)
+    num_examples = len(texts.train.examples)
+    with logging_redirect_tqdm(), Progress(folder, status, position, run.settings, num_examples) as progress:
         loop(run, folder, progress, interruption)
-    resolved = structs.replace(job.training_config, warmup_steps=warmup_steps, max_seq_length=max_seq_length)
+    resolved = structs.replace(
+        job.training_config, warmup_steps=texts.warmup_steps, max_seq_length=texts.max_seq_length
+    )
     _finish(root, folder, structs.replace(job, training_config=resolved), model, progress)
+
+
+def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
+    trained = lora.trainable(ready.model)
+    log.info("%s trained parameters", sum(parameter.numel() for parameter in trained.values()))
+    return Run(
+        ready.model,
+        Optimizer(trained, paged_8bit=ready.plan.optimizer == "paged_adamw_8bit"),
+        ready.texts,
+        job.training_config,
+        job.seed,
+        ready.summed_loss,
+        fitted.row_tokens,
+        ready.plan.device,
+    )
 
 
 def loop(run: Run, folder: JobFolder, progress: Progress, interruption: Interruption) -> None:
     """Step by step to the end; evaluate and save every `save_steps` and at the end."""
-    for step in range(progress.position.step, run.total_steps):
+    total_steps = run.texts.total_steps
+    for step in range(progress.position.step, total_steps):
         progress.step(take_step(run, step))
-        is_due = (step + 1) % run.settings.save_steps == 0 or step + 1 == run.total_steps
-        if is_due and run.held_out:
-            progress.evaluated(mean_loss(run.model, run.summed_loss, run.held_out, run.settings.batch_size))
+        is_due = (step + 1) % run.settings.save_steps == 0 or step + 1 == total_steps
+        if is_due and run.texts.held_out:
+            progress.evaluated(mean_loss(run.model, run.summed_loss, run.texts.held_out, run.row_tokens))
         if is_due or interruption.is_wanted():
             checkpoint.save(folder, run.model, run.optimizer, progress.position)
         interruption.check()
 
 
 def take_step(run: Run, step: int) -> Step:
-    """Optimizer step `step` (from 0) over its micro-batches. Raises ServiceError when the training diverged."""
-    indices = batches.examples_of_step(run.settings, len(run.examples), step, run.seed)
-    taken = [run.examples[index] for index in indices]
+    """Optimizer step `step` (from 0) over its rows. Raises ServiceError when the training diverged."""
+    examples = run.texts.train.examples
+    taken = [examples[index] for index in batches.examples_of_step(run.settings, len(examples), step, run.seed)]
     tokens = num_targets(taken)
     total = torch.zeros((), device=run.device)
-    for first in range(0, len(taken), run.settings.batch_size):
-        loss = run.summed_loss(taken[first : first + run.settings.batch_size]) / tokens
+    for row in rows(taken, run.row_tokens):
+        loss = run.summed_loss(row) / tokens
         loss.backward()
         total += loss.detach()
     step_loss, grad_norm = total.item(), run.optimizer.clip()
@@ -126,20 +113,9 @@ def take_step(run: Run, step: int) -> Step:
             f"The training diverged: at step {step + 1} the loss is {step_loss} and the gradient's norm {grad_norm}. "
             f"Lower learning_rate (it is {run.settings.learning_rate:g}), or raise warmup_steps"
         )
-    learning_rate = learning_rate_at(step, run.settings.learning_rate, run.warmup_steps, run.total_steps)
+    learning_rate = learning_rate_at(step, run.settings.learning_rate, run.texts.warmup_steps, run.texts.total_steps)
     run.optimizer.step(learning_rate)
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
-
-
-def _tokenize(field: str, tokenizer: PreTrainedTokenizerBase, texts: list[str], max_seq_length: int) -> list[list[int]]:
-    tokenized = batches.tokenize(tokenizer, texts, max_seq_length)
-    if tokenized.num_cut:
-        log.warning("%s: %s texts are longer than %s tokens and were cut", field, tokenized.num_cut, max_seq_length)
-    if tokenized.num_dropped:
-        log.warning("%s: %s texts have fewer than two tokens and were left out", field, tokenized.num_dropped)
-    if not tokenized.examples:
-        raise ServiceError(f"{field} holds no text of two tokens or more: there is nothing to predict")
-    return tokenized.examples
 
 
 def _finish(root: DataRoot, folder: JobFolder, job: Job, model: PeftModel, progress: Progress) -> None:

@@ -14,6 +14,7 @@ from tests.server import CHECKOUT, Server
 
 SPECIFIED = {
     "POST /api/training/start": "training/start.py",
+    "POST /api/training/plan": "training/plan.py",
     "GET /api/training/status/{job_id}": "training/status.py",
     "GET /api/training/jobs": "training/jobs/list.py",
     "DELETE /api/training/jobs/{job_id}": "training/jobs/delete.py",

@@ -16,7 +16,6 @@ def test_a_recent_gpu_computes_in_bf16_with_plain_adamw() -> None:
     chosen = plan(_facts("cuda"))
 
     assert (chosen.device, chosen.dtype, chosen.optimizer) == ("cuda:0", "bfloat16", "adamw")
-    assert chosen.gradient_checkpointing
 
 
 def test_a_small_gpu_pages_its_optimizer() -> None:
@@ -32,18 +31,13 @@ def test_a_mac_computes_on_its_gpu_within_unified_memory() -> None:
     chosen = plan(_facts("mps", memory_mb=48_000))
 
     assert (chosen.device, chosen.dtype, chosen.optimizer) == ("mps", "bfloat16", "adamw")
-    assert chosen.gradient_checkpointing
-
-
-def test_a_cpu_recomputes_nothing() -> None:
-    assert not plan(_facts("cpu")).gradient_checkpointing
 
 
 def test_every_choice_has_its_reason_in_words() -> None:
     chosen = plan(_facts("cuda", memory_mb=8_000))
 
     said = "\n".join(chosen.reasons)
-    assert all(word in said for word in ("a device", "8 GiB", "bf16", "paged 8-bit AdamW", "gradient checkpointing"))
+    assert all(word in said for word in ("a device", "8 GiB", "bf16", "paged 8-bit AdamW"))
 
 
 def test_this_machine_has_a_plan() -> None:

@@ -24,7 +24,7 @@ def _adapted(folder: Path, *, bf16: bool, **changes: Any) -> PeftModel:
     base = models.load_base(str(folder), chosen, folder.parent / "bases")
     torch.manual_seed(0)
     settings: dict[str, Any] = {"lora_dropout": 0.0, "target_modules": "all-linear"}
-    model = lora.attach(base, LoraConfig(**settings | changes), "toy", "toy", checkpointing=False)
+    model = lora.attach(base, LoraConfig(**settings | changes), "toy", "toy")
     for name, parameter in lora.trainable(model).items():
         if "lora_B" in name:
             nn.init.normal_(parameter, std=0.05)

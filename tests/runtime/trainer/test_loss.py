@@ -34,7 +34,7 @@ def _adapt(base: PreTrainedModel, **changes: Any) -> PeftModel:
     torch.manual_seed(0)
     chosen: dict[str, Any] = {"lora_dropout": 0.0, "target_modules": "all-linear"}
     config = LoraConfig(**chosen | changes)
-    model = lora.attach(base, config, "toy", "toy", checkpointing=False)
+    model = lora.attach(base, config, "toy", "toy")
     for name, parameter in lora.trainable(model).items():
         if "lora_B" in name:
             nn.init.normal_(parameter, std=0.02)

@@ -1,0 +1,21 @@
+"""POST /api/training/plan: what a training would take, of a job that is not started."""
+
+import asyncio
+
+from litestar import post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from handlers.training.start import StartRequest
+from runtime.forecast import Forecast
+from runtime.planning import forecast
+from runtime.service import Service
+from runtime.submission import check
+
+
+@post("/training/plan", status_code=200, opt={"action": "plan training"})
+async def plan(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> Forecast:
+    job = data.job()
+    texts = await asyncio.to_thread(data.texts, service.root)
+    await asyncio.to_thread(check, service.root, service.cache, job, texts, data.eval_texts)
+    return await forecast(service.root, job, texts, data.eval_texts or [])

@@ -1,0 +1,116 @@
+"""What a run takes of the memory that there is, measured on the model at hand. Sizes are in bytes."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from peft import PeftModel
+
+from runtime.trainer.fit import Checkpointing, Needs
+from runtime.trainer.head_loss import LOGITS_AT_ONCE
+from runtime.trainer.loss import SummedLoss
+from state.errors import ServiceError
+
+LIMIT = "LATHE_MEMORY_MB"
+SPARED = 0.1  # of what is free: for everything else that runs, and for what no measure foresees
+TRIAL_TOKENS = 17
+TRAINED_BYTES = 12  # a trained value's gradient and AdamW's two moments, in float32
+LOGIT_BYTES = 13  # a logit in bf16, then in float32, what is exponentiated of it, and its gradient
+
+
+def available(device: str) -> int:
+    """What this process may take in all, with what it has already: LATHE_MEMORY_MB, else nearly all that is free.
+
+    Raises ServiceError for a LATHE_MEMORY_MB that is not a number.
+    """
+    free = [_free(device)]
+    if limit := os.environ.get(LIMIT):
+        if not limit.isdecimal():
+            raise ServiceError(f"{LIMIT} is {limit!r}: it is the memory that a trainer may take, in 2^20 bytes")
+        free.append(int(limit) * 2**20)
+    return min(free)
+
+
+def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
+    """What training this model takes, before its first step. Runs a short document forwards, twice.
+
+    A model keeps for its backward pass what autograd's hooks are shown: so many bytes a token, whatever the length.
+    """
+    causal: Any = model.get_base_model()
+    kept = _kept(model, summed_loss)
+    try:
+        checkpoint(model, "layers")
+        kept_checkpointed = _kept(model, summed_loss)
+    except ValueError:  # this model cannot
+        kept_checkpointed = kept
+    finally:
+        causal.activation_checkpointing_disable()
+    text = causal.config.get_text_config()
+    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    return Needs(
+        fixed=_taken(device) + TRAINED_BYTES * trained,
+        a_token=kept // TRIAL_TOKENS,
+        a_token_checkpointed=kept_checkpointed // TRIAL_TOKENS,
+        a_token_in_a_layer=kept // TRIAL_TOKENS // text.num_hidden_layers,
+        a_token_in_the_head=LOGIT_BYTES * text.vocab_size,
+        head=LOGIT_BYTES * LOGITS_AT_ONCE,
+    )
+
+
+def checkpoint(model: PeftModel, checkpointing: Checkpointing) -> None:
+    """Keep each layer's input alone, and compute the layer again in the backward pass (Chen et al. 2016).
+
+    Raises ValueError for a model that cannot.
+    """
+    causal: Any = model.get_base_model()
+    if checkpointing != "none":
+        causal.activation_checkpointing_enable({"use_reentrant": False}, offload=checkpointing == "layers, offloaded")
+
+
+def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
+    sizes: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+        loss = summed_loss([[0] * TRIAL_TOKENS])
+    del loss
+    return sum(sizes.values())
+
+
+def _taken(device: str) -> int:
+    """What the process has before the first step; the base's mapped weights are resident once they have been used."""
+    if device.startswith("cuda"):
+        return torch.cuda.memory_allocated()
+    if device == "mps":
+        return torch.mps.driver_allocated_memory()
+    return int(psutil.Process().memory_info().rss)
+
+
+def _free(device: str) -> int:
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info()
+        return int((1 - SPARED) * (free + torch.cuda.memory_reserved()))
+    if device == "mps":
+        return int((1 - SPARED) * torch.mps.recommended_max_memory())
+    own = psutil.Process().memory_info()
+    mapped = getattr(own, "shared", 0)  # the kernel may drop it, and counts it among what is available
+    return int(own.rss - mapped + (1 - SPARED) * min(psutil.virtual_memory().available, _left_in_the_container()))
+
+
+def _left_in_the_container() -> int:
+    """What the control group that this process is in may still take (Linux, version 2; without one: no bound)."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, taken = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return sys.maxsize
+    return int(limit) - int(taken) if limit.isdecimal() else sys.maxsize

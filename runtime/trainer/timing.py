@@ -1,0 +1,49 @@
+"""How long a training will take, from some of its steps taken for the clock's sake: the model is changed by them."""
+
+import time
+
+from runtime.trainer import memory
+from runtime.trainer.fit import Fit
+from runtime.trainer.loss import num_targets
+from runtime.trainer.preparation import Ready
+from runtime.trainer.recipe import make_run, take_step
+from state.jobs import Job
+
+SAMPLE_TOKENS = 128
+LONG_STEP_S = 15.0  # a step that takes longer is judged by a row of SAMPLE_TOKENS
+ENOUGH_S = 3.0
+FORWARD_SHARE = 1 / 3  # of a training's work, which is also what an evaluation does
+
+
+def foresee(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
+    """The seconds of the job's steps and evaluations, and its target tokens a second."""
+    memory.checkpoint(ready.model, fitted.checkpointing)
+    texts = ready.texts
+    sample = [max(texts.train.examples, key=len)[:SAMPLE_TOKENS]]
+    token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / num_targets(sample)
+    mean_step = sum(num_targets(documents) for documents in texts.steps) / len(texts.steps)
+    if token_s * max(num_targets(documents) for documents in texts.steps) <= LONG_STEP_S:
+        token_s = _seconds_a_token(ready, fitted, job)
+    evaluations = -(-texts.total_steps // job.training_config.save_steps)
+    evaluated = evaluations * num_targets(texts.held_out) * FORWARD_SHARE
+    return token_s * (texts.total_steps * mean_step + evaluated), 1 / token_s
+
+
+def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
+    """By whole steps, the optimizer's part included."""
+    run = make_run(ready, fitted, job)
+    take_step(run, 0)  # the first step makes what later ones find made
+    tokens, seconds = 0, 0.0
+    for step in range(1, max(2, ready.texts.total_steps)):
+        began = time.monotonic()
+        tokens += take_step(run, step).tokens
+        seconds += time.monotonic() - began
+        if seconds >= ENOUGH_S:
+            break
+    return seconds / tokens
+
+
+def _row_s(ready: Ready, documents: list[list[int]]) -> float:
+    began = time.monotonic()
+    ready.summed_loss(documents).backward()
+    return time.monotonic() - began
