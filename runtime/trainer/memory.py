@@ -18,6 +18,7 @@ LIMIT = "LATHE_MEMORY_MB"
 SPARED = 0.1  # of what is free: for everything else that runs, and for what no measure foresees
 TRIAL_TOKENS = 17
 TRAINED_BYTES = 12  # a trained value's gradient and AdamW's two moments, in float32
+CACHED_BYTES = 96 * 2**20  # on a CPU, what torch and the allocator keep of the shapes that they have seen
 LOGIT_BYTES = 13  # a logit in bf16, then in float32, what is exponentiated of it, and its gradient
 
 
@@ -92,7 +93,7 @@ def _taken(device: str) -> int:
         return torch.cuda.memory_allocated()
     if device == "mps":
         return torch.mps.driver_allocated_memory()
-    return int(psutil.Process().memory_info().rss)
+    return int(psutil.Process().memory_info().rss) + CACHED_BYTES
 
 
 def _free(device: str) -> int:
