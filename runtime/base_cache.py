@@ -1,8 +1,8 @@
 """Quantized bases on disk: a base model is quantized once, and all that load it later map the result into memory.
 
-`<root>/.cache/bases/<model>/<key>/` is a model folder as transformers saves it, with bitsandbytes' own 4-bit tensors in
-safetensors. The key is of everything that the result depends on, so a changed model gets a new copy, and the old one
-goes. The folder may be removed at any time.
+`<root>/.cache/bases/<model, device, precision>/<key>/` is a model folder as transformers saves it, bitsandbytes' 4-bit
+tensors in safetensors. The key is of everything that the result depends on, so a changed model gets a new copy, and the
+old one goes. The folder may be removed at any time.
 
 Mapped weights are the kernel's to share and to drop: the trainer and the inference worker hold one copy between them.
 """
@@ -41,7 +41,7 @@ def place(cache: Path, source: str, plan: Plan) -> Path:
     else:
         content = [Path(str(cached_file(source, "config.json"))).parent.name]  # the commit: snapshots never change
     facts = [content, plan.device, plan.dtype, [version(package) for package in MADE_BY]]
-    return cache / f"{Path(source).name}-{_digest(source)}" / _digest(facts)
+    return cache / f"{Path(source).name}-{_digest([source, plan.device, plan.dtype])}" / _digest(facts)
 
 
 def keep(base: PreTrainedModel, target: Path) -> bool:

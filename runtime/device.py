@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from msgspec import Struct
 
+from state.config import Precision
+
 Kind = Literal["cuda", "mps", "cpu"]
 DtypeName = Literal["bfloat16", "float16", "float32"]
 
@@ -47,13 +49,13 @@ class Plan(Struct, frozen=True, kw_only=True):
         return dtypes[self.dtype]
 
 
-def pick() -> Plan:
-    """The plan for this machine."""
-    return plan(facts())
+def pick(precision: Precision | None = None) -> Plan:
+    """The plan for this machine, in a precision that was asked for or in its own."""
+    return plan(facts(), precision)
 
 
-def plan(facts: Facts) -> Plan:
-    dtype, why = _dtype(facts)
+def plan(facts: Facts, precision: Precision | None = None) -> Plan:
+    dtype, why = (precision, f"{precision}: asked for") if precision else _dtype(facts)
     small = facts.kind == "cuda" and facts.memory_mb < SMALL_CUDA_MB
     reasons = [f"{facts.kind}: {facts.name}, {facts.memory_mb / 1024:.0f} GiB", why]
     if small:

@@ -14,6 +14,7 @@ DEFAULT_TARGET_MODULES = ("q_proj", "v_proj")
 DEFAULT_WARMUP_STEPS = 100
 ALL_LINEAR: Final = "all-linear"
 
+Precision = Literal["bfloat16", "float32"]
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -44,6 +45,8 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     save_steps: Annotated[int, Meta(ge=1)] = 500
     max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
     """In tokens; longer examples are cut. Left out: 2048, or the model's context where that is shorter."""
+    precision: Precision | None = None
+    """What is computed in around the 4-bit weights. Left out: bfloat16 where the device has it."""
 
 
 DEFAULT_MAX_SEQ_LENGTH = 2048

@@ -71,7 +71,7 @@ class Ready(Struct, frozen=True):
 def prepare(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[str]) -> Ready:
     """Load, tokenize, attach and measure. Raises ServiceError for what cannot be trained."""
     base_model = models.find(root, job.model_name)
-    plan = device.pick()
+    plan = device.pick(job.training_config.precision)
     for reason in plan.reasons:
         log.info("%s", reason)
     source = str(base_model.folder or base_model.source)

@@ -40,5 +40,10 @@ def test_every_choice_has_its_reason_in_words() -> None:
     assert all(word in said for word in ("a device", "8 GiB", "bf16", "paged 8-bit AdamW"))
 
 
+def test_a_precision_that_is_asked_for_is_taken() -> None:
+    assert plan(_facts("cuda"), "float32").dtype == "float32"
+    assert plan(_facts("cpu", supports_bf16=False), "bfloat16").dtype == "bfloat16"
+
+
 def test_this_machine_has_a_plan() -> None:
     assert isinstance(pick(), Plan)

@@ -214,3 +214,16 @@ def test_the_adapter_gives_the_same_logits_outside_of_lathe(root: Path, toy: Pat
 
     assert torch.equal(inside_1TV, outside_1TV)
     assert not torch.equal(inside_1TV, alone_1TV)
+
+
+def test_a_job_in_float32_trains_in_float32(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    usual = jobs.make(root, "job_usual", adapter_name="usual")
+    exact = jobs.make(root, "job_exact", adapter_name="exact", training_config={"precision": "float32"})
+
+    with caplog.at_level("INFO"):
+        jobs.train_here(exact)
+    jobs.train_here(usual)
+
+    assert "float32: asked for" in caplog.text
+    assert jobs.losses(exact) == pytest.approx(jobs.losses(usual), rel=0.02)
+    assert jobs.weights(exact) != jobs.weights(usual) or not pick().dtype.startswith("bf")
