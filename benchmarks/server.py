@@ -29,7 +29,7 @@ def main() -> None:
     idle: list[float] = []
     busy: list[float] = []
     for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as root, server(Path(root), starts) as http:
+        with tempfile.TemporaryDirectory() as root, server(Path(root), starts, "--no-spare-trainer") as http:
             idle += ask_for(http, seconds=3)
             busy += ask_while_generating(http)
     print(f"start to first answer: {median_and_range([1000 * start for start in starts])} ms, {rounds} starts")
@@ -42,17 +42,14 @@ def main() -> None:
 
 
 @contextmanager
-def server(root: Path, starts: list[float]) -> Iterator[httpx.Client]:
+def server(root: Path, starts: list[float], *options: str) -> Iterator[httpx.Client]:
     """A server of its own; its time from start to first answer is added to `starts`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     began = time.monotonic()
     process = subprocess.Popen(
-        [
-            *(sys.executable, "main.py", "--no-spare-trainer"),
-            *("--root", str(root), "--port", str(port)),
-        ],
+        [sys.executable, "main.py", "--root", str(root), "--port", str(port), *options],
         cwd=CHECKOUT,
         stderr=subprocess.DEVNULL,
     )

@@ -1,9 +1,11 @@
-"""`python -m benchmarks.training`: Lathe's trainer against today's usual recipe, at equal work.
+"""`python -m benchmarks.training`: Lathe's trainer against today's usual recipe and TRL's, at equal work.
 
 Makes a Llama of random weights and a job of real Python texts of mixed lengths, then trains the job in turn by the
-usual recipe (`benchmarks/plain_recipe.py`) and by `python -m runtime.trainer`, each in a process of its own, round
-after round. Both take the same examples a step, the same initial adapter and the same learning rates. Prints target
-tokens a second of the whole loop, first step included; the process's peak of anonymous memory; and the losses.
+usual recipe (`benchmarks/plain_recipe.py`), with `--peers` by TRL's SFTTrainer without and with its packing
+(`benchmarks/trl_recipe.py`, in an environment of its own under `.cache/peers`), and by `python -m runtime.trainer`,
+each in a process of its own, round after round. All take the same examples and the same learning rates. Prints target
+tokens a second of the whole loop, first step included; the process's peak of anonymous memory; its time outside of the
+loop; and the losses.
 """
 
 import argparse
@@ -12,10 +14,12 @@ import shutil
 import statistics
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,6 +32,8 @@ from state.jobs import JobFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOKENIZER = CHECKOUT / "models" / "tiny-python"
+PEERS = CHECKOUT / ".cache" / "peers"
+PEER_PACKAGES = ("trl", "datasets")
 SIZES = {
     "20M": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
     "370M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24, "num_attention_heads": 16},
@@ -39,6 +45,8 @@ class Result(Struct):
 
     tokens_per_second: float
     peak_mb: float
+    other_s: float
+    """Imports, loading and saving: all of the process's time that is not in its loop."""
     losses: list[float]
 
 
@@ -54,15 +62,24 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a run (default: %(default)s)")
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
     parser.add_argument("--dropout", type=float, default=0.0, help="of LoRA (default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="run TRL's trainer, too; installs it first")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-bench-"))
     try:
         make_model(root / "models" / "llama", options.model)
-        engines: dict[str, Callable[[JobFolder], Result]] = {"plain": run_plain, "lathe": run_lathe}
+        engines: dict[str, Callable[[JobFolder], Result]] = {
+            "plain": partial(run_peer, [sys.executable, "-m", "benchmarks.plain_recipe"], [])
+        }
+        if options.peers:
+            trl = [str(peers_python()), "-m", "benchmarks.trl_recipe"]
+            engines |= {"trl": partial(run_peer, trl, []), "trl, packing": partial(run_peer, trl, ["--packing"])}
+        engines["lathe"] = run_lathe
         results: dict[str, list[Result]] = {name: [] for name in engines}
         for number in range(options.rounds):
             for name, run in engines.items():
-                folder = make_job(root, f"{name}-{number}", options.steps, options.targets, options.dropout)
+                folder = make_job(
+                    root, f"{name.replace(', ', '-')}-{number}", options.steps, options.targets, options.dropout
+                )
                 results[name].append(run(folder))
                 print(name, results[name][-1], flush=True)
         report(results)
@@ -109,18 +126,33 @@ def make_job(root: Path, name: str, steps: int, targets: str, dropout: float) ->
     return folder
 
 
-def run_plain(folder: JobFolder) -> Result:
-    output, peak_mb = run_measured([sys.executable, "-m", "benchmarks.plain_recipe", str(folder.path)])
+def peers_python() -> Path:
+    """The interpreter of an environment on top of this one, with what only the peers need; made where there is none."""
+    python = PEERS / "bin" / "python"
+    if not (PEERS / "complete").exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
+        for packages in PEERS.glob("lib/python*/site-packages"):
+            (packages / "lathe.pth").write_text(sysconfig.get_path("purelib") + "\n")
+        constraints = str(CHECKOUT / "constraints.txt")
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--constraint", constraints, *PEER_PACKAGES], check=True
+        )
+        (PEERS / "complete").touch()
+    return python
+
+
+def run_peer(command: list[str], options: list[str], folder: JobFolder) -> Result:
+    output, peak_mb, wall_s = run_measured([*command, str(folder.path), *options])
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"step"')]
-    tokens = token_count(folder)
-    return Result(tokens / lines[-1]["elapsed_s"], peak_mb, [line["loss"] for line in lines])
+    loop_s = lines[-1]["elapsed_s"]
+    return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [line["loss"] for line in lines])
 
 
 def run_lathe(folder: JobFolder) -> Result:
-    _, peak_mb = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)])
+    _, peak_mb, wall_s = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)])
     points = metrics.read(folder.metrics_file)
-    elapsed_s = points[-1].elapsed_s or 0.0
-    return Result(token_count(folder) / elapsed_s, peak_mb, [point.loss or 0.0 for point in points])
+    loop_s = points[-1].elapsed_s or 0.0
+    return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [point.loss or 0.0 for point in points])
 
 
 def token_count(folder: JobFolder) -> int:
@@ -133,8 +165,9 @@ def token_count(folder: JobFolder) -> int:
     return sum(len(ids) - 1 for ids in tokenize(tokenizer, examples.read(folder.train_file), 512).examples)
 
 
-def run_measured(command: list[str]) -> tuple[str, float]:
-    """Run a command; its output, and its peak of anonymous resident memory in 2^20 bytes (mapped files left out)."""
+def run_measured(command: list[str]) -> tuple[str, float, float]:
+    """Run a command; its output, its peak of anonymous memory in 2^20 bytes (mapped files left out), its seconds."""
+    began = time.monotonic()
     process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     peak_kb = 0
 
@@ -150,7 +183,7 @@ def run_measured(command: list[str]) -> tuple[str, float]:
     watcher.join()
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{output[-3000:]}")
-    return output, peak_kb / 1024
+    return output, peak_kb / 1024, time.monotonic() - began
 
 
 def anonymous_kb(pid: int) -> int:
@@ -162,22 +195,29 @@ def anonymous_kb(pid: int) -> int:
 
 
 def report(results: dict[str, list[Result]]) -> None:
-    print("\n| engine | tokens/s, median (range) | peak MB, median (range) | last loss |\n| --- | --- | --- | --- |")
+    print("\nMedians (ranges); ratios are Lathe's speed over the engine's in the same round.\n")
+    print("| engine | tokens/s | ratio | peak MB | outside the loop, s | first loss | last loss |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name, runs in results.items():
-        speeds = [run.tokens_per_second for run in runs]
-        peaks = [run.peak_mb for run in runs]
-        print(f"| {name} | {shown(speeds)} | {shown(peaks)} | {runs[0].losses[-1]:.4f} |")
-    plain, lathe = results["plain"], results["lathe"]
-    ratios = [ours.tokens_per_second / theirs.tokens_per_second for ours, theirs in zip(lathe, plain, strict=True)]
-    differences = [abs(ours - theirs) for ours, theirs in zip(lathe[0].losses, plain[0].losses, strict=True)]
-    print(
-        f"\nratio of a round's speeds: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}"
-    )
-    print(f"largest difference of a step's losses: {max(differences):.4f}")
+        ratios = [
+            ours.tokens_per_second / theirs.tokens_per_second
+            for ours, theirs in zip(results["lathe"], runs, strict=True)
+        ]
+        figures = [
+            shown([run.tokens_per_second for run in runs]),
+            shown(ratios, 2),
+            shown([run.peak_mb for run in runs]),
+            shown([run.other_s for run in runs], 1),
+        ]
+        print(f"| {name} | {' | '.join(figures)} | {runs[0].losses[0]:.4f} | {runs[0].losses[-1]:.4f} |")
+    ours, theirs = results["lathe"][0].losses, results["plain"][0].losses
+    differences = [abs(mine - plain) for mine, plain in zip(ours, theirs, strict=True)]
+    mean = statistics.mean(differences)
+    print(f"\nA step's loss differs from the plain recipe's by {mean:.4f} on average, {max(differences):.4f} at most")
 
 
-def shown(values: list[float]) -> str:
-    return f"{statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+def shown(values: list[float], digits: int = 0) -> str:
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 if __name__ == "__main__":
