@@ -3,13 +3,15 @@
 Makes a Llama of random weights and a job of real Python texts of mixed lengths, then trains the job in turn by the
 usual recipe (`benchmarks/plain_recipe.py`), with `--peers` by TRL's SFTTrainer without and with its packing
 (`benchmarks/trl_recipe.py`, in an environment of its own under `.cache/peers`), and by `python -m runtime.trainer`,
-each in a process of its own, round after round. All take the same examples and the same learning rates. Prints target
-tokens a second of the whole loop, first step included; the process's peak of anonymous memory; its time outside of the
-loop; and the losses.
+each in a process of its own, round after round; once more by Lathe with little memory. All take the same examples and
+the same learning rates. Prints target tokens a second of the whole loop, first step included; the process's peak of
+anonymous memory; its time outside of the loop; and the losses; and how much of this machine's rate of matrix products
+Lathe's steps put to use. `--write` puts it all into docs/performance.md.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -27,7 +29,7 @@ from msgspec import Struct
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from pretraining import corpus
-from state import metrics
+from state import metrics, models
 from state.jobs import JobFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -38,6 +40,8 @@ SIZES = {
     "20M": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
     "370M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24, "num_attention_heads": 16},
 }
+LITTLE_MEMORY_MB = {"20M": 550, "370M": 1200}
+PERFORMANCE = CHECKOUT / "docs" / "performance.md"
 
 
 class Result(Struct):
@@ -48,6 +52,8 @@ class Result(Struct):
     other_s: float
     """Imports, loading and saving: all of the process's time that is not in its loop."""
     losses: list[float]
+    warm_tokens_per_second: float | None = None
+    """After the first step."""
 
 
 def main() -> None:
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
     parser.add_argument("--dropout", type=float, default=0.0, help="of LoRA (default: %(default)s)")
     parser.add_argument("--peers", action="store_true", help="run TRL's trainer, too; installs it first")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-bench-"))
     try:
@@ -74,15 +81,22 @@ def main() -> None:
             trl = [str(peers_python()), "-m", "benchmarks.trl_recipe"]
             engines |= {"trl": partial(run_peer, trl, []), "trl, packing": partial(run_peer, trl, ["--packing"])}
         engines["lathe"] = run_lathe
+        if little := LITTLE_MEMORY_MB.get(options.model):
+            engines[f"lathe, {little} MB"] = partial(run_lathe, memory_mb=little)
         results: dict[str, list[Result]] = {name: [] for name in engines}
+        rates = []
         for number in range(options.rounds):
+            rates.append(matrix_rate())
             for name, run in engines.items():
                 folder = make_job(
                     root, f"{name.replace(', ', '-')}-{number}", options.steps, options.targets, options.dropout
                 )
                 results[name].append(run(folder))
                 print(name, results[name][-1], flush=True)
-        report(results)
+        text = report(results, statistics.median(rates), work_a_token(root / "models" / "llama"))
+        print(f"\n{text}")
+        if options.write:
+            write(options.model, text)
     finally:
         shutil.rmtree(root)
 
@@ -148,11 +162,18 @@ def run_peer(command: list[str], options: list[str], folder: JobFolder) -> Resul
     return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [line["loss"] for line in lines])
 
 
-def run_lathe(folder: JobFolder) -> Result:
-    _, peak_mb, wall_s = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)])
+def run_lathe(folder: JobFolder, memory_mb: int | None = None) -> Result:
+    limit = {"LATHE_MEMORY_MB": str(memory_mb)} if memory_mb else {}
+    _, peak_mb, wall_s = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)], limit)
     points = metrics.read(folder.metrics_file)
     loop_s = points[-1].elapsed_s or 0.0
-    return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [point.loss or 0.0 for point in points])
+    return Result(
+        token_count(folder) / loop_s,
+        peak_mb,
+        wall_s - loop_s,
+        [point.loss or 0.0 for point in points],
+        statistics.mean(point.tokens_per_second or 0.0 for point in points[1:] or points),
+    )
 
 
 def token_count(folder: JobFolder) -> int:
@@ -165,10 +186,41 @@ def token_count(folder: JobFolder) -> int:
     return sum(len(ids) - 1 for ids in tokenize(tokenizer, examples.read(folder.train_file), 512).examples)
 
 
-def run_measured(command: list[str]) -> tuple[str, float, float]:
+def matrix_rate() -> float:
+    """Bf16 matrix products of this machine, in floating-point operations a second: the best of several, 2048 cubed."""
+    size = 2048
+    left, right = (torch.randn(size, size, dtype=torch.bfloat16) for _ in range(2))
+    seconds = []
+    for _ in range(10):
+        began = time.monotonic()
+        left @ right
+        seconds.append(time.monotonic() - began)
+    return 2 * size**3 / min(seconds)
+
+
+def work_a_token(model: Path) -> float:
+    """Floating-point operations that a token needs: each linear layer's product forwards and its input's gradient.
+
+    What may be done besides is not counted: attention, the adapter, dequantization, layers computed twice.
+    """
+    tensors = models.tensors(model)
+    matrices = [tensor.shape for name, tensor in tensors.items() if len(tensor.shape) == 2 and "embed" not in name]
+    if not any("lm_head" in name for name in tensors):  # tied to the embeddings
+        matrices.append(next(tensor.shape for name, tensor in tensors.items() if "embed" in name))
+    return 4.0 * sum(rows * columns for rows, columns in matrices)
+
+
+def run_measured(command: list[str], environment: dict[str, str] | None = None) -> tuple[str, float, float]:
     """Run a command; its output, its peak of anonymous memory in 2^20 bytes (mapped files left out), its seconds."""
     began = time.monotonic()
-    process = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=CHECKOUT,
+        env=os.environ | (environment or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     peak_kb = 0
 
     def watch() -> None:
@@ -194,10 +246,12 @@ def anonymous_kb(pid: int) -> int:
     return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon:")), 0)
 
 
-def report(results: dict[str, list[Result]]) -> None:
-    print("\nMedians (ranges); ratios are Lathe's speed over the engine's in the same round.\n")
-    print("| engine | tokens/s | ratio | peak MB | outside the loop, s | first loss | last loss |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
+    """A table, and what it does not say, in Markdown."""
+    lines = [
+        "| engine | tokens/s | Lathe's ratio to it | peak MB | outside the loop, s | first loss | last loss |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
     for name, runs in results.items():
         ratios = [
             ours.tokens_per_second / theirs.tokens_per_second
@@ -209,11 +263,26 @@ def report(results: dict[str, list[Result]]) -> None:
             shown([run.peak_mb for run in runs]),
             shown([run.other_s for run in runs], 1),
         ]
-        print(f"| {name} | {' | '.join(figures)} | {runs[0].losses[0]:.4f} | {runs[0].losses[-1]:.4f} |")
+        lines.append(f"| {name} | {' | '.join(figures)} | {runs[0].losses[0]:.4f} | {runs[0].losses[-1]:.4f} |")
     ours, theirs = results["lathe"][0].losses, results["plain"][0].losses
     differences = [abs(mine - plain) for mine, plain in zip(ours, theirs, strict=True)]
-    mean = statistics.mean(differences)
-    print(f"\nA step's loss differs from the plain recipe's by {mean:.4f} on average, {max(differences):.4f} at most")
+    warm = statistics.median(run.warm_tokens_per_second or 0.0 for run in results["lathe"])
+    share = f"{warm * work / rate:.0%} of this machine's {rate / 1e9:.0f} GFLOP/s in bf16 products"
+    lines.append(
+        f"\nMedians of {len(ours)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two "
+        f"runs. A step's loss differs from the usual recipe's by {statistics.mean(differences):.4f} on average, "
+        f"{max(differences):.4f} at most. After its first step Lathe makes {warm:.0f} tokens/s, "
+        f"{warm * work / 1e9:.0f} GFLOP/s of linear layers, {share}."
+    )
+    return "\n".join(lines)
+
+
+def write(model: str, text: str) -> None:
+    """Replace what docs/performance.md has of this model. Raises ValueError when it has no place for it."""
+    page = PERFORMANCE.read_text()
+    begin, end = f"<!-- benchmarks.training {model} -->\n", "\n<!-- end -->"
+    first = page.index(begin) + len(begin)
+    PERFORMANCE.write_text(page[:first] + text + page[page.index(end, first) :])
 
 
 def shown(values: list[float], digits: int = 0) -> str:
