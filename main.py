@@ -33,14 +33,17 @@ SHUTDOWN_S = 1
 
 def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
     """The HTTP application of a service. `names` are host names it answers to beside the loopback ones."""
-    api = Router(path="/api", route_handlers=find_handlers(), before_request=requests.check_body)
+    routers = [
+        Router(path=path, route_handlers=found, before_request=requests.check_body)
+        for path, found in find_handlers().items()
+    ]
     app = Litestar(
-        route_handlers=[api],
+        route_handlers=routers,
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={
-            ServiceError: replies.from_service_error,
-            HTTPException: replies.from_http_exception,
-            Exception: replies.from_any,
+            ServiceError: replies.shaped(replies.from_service_error),
+            HTTPException: replies.shaped(replies.from_http_exception),
+            Exception: replies.shaped(replies.from_any),
         },
         middleware=[DefineMiddleware(requests.LocalOnly, names=names)],
         lifespan=[service.running],

@@ -1,14 +1,15 @@
 """POST /api/generate: complete a prompt with the loaded adapter, or with a bare base model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from litestar import post
+from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from runtime.requests import while_connected
 from runtime.service import Service
-from runtime.serving import Sampling
+from runtime.worker import Choosing
 
 
 class GenerateRequest(Struct, forbid_unknown_fields=True):
@@ -35,20 +36,24 @@ class GenerateReply(Struct):
 
 
 @post("/generate", status_code=200, opt={"action": "generate"})
-async def generate(data: JSONBody[GenerateRequest], service: NamedDependency[Service]) -> GenerateReply:
-    sampling = Sampling(
+async def generate(
+    data: JSONBody[GenerateRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
+) -> GenerateReply:
+    serving = service.serving
+    answering = serving.loaded() if data.model_name is None else serving.base(data.model_name)
+    choosing = Choosing(
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,
         seed=data.seed,
         stop=tuple(data.stop),
     )
-    answer = await service.serving.generate(data.prompt, data.model_name, sampling)
+    [generated] = await while_connected(request, serving.complete(answering, [(data.prompt, choosing)]))
     return GenerateReply(
-        text=answer.generated.text,
-        model_name=answer.model_name,
-        adapter_name=answer.adapter,
-        prompt_tokens=answer.generated.prompt_tokens,
-        completion_tokens=answer.generated.completion_tokens,
-        finish_reason=answer.generated.finish_reason,
+        text=generated.text,
+        model_name=answering.model_name,
+        adapter_name=answering.adapter.name if answering.adapter else None,
+        prompt_tokens=generated.prompt_tokens,
+        completion_tokens=generated.completion_tokens,
+        finish_reason=generated.finish_reason,
     )

@@ -1,7 +1,8 @@
 """What every request must be before its handler sees it: from this machine, in JSON, of the declared shape."""
 
-from collections.abc import Iterable
-from typing import Any
+import asyncio
+from collections.abc import Coroutine, Iterable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -9,13 +10,22 @@ from litestar import Request, Response
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.replies import ErrorReply, refuse, validation_sentence
+from runtime.replies import ErrorReply, in_shape, refuse, validation_sentence
+from state.errors import ServiceError
+
+Result = TypeVar("Result")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def check_body(request: Request[Any, Any, Any]) -> Response[ErrorReply] | None:
-    """Refuse a body that is not JSON of the handler's own type; litestar alone would take "4" for the number 4."""
+async def check_body(request: Request[Any, Any, Any]) -> Response[Any] | None:
+    """Refuse a body that is not JSON of the handler's own type, in the shape of what its path belongs to."""
+    refusal = await _refused(request)
+    return None if refusal is None else in_shape(request, refusal)
+
+
+async def _refused(request: Request[Any, Any, Any]) -> Response[ErrorReply] | None:
+    """Litestar alone would take "4" for the number 4."""
     field = request.route_handler.parsed_data_field
     if field is None:
         return None
@@ -31,6 +41,25 @@ async def check_body(request: Request[Any, Any, Any]) -> Response[ErrorReply] | 
     except RecursionError:
         return refuse(400, "The request body is nested too deeply")
     return None
+
+
+async def while_connected(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Result]) -> Result:
+    """Do what a request asks for; a client that goes away cancels it. Raises what the work raises."""
+    working = asyncio.create_task(work)
+    leaving = asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ServiceError("The client went away")
+        return working.result()
+    finally:
+        for task in (working, leaving):
+            task.cancel()
+
+
+async def _left(request: Request[Any, Any, Any]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class LocalOnly:

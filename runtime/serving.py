@@ -6,35 +6,35 @@ that died is replaced without anyone noticing but by the wait.
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 from msgspec import Struct
 
 from runtime.cache import Cache
-from runtime.worker import Generated, Worker
+from runtime.worker import AdapterFiles, Choosing, Generated, Message, Piece, Worker
 from state import adapters, models
 from state.adapters import Adapter
-from state.errors import NotFound, ServiceError
+from state.errors import Busy, NotFound, ServiceError
 from state.root import DataRoot
 
 log = logging.getLogger(__name__)
 
 
-class Answer(Struct, frozen=True):
-    """A completion, and who made it. `adapter` is None where the bare base answered."""
+MAX_IN_FLIGHT = 128  # completions asked for and not done
 
-    generated: Generated
+Prompt = str | list[int | Message]
+
+
+class Answering(Struct, frozen=True):
+    """Who answers a request: an adapter on its base, or the bare base."""
+
     model_name: str
-    adapter: str | None
+    adapter: Adapter | None
 
-
-class Sampling(Struct, frozen=True, kw_only=True):
-    """How tokens are chosen. `temperature` 0 takes the most likely token each time."""
-
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    seed: int | None
-    stop: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        return self.adapter.name if self.adapter else self.model_name
 
 
 class Serving:
@@ -46,6 +46,7 @@ class Serving:
         self._worker = worker
         self._current: Adapter | None = None
         self._changing = asyncio.Lock()
+        self._in_flight = 0
 
     @property
     def current_name(self) -> str | None:
@@ -80,30 +81,82 @@ class Serving:
             await asyncio.to_thread(adapters.remove, self._root, name)
         self._cache.refresh_adapter(name)
 
-    async def generate(self, prompt: str, model_name: str | None, sampling: Sampling) -> Answer:
-        """Complete a prompt: by the loaded adapter, or by a bare base model where `model_name` asks for one."""
-        adapter = self._current if model_name is None else None
-        if adapter is not None:
-            base = adapter.model_name
-        elif model_name is not None:
-            base = model_name
-        else:
+    def answering(self, name: str | None) -> Answering:
+        """Who goes by this name, an adapter before a base model; without one the loaded adapter.
+
+        Raises NotFound when nobody does, ServiceError when no adapter is loaded or the adapter is broken.
+        """
+        if name is None:
+            return self.loaded()
+        try:
+            adapter = self._cache.adapter(name)
+        except NotFound:
+            try:
+                return self.base(name)
+            except ServiceError as error:
+                raise NotFound(str(error)) from error
+        _check(adapter)
+        return Answering(adapter.model_name, adapter)
+
+    def loaded(self) -> Answering:
+        """The loaded adapter. Raises ServiceError when there is none."""
+        if self._current is None:
             raise ServiceError(
                 "No adapter currently loaded: load one with POST /api/adapters/<adapter_name>/load, "
-                "or name a base model in model_name"
+                "or name the model that is to answer"
             )
-        generated = await self._worker.generate(
-            source=self._source(base),
-            adapter_path=str(adapter.path) if adapter else None,
-            fingerprint=_text(adapter.fingerprint) if adapter else None,
-            prompt=prompt,
-            max_new_tokens=sampling.max_new_tokens,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            seed=sampling.seed,
-            stop=sampling.stop,
-        )
-        return Answer(generated=generated, model_name=base, adapter=adapter.name if adapter else None)
+        return Answering(self._current.model_name, self._current)
+
+    def base(self, name: str) -> Answering:
+        """A base model without any adapter. Raises ServiceError when there is none of that name."""
+        models.find(self._root, name)
+        return Answering(name, None)
+
+    async def complete(self, answering: Answering, prompts: Sequence[tuple[Prompt, Choosing]]) -> list[Generated]:
+        """Complete prompts side by side. Raises ServiceError, and then none is; Busy, before any is begun."""
+        async with aclosing(self.stream(answering, prompts, pieces=False)) as events:
+            found = {index: event async for index, event in events if isinstance(event, Generated)}
+        return [found[index] for index in range(len(prompts))]
+
+    async def stream(
+        self, answering: Answering, prompts: Sequence[tuple[Prompt, Choosing]], *, pieces: bool = True
+    ) -> AsyncGenerator[tuple[int, Piece | Generated]]:
+        """The pieces of each prompt's completion as they come, then the whole of it, with the prompt's number.
+
+        Closing it stops what is not done. Raises ServiceError; Busy, before anything is begun.
+        """
+        if self._in_flight + len(prompts) > MAX_IN_FLIGHT:
+            raise Busy(f"{self._in_flight} completions are under way, and {MAX_IN_FLIGHT} are the most: try again")
+        events: asyncio.Queue[tuple[int, Piece | Generated | BaseException]] = asyncio.Queue()
+
+        async def work(index: int, prompt: Prompt, choosing: Choosing) -> None:
+            try:
+                hear = (lambda piece: events.put_nowait((index, piece))) if pieces else None
+                events.put_nowait((index, await self._ask(answering, prompt, choosing, hear)))
+            except Exception as error:  # noqa: BLE001  raised below, where it is waited for
+                events.put_nowait((index, error))
+
+        self._in_flight += len(prompts)
+        tasks = [asyncio.create_task(work(index, *asked)) for index, asked in enumerate(prompts)]
+        try:
+            left = len(tasks)
+            while left:
+                index, event = await events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                left -= isinstance(event, Generated)
+                yield index, event
+        finally:
+            self._in_flight -= len(prompts)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(
+        self, answering: Answering, prompt: Prompt, choosing: Choosing, hear: Callable[[Piece], None] | None
+    ) -> Generated:
+        files = _files(answering.adapter) if answering.adapter else None
+        return await self._worker.generate(self._source(answering.model_name), files, prompt, choosing, hear)
 
     async def follow_files(self) -> None:
         """Unload an adapter whose folder went, load again one whose files changed.
@@ -127,13 +180,8 @@ class Serving:
                 await self._load(newest)
 
     async def _load(self, adapter: Adapter) -> None:
-        if adapter.problem is not None:
-            raise ServiceError(f"Failed to load adapter {adapter.name}: {adapter.problem}")
-        await self._worker.load(
-            source=self._source(adapter.model_name),
-            adapter_path=str(adapter.path),
-            fingerprint=_text(adapter.fingerprint),
-        )
+        _check(adapter)
+        await self._worker.load(self._source(adapter.model_name), _files(adapter))
         self._current = adapter
 
     def _source(self, model_name: str) -> str:
@@ -141,5 +189,12 @@ class Serving:
         return str(model.folder or model.source)
 
 
-def _text(fingerprint: tuple[tuple[str, int, int], ...]) -> str:
-    return ";".join(f"{name}:{size}:{changed}" for name, size, changed in fingerprint)
+def _check(adapter: Adapter) -> None:
+    if adapter.problem is not None:
+        raise ServiceError(f"Failed to load adapter {adapter.name}: {adapter.problem}")
+
+
+def _files(adapter: Adapter) -> AdapterFiles:
+    return AdapterFiles(
+        str(adapter.path), ";".join(f"{name}:{size}:{changed}" for name, size, changed in adapter.fingerprint)
+    )

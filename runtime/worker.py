@@ -10,7 +10,7 @@ import itertools
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Self
@@ -19,6 +19,7 @@ from runtime import deaths
 from runtime.worker_protocol import (
     AdapterFiles,
     Cancel,
+    Choosing,
     Done,
     Generate,
     Generated,
@@ -26,15 +27,27 @@ from runtime.worker_protocol import (
     Load,
     LoadFailed,
     Message,
+    Piece,
     Refused,
     Request,
+    TokenLogprob,
     Unload,
     decode_reply,
     line,
 )
 from state.errors import ServiceError
 
-__all__ = ["Generated", "LoadFailed", "Message", "Worker", "WorkerDied"]
+__all__ = [
+    "AdapterFiles",
+    "Choosing",
+    "Generated",
+    "LoadFailed",
+    "Message",
+    "Piece",
+    "TokenLogprob",
+    "Worker",
+    "WorkerDied",
+]
 
 CODE = Path(__file__).resolve().parent.parent
 LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
@@ -47,7 +60,7 @@ class WorkerDied(ServiceError):
 
 
 class Worker:
-    """Loads and asks models in a process of its own. Its methods may be called concurrently; it takes them in turn.
+    """Loads and asks models in a process of its own. Its methods may be called concurrently.
 
     Cancelling a call stops its generation within a token.
     """
@@ -63,30 +76,24 @@ class Worker:
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
 
-    async def load(self, *, source: str, adapter_path: str, fingerprint: str) -> None:
+    async def load(self, source: str, adapter: AdapterFiles) -> None:
         """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before still answers; WorkerDied."""
-        files = AdapterFiles(adapter_path, fingerprint)
-        await self._ask(Load(id=next(self._ids), source=source, adapter=files))
+        await self._ask(Load(id=next(self._ids), source=source, adapter=adapter))
 
     async def unload(self) -> None:
-        """Let go of the adapter; the base stays in memory. Raises WorkerDied."""
+        """Let go of all adapters; the base stays in memory. Raises WorkerDied."""
         if self._life is not None and _is_usable(self._life):
             await self._ask(Unload(next(self._ids)))
 
-    async def generate(  # noqa: PLR0913  the request's own fields, each by name
+    async def generate(
         self,
-        *,
         source: str,
-        adapter_path: str | None,
-        fingerprint: str | None,
-        prompt: str | list[Message],
-        max_new_tokens: int,
-        temperature: float,
-        top_p: float,
-        seed: int | None,
-        stop: Sequence[str],
+        adapter: AdapterFiles | None,
+        prompt: str | list[int | Message],
+        choosing: Choosing,
+        hear: Callable[[Piece], None] | None = None,
     ) -> Generated:
-        """Complete a prompt, or a conversation in the model's own chat template; `temperature` 0 is greedy.
+        """Complete a prompt, or a conversation in the model's own chat template; `hear` is called with each piece.
 
         Loads first what is not loaded. Raises ServiceError for a prompt that the model cannot take, LoadFailed,
         WorkerDied.
@@ -94,15 +101,12 @@ class Worker:
         request = Generate(
             id=next(self._ids),
             source=source,
-            adapter=None if adapter_path is None else AdapterFiles(adapter_path, fingerprint or ""),
+            adapter=adapter,
             prompt=prompt,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
-            seed=seed,
-            stop=list(stop),
+            choosing=choosing,
+            stream=hear is not None,
         )
-        generated = await self._ask(request)
+        generated = await self._ask(request, hear)
         if generated is None:
             raise TypeError("The worker answered a Generate without a completion")
         return generated
@@ -114,13 +118,13 @@ class Worker:
             with suppress(WorkerDied):
                 await (await self._life).end()
 
-    async def _ask(self, request: Request) -> Generated | None:
+    async def _ask(self, request: Request, hear: Callable[[Piece], None] | None = None) -> Generated | None:
         if self._closed:
             raise WorkerDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
             life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log))
-        return await (await asyncio.shield(life)).ask(request)  # others may wait for the same beginning
+        return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
 
 
 class _Life:
@@ -133,6 +137,7 @@ class _Life:
         self._reader = reader
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[Generated | None]] = {}
+        self._hearing: dict[int, Callable[[Piece], None]] = {}
         self._is_wanted = True
         self._obituary: str | None = None
         self.is_alive = True
@@ -150,11 +155,13 @@ class _Life:
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
         return cls(process, reader, writer)
 
-    async def ask(self, request: Request) -> Generated | None:
+    async def ask(self, request: Request, hear: Callable[[Piece], None] | None) -> Generated | None:
         if self._obituary is not None:
             raise WorkerDied(self._obituary)
         answer: asyncio.Future[Generated | None] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = answer
+        if hear is not None:
+            self._hearing[request.id] = hear
         self._writer.write(line(request))
         try:
             return await answer
@@ -164,6 +171,7 @@ class _Life:
             raise
         finally:
             del self._waiting[request.id]
+            self._hearing.pop(request.id, None)
 
     async def end(self) -> None:
         self._is_wanted = False
@@ -190,6 +198,10 @@ class _Life:
                 reply = decode_reply(text)
                 if isinstance(reply, LastWords):
                     return reply
+                if isinstance(reply, Piece):
+                    if reply.id in self._hearing:
+                        self._hearing[reply.id](reply)
+                    continue
                 answer = self._waiting.get(reply.id)
                 if answer is not None and not answer.done():
                     _settle(answer, reply)

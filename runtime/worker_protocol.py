@@ -43,18 +43,33 @@ class Unload(Struct, frozen=True, tag=True):
     id: int
 
 
+class Choosing(Struct, frozen=True, kw_only=True):
+    """How a completion's tokens are chosen, and where it ends.
+
+    `temperature` 0 takes the most likely token each time. Without `max_new_tokens` the model's context ends it.
+    """
+
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    top_logprobs: int | None = None
+    """Tell how likely the model held each token, and so many of its most likely ones."""
+
+
 class Generate(Struct, frozen=True, tag=True, kw_only=True):
-    """Complete a prompt; without an adapter it is the bare base that answers. `temperature` 0 is greedy."""
+    """Complete a prompt: a text, tokens, or a conversation; without an adapter it is the bare base that answers."""
 
     id: int
     source: str
     adapter: AdapterFiles | None
-    prompt: str | list[Message]
-    max_new_tokens: int
-    temperature: float
-    top_p: float
-    seed: int | None
-    stop: list[str]
+    prompt: str | list[int | Message]
+    choosing: Choosing
+    stream: bool = False
+    """Answer with Pieces as they come, before Done."""
 
 
 class Cancel(Struct, frozen=True, tag=True):
@@ -64,6 +79,21 @@ class Cancel(Struct, frozen=True, tag=True):
 
 
 Request = Load | Unload | Generate
+
+
+class Alternative(Struct, frozen=True):
+    """A token that might have come, as text, and its logarithmic probability."""
+
+    token: str
+    logprob: float
+
+
+class TokenLogprob(Struct, frozen=True):
+    """The token that came, and the most likely ones in its place."""
+
+    token: str
+    logprob: float
+    top: list[Alternative]
 
 
 class Generated(Struct, frozen=True):
@@ -77,6 +107,15 @@ class Generated(Struct, frozen=True):
     prompt_tokens: int
     completion_tokens: int
     finish_reason: Literal["stop", "length"]
+    logprobs: list[TokenLogprob] | None = None
+
+
+class Piece(Struct, frozen=True, tag=True):
+    """The next of a completion's text; `text` may be empty where more tokens are needed for a character."""
+
+    id: int
+    text: str
+    logprobs: list[TokenLogprob] | None = None
 
 
 class Done(Struct, frozen=True, tag=True):
@@ -100,7 +139,7 @@ class LastWords(Struct, frozen=True, tag=True):
     message: str
 
 
-Reply = Done | Refused | LastWords
+Reply = Piece | Done | Refused | LastWords
 
 
 def line(message: Request | Cancel | Reply) -> bytes:
@@ -108,4 +147,4 @@ def line(message: Request | Cancel | Reply) -> bytes:
 
 
 decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
-decode_reply = msgspec.json.Decoder(Done | Refused | LastWords).decode
+decode_reply = msgspec.json.Decoder(Piece | Done | Refused | LastWords).decode

@@ -18,3 +18,7 @@ class BrokenFile(ServiceError):
         super().__init__(f"{path.parent.name}/{path.name}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class Busy(ServiceError):
+    """As much is under way as there may be; a moment later it may be less."""

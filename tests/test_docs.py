@@ -32,9 +32,10 @@ def _run(server: Server, command: str, job_id: str) -> dict[str, object]:
 def test_every_endpoint_is_in_the_api_page() -> None:
     page = (CHECKOUT / "docs" / "api.md").read_text()
 
-    for handler in handlers.find_handlers():
-        path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
-        assert f"### {next(iter(handler.http_methods))} /api{path}\n" in page
+    for place, found in handlers.find_handlers().items():
+        for handler in found:
+            path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
+            assert f"### {next(iter(handler.http_methods))} {place}{path}\n" in page
 
 
 def test_every_setting_is_in_the_configuration_page_with_its_default() -> None:

@@ -2,8 +2,8 @@
 
 The folder is where quantized bases are kept.
 
-Requests are worked one after another, in the main thread. A second thread listens all the while: for cancellations,
-and for the end of the server, with which the process ends at once, in the middle of whatever it does.
+Requests are worked side by side, in the main thread. A second thread listens all the while: for cancellations, and for
+the end of the server, with which the process ends at once, in the middle of whatever it does.
 """
 
 import logging
@@ -14,33 +14,16 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
 
 from runtime import cpu
 from runtime.noise import hush_libraries
-from runtime.worker_protocol import (
-    Cancel,
-    Done,
-    Generate,
-    LastWords,
-    Load,
-    LoadFailed,
-    Refused,
-    Request,
-    Unload,
-    decode_request,
-    line,
-)
-from state.errors import ServiceError
-
-if TYPE_CHECKING:
-    from runtime.inference.engine import Engine
+from runtime.worker_protocol import Cancel, LastWords, Piece, Request, decode_request, line
 
 log = logging.getLogger("inference")
 
 
 class Inbox:
-    """The server's requests in their order; those cancelled while they waited are left out."""
+    """The server's requests in their order, and which of them nobody waits for any more."""
 
     def __init__(self, server: socket.socket) -> None:
         self._lines = server.makefile("rb")
@@ -48,13 +31,16 @@ class Inbox:
         self._cancelled: dict[int, threading.Event] = {}
         threading.Thread(target=self._listen, name="inbox", daemon=True).start()
 
-    def __iter__(self) -> Iterator[tuple[Request, threading.Event]]:
-        while True:
+    def take(self, *, wait: bool) -> Iterator[tuple[Request, threading.Event]]:
+        """What has come; where `wait`, at least one request."""
+        while wait or not self._requests.empty():
             request = self._requests.get()
-            cancelled = self._cancelled[request.id]
-            if not cancelled.is_set():
-                yield request, cancelled
-            del self._cancelled[request.id]
+            yield request, self._cancelled[request.id]
+            wait = False
+
+    def forget(self, request_id: int) -> None:
+        """To be called with the answer."""
+        del self._cancelled[request_id]
 
     def _listen(self) -> None:
         try:
@@ -100,22 +86,15 @@ def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
     engine = Engine(quantized_bases)
-    for request, cancelled in inbox:
-        server.sendall(line(answer(engine, request, cancelled)))
-
-
-def answer(engine: "Engine", request: Request, cancelled: threading.Event) -> Done | Refused:
-    try:
-        match request:
-            case Load():
-                engine.load(request.source, request.adapter)
-            case Unload():
-                engine.unload()
-            case Generate():
-                return Done(request.id, engine.generate(request, cancelled.is_set))
-    except ServiceError as error:
-        return Refused(request.id, str(error), loading=isinstance(error, LoadFailed))
-    return Done(request.id)
+    while True:
+        for request, cancelled in inbox.take(wait=engine.is_idle):
+            engine.add(request, cancelled.is_set)
+        replies = engine.step()
+        for reply in replies:
+            if not isinstance(reply, Piece):
+                inbox.forget(reply.id)
+        if replies:
+            server.sendall(b"".join(map(line, replies)))
 
 
 if __name__ == "__main__":

@@ -1,73 +1,40 @@
-"""An adapter's files, checked in words before a model is touched; an adapter in a base, and out of it again.
+"""An adapter's files, checked in words before a model is touched.
 
 PEFT refuses little, and late: what it cannot attach it leaves half attached. So an adapter is first tried on the
 base's skeleton, the same modules without their weights, which costs no memory.
 """
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from bitsandbytes.functional import has_avx512bf16
-from bitsandbytes.nn.modules import Linear4bit
 from msgspec import Struct
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
+from peft.utils import ModulesToSaveWrapper
 from safetensors import safe_open
+from torch import nn
 from transformers import PreTrainedModel
 
-from runtime.worker_protocol import AdapterFiles, LoadFailed
+from runtime.worker_protocol import LoadFailed
 from state import models, store
 from state.adapters import CONFIG, WEIGHTS
 from state.errors import BrokenFile
 from state.models import Tensor
 
+PREFIX = "base_model.model."
+REPLACEABLE = (nn.Linear, nn.Embedding, ModulesToSaveWrapper)
 CHANGES_THE_BASE = ("pissa", "corda", "olora", "loftq", "lora_ga")
 """Initialisations that move a part of the base's weights into the adapter: it fits nothing but that changed base."""
 
 
 class Checked(Struct, frozen=True):
-    """An adapter that fits its base."""
+    """What of an adapter that fits its base does what."""
 
-    config: Any
-    """PEFT's own."""
-    replaces: list[str]
-    """The base's own tensors that it brings another value for: biases, where it was trained with `bias`."""
-
-
-class Attached:
-    """A base with an adapter in it. The base is bit for bit itself again when it is set aside or detached."""
-
-    def __init__(self, base: PreTrainedModel, files: AdapterFiles, checked: Checked) -> None:
-        """PEFT may raise anything; the base is then to be thrown away."""
-        self.files = files
-        replaced = [base.get_parameter(name) for name in checked.replaces]
-        self._own = {parameter: parameter.detach().clone() for parameter in replaced}
-        with _weights_stay_packed():
-            self.model: Any = PeftModel.from_pretrained(
-                base, files.path, config=checked.config, torch_device=str(base.device), local_files_only=True
-            ).eval()
-        self._adapted = {parameter: parameter.detach().clone() for parameter in replaced}
-
-    @contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """The base answers as if alone."""
-        layers = self.model.base_model
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Careful, disabling adapter layers")  # biases: done here
-            layers.disable_adapter_layers()
-        _put(self._own)
-        try:
-            yield
-        finally:
-            _put(self._adapted)
-            layers.enable_adapter_layers()
-
-    def detach(self) -> None:
-        self.model.unload()
-        _put(self._own)
+    scalings: dict[str, float]
+    """Of each layer's LoRA matrices, by the layer's name in the base."""
+    replaces: dict[str, str]
+    """The base's own tensors that it brings another value for (biases, an output layer): their names in its file."""
 
 
 def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
@@ -78,7 +45,7 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
     try:
         config = _config(folder)
         tensors = models.read_header(folder / WEIGHTS)
-        replaces = _try_on(folder, config, tensors, skeleton)
+        checked = _try_on(folder, config, tensors, skeleton)
         _check_finite(folder / WEIGHTS)
     except FileNotFoundError as error:
         missing = Path(error.filename).name if error.filename else WEIGHTS
@@ -86,7 +53,7 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
         raise LoadFailed(f"{folder.name}/{missing} is missing{pickled}") from None
     except BrokenFile as error:
         raise LoadFailed(str(error)) from error
-    return Checked(config, replaces)
+    return checked
 
 
 class _Kind(Struct):
@@ -114,10 +81,8 @@ def _config(folder: Path) -> LoraConfig:
             f"init_lora_weights is {kind.init_lora_weights}, which changed the base's weights for the training; "
             "save the adapter with PEFT's path_initial_model_for_weight_conversion to use it on the original base",
         )
-    if kind.use_dora and not torch.accelerator.is_available() and has_avx512bf16():
-        # DoRA reads the base's weights in each step; bitsandbytes 0.50 packs them for this CPU and then reads them
-        # back wrongly (mean error on a normal 4096 x 4096 matrix: 1.1 of its standard deviation, 0.08 unpacked)
-        raise BrokenFile(file, "use_dora is not supported on this CPU: its 4-bit kernels cannot compute DoRA")
+    if kind.use_dora:
+        raise BrokenFile(file, "use_dora is not supported: DoRA scales the base's own weights for one adapter alone")
     try:
         config: LoraConfig = LoraConfig.from_pretrained(str(folder))
     except (TypeError, ValueError) as error:
@@ -125,8 +90,8 @@ def _config(folder: Path) -> LoraConfig:
     return config
 
 
-def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> list[str]:
-    """The names of the base's tensors that the adapter replaces. Raises BrokenFile when it does not fit."""
+def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> Checked:
+    """Raises BrokenFile when the adapter does not fit."""
     own = {name for name, _ in skeleton.named_parameters()}
     try:
         tried = PeftModel(skeleton, config, low_cpu_mem_usage=True)
@@ -146,8 +111,17 @@ def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skelet
     lacking = sorted(name for name in missing if ".lora_" in name)
     if lacking:
         raise BrokenFile(folder / WEIGHTS, f"lacks {_plain(lacking[0])}, which {CONFIG} and the base model call for")
-    loaded = (name for name in tried.state_dict() if name not in missing)
-    return [name for name in map(_plain, loaded) if name in own]
+    layers = {name: module for name, module in tried.get_base_model().named_modules() if isinstance(module, LoraLayer)}
+    scalings = {name: float(layer.scaling["default"]) for name, layer in layers.items() if "default" in layer.lora_A}
+    matrices = {f"{PREFIX}{name}.lora_{side}.weight" for name in scalings for side in "AB"}
+    replaces = {_plain(name): name for name in tensors if name not in matrices}
+    for plain, name in replaces.items():
+        layer = tried.get_base_model().get_submodule(plain.rpartition(".")[0]) if plain in own else None
+        if layer is None or not (plain.endswith(".bias") or isinstance(layer, REPLACEABLE)):
+            raise BrokenFile(
+                folder / WEIGHTS, f"holds {name}: only LoRA matrices, biases and whole layers are supported"
+            )
+    return Checked(scalings, replaces)
 
 
 def _check_shapes(folder: Path, tensors: dict[str, Tensor], needed: dict[str, torch.Tensor]) -> None:
@@ -167,30 +141,9 @@ def _check_finite(file: Path) -> None:
                 raise BrokenFile(file, f"{name} holds NaN or infinity: the training that wrote it diverged")
 
 
-@contextmanager
-def _weights_stay_packed() -> Iterator[None]:
-    """Let PEFT list the model's tensors without bitsandbytes changing them.
-
-    On a CPU with bf16 instructions the first forward pass packs the 4-bit weights for a kernel that makes a token of a
-    4096 x 4096 layer in 0.2 ms instead of 10. `state_dict()`, which PEFT calls for the names alone, unpacks them
-    again, and rounds their scales in doing so: the base would be another one from then on.
-    """
-    unpacks = Linear4bit._save_to_state_dict  # noqa: SLF001
-    Linear4bit._save_to_state_dict = torch.nn.Module._save_to_state_dict  # type: ignore[method-assign]  # noqa: SLF001
-    try:
-        yield
-    finally:
-        Linear4bit._save_to_state_dict = unpacks  # type: ignore[method-assign]  # noqa: SLF001
-
-
-def _put(values: dict[torch.nn.Parameter, torch.Tensor]) -> None:
-    for parameter, value in values.items():
-        parameter.data.copy_(value)
-
-
 def _plain(name: str) -> str:
     """A tensor's name in the bare base, or in the adapter's file, from its name in PEFT's wrapping."""
-    return name.removeprefix("base_model.model.").replace(".base_layer.", ".").replace(".default.", ".")
+    return name.removeprefix(PREFIX).replace(".base_layer.", ".").replace(".default.", ".")
 
 
 def _first_line(error: Exception) -> str:

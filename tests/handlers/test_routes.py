@@ -31,12 +31,20 @@ SPECIFIED = {
     "POST /api/generate": "generate.py",
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
+    "GET /v1/models": "v1/models.py",
+    "POST /v1/completions": "v1/completions.py",
+    "POST /v1/chat/completions": "v1/chat/completions.py",
 }
 
 
-def _route(handler: HTTPRouteHandler) -> str:
+def _handlers() -> dict[str, HTTPRouteHandler]:
+    """By method and path."""
+    return {_route(place, handler): handler for place, found in handlers.find_handlers().items() for handler in found}
+
+
+def _route(place: str, handler: HTTPRouteHandler) -> str:
     path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
-    return f"{next(iter(handler.http_methods))} /api{path}"
+    return f"{next(iter(handler.http_methods))} {place}{path}"
 
 
 def _file(handler: HTTPRouteHandler) -> str:
@@ -44,33 +52,32 @@ def _file(handler: HTTPRouteHandler) -> str:
 
 
 def test_every_endpoint_has_a_file_of_its_own_where_its_path_says() -> None:
-    found = handlers.find_handlers()
-
-    assert {_route(handler): _file(handler) for handler in found} == SPECIFIED
-    assert len(found) == len(SPECIFIED)
+    assert {route: _file(handler) for route, handler in _handlers().items()} == SPECIFIED
+    assert sum(map(len, handlers.find_handlers().values())) == len(SPECIFIED)
 
 
 def test_every_endpoint_file_opens_with_its_method_and_path() -> None:
-    for handler in handlers.find_handlers():
+    for route, handler in _handlers().items():
         module = inspect.getmodule(handler.fn)
 
         assert module is not None
-        assert (module.__doc__ or "").startswith(f"{_route(handler)}: ")
+        assert (module.__doc__ or "").startswith(f"{route}: ")
 
 
 def test_every_endpoint_says_what_failed_when_it_fails() -> None:
-    assert all("action" in handler.opt for handler in handlers.find_handlers())
+    assert all("action" in handler.opt for handler in _handlers().values())
 
 
 @pytest.mark.parametrize("route", SPECIFIED)
 def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, route: str) -> None:
-    path = route.split(" ")[1].removeprefix("/api").replace("{", "").replace("}", "")
+    path = route.split(" ")[1].replace("{", "").replace("}", "")
 
-    reply = queueing.http.request("PATCH", path)
+    reply = queueing.http.request("PATCH", f"http://localhost:{queueing.port}{path}")
 
     assert reply.status_code == 405
     assert list(reply.json()) == ["error"]
-    assert "use" in reply.json()["error"]
+    error = reply.json()["error"]
+    assert "use" in (error["message"] if path.startswith("/v1/") else error)
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from runtime.worker import Generated, Worker, WorkerDied
+from runtime.worker import Choosing, Generated, Worker, WorkerDied
 from tests.server import Server, wait_until
 
 
 async def _generate(worker: Worker, toy: Path, max_new_tokens: int = 4) -> Generated:
-    return await worker.generate(
-        source=str(toy),
-        adapter_path=None,
-        fingerprint=None,
-        prompt="def f(",
-        max_new_tokens=max_new_tokens,
-        temperature=0.0,
-        top_p=1.0,
-        seed=None,
-        stop=[],
-    )
+    return await worker.generate(str(toy), None, "def f(", Choosing(max_new_tokens=max_new_tokens))
 
 
 def _pid(worker: Worker) -> int:

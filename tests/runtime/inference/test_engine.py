@@ -1,92 +1,138 @@
-"""What is in memory, checked by logits: the base with an adapter, and the base untouched by it."""
+"""What is in memory, checked by likelihoods: the base, adapters beside it, and sequences beside each other."""
 
 import json
 import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 from runtime.inference.engine import Engine
-from runtime.worker_protocol import AdapterFiles, Generate, Generated, LoadFailed, Message
+from runtime.models import load_tokenizer
+from runtime.worker_protocol import AdapterFiles, Done, Load, LoadFailed, Message, Piece
 from state.errors import ServiceError
 from tests import toys
+from tests.completing import complete, finish, request, together
 
-TOKENS_1T = torch.tensor([[5, 100, 200, 300, 7]])
-
-
-def _generate(engine: Engine, root: Path, adapter: Path | None, **fields: object) -> Generated:
-    request: dict[str, object] = {
-        "id": 1,
-        "source": str(root / "models" / "toy"),
-        "adapter": AdapterFiles(str(adapter), "1") if adapter else None,
-        "prompt": "def f(",
-        "max_new_tokens": 12,
-        "temperature": 0.0,
-        "top_p": 1.0,
-        "seed": None,
-        "stop": [],
-    }
-    return engine.generate(Generate(**request | fields), lambda: False)  # type: ignore[arg-type]
+LIKELY: dict[str, Any] = {"top_logprobs": 5}
 
 
-@torch.no_grad()
 def test_the_base_is_itself_again_beside_and_after_an_adapter_with_biases(biased: Path) -> None:
-    engine = Engine(biased / ".cache")
-    alone = _generate(engine, biased, None)
+    engine, base, mine = Engine(biased / ".cache"), biased / "models" / "toy", biased / "adapters" / "mine"
+
+    alone = complete(engine, base, **LIKELY)
+    adapted = complete(engine, base, mine, **LIKELY)
+    beside = together(engine, [request(1, base, None, **LIKELY), request(2, base, mine, **LIKELY)])
+    after = complete(engine, base, **LIKELY)
+
+    assert adapted.text != alone.text
+    assert after == alone
+    assert [one.text for one in beside] == [alone.text, adapted.text]
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "mistral", "gemma", "phi", "gpt2"])
+def test_sequences_that_join_and_leave_have_the_tokens_they_would_have_alone(tmp_path: Path, architecture: str) -> None:
+    base = toys.make(tmp_path / "toy", architecture)
+    engine = Engine(tmp_path / ".cache")
+    prompts = ["def f(", "import os\n\nfor name in", "x", "class A:\n    pass\n"]
+    alone = [complete(engine, base, prompt=prompt, max_new_tokens=4 * at + 3) for at, prompt in enumerate(prompts)]
+
+    for at, prompt in enumerate(prompts):
+        engine.add(request(at, base, None, prompt=prompt, max_new_tokens=4 * at + 3))
+        if at % 2:
+            engine.step()
+    found = finish(engine)
+
+    assert [found[at] for at in range(len(prompts))] == alone
+
+
+def test_a_completion_has_the_tokens_of_transformers_own_generate(tmp_path: Path) -> None:
+    base = toys.make(tmp_path / "toy", "llama")
+    engine = Engine(tmp_path / ".cache")
+    mine = complete(engine, base, max_new_tokens=20)
     assert engine._base is not None
-    before_1TV = engine._base.model(TOKENS_1T).logits
+    tokenizer = load_tokenizer(str(base))
+    model: Any = engine._base.model
+    model.set_attn_implementation("sdpa")
+    prompt_1T = torch.tensor([tokenizer("def f(")["input_ids"]])
 
-    adapted = _generate(engine, biased, biased / "adapters" / "mine")
-    assert engine._attached is not None
-    adapted_1TV = engine._attached.model(TOKENS_1T).logits
-    aside = _generate(engine, biased, None)
-    adapted_again = _generate(engine, biased, biased / "adapters" / "mine")
-    engine.unload()
+    tokens_1T = model.generate(input_ids=prompt_1T, max_new_tokens=20, do_sample=False)
 
-    assert not torch.equal(adapted_1TV, before_1TV)
-    assert (aside, adapted_again) == (alone, adapted)
-    assert torch.equal(engine._base.model(TOKENS_1T).logits, before_1TV)
+    assert mine.text == tokenizer.decode(tokens_1T[0, prompt_1T.shape[1] :], skip_special_tokens=True)
 
 
-def test_sampling_follows_its_seed(biased: Path) -> None:
-    engine = Engine(biased / ".cache")
+def test_sampling_follows_its_seed_whatever_runs_beside_it(biased: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
 
-    first, again, other = (_generate(engine, biased, None, temperature=2.0, seed=seed).text for seed in (1, 1, 2))
+    first, again, other = (complete(engine, base, temperature=2.0, seed=seed).text for seed in (1, 1, 2))
+    beside = together(engine, [request(seed, base, None, temperature=2.0, seed=seed) for seed in (1, 2, 3)])
 
     assert again == first
     assert other != first
+    assert [one.text for one in beside[:2]] == [first, other]
+
+
+def test_penalties_make_repetition_rarer(biased: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+
+    free, penalized = (
+        complete(engine, base, max_new_tokens=40, frequency_penalty=penalty, **LIKELY).logprobs
+        for penalty in (0.0, 2.0)
+    )
+
+    assert free is not None
+    assert penalized is not None
+    assert len({one.token for one in penalized}) > len({one.token for one in free})
 
 
 def test_a_stop_string_ends_the_text_before_itself(biased: Path) -> None:
-    engine = Engine(biased / ".cache")
-    whole = _generate(engine, biased, None).text
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+    whole = complete(engine, base).text
     stop = whole[5:8]
 
-    stopped = _generate(engine, biased, None, stop=[stop])
+    stopped = complete(engine, base, stop=(stop,))
 
     assert stopped.text == whole[: whole.index(stop)]
     assert stopped.finish_reason == "stop"
     assert stopped.completion_tokens < 12
 
 
-def test_a_cancelled_generation_ends_at_its_next_token(biased: Path) -> None:
-    request = Generate(
-        id=1,
-        source=str(biased / "models" / "toy"),
-        adapter=None,
-        prompt="def f(",
-        max_new_tokens=200,
-        temperature=0.0,
-        top_p=1.0,
-        seed=None,
-        stop=[],
-    )
+def test_the_pieces_of_a_streamed_completion_are_its_text(biased: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+    whole = complete(engine, base, max_new_tokens=40)
+    asked = request(1, base, None, max_new_tokens=40, stop=("never to be seen",))
+    engine.add(type(asked)(**{name: getattr(asked, name) for name in asked.__struct_fields__} | {"stream": True}))
 
-    assert Engine(biased / ".cache").generate(request, lambda: True).completion_tokens == 1
+    pieces: list[str] = []
+    while not engine.is_idle:
+        pieces += [reply.text for reply in engine.step() if isinstance(reply, Piece)]
+
+    assert "".join(pieces) == whole.text
+    assert len(pieces) == 40
+
+
+def test_a_cancelled_generation_ends_before_its_next_token(biased: Path) -> None:
+    engine = Engine(biased / ".cache")
+    engine.add(request(1, biased / "models" / "toy", None, max_new_tokens=200), lambda: True)
+
+    [reply] = engine.step()
+
+    assert isinstance(reply, Done)
+    assert engine.is_idle
+
+
+def test_another_base_waits_for_those_that_run(biased: Path, tmp_path: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+    other = toys.make(tmp_path / "other", "llama")
+    alone = [complete(engine, base), complete(engine, other), complete(engine, base, prompt="x")]
+
+    mixed = together(engine, [request(1, base, None), request(2, other, None), request(3, base, None, prompt="x")])
+
+    assert mixed == alone
 
 
 @pytest.mark.parametrize(
@@ -94,12 +140,21 @@ def test_a_cancelled_generation_ends_at_its_next_token(biased: Path) -> None:
     [
         ({"prompt": "x" * 3000, "max_new_tokens": 1}, "the model's context is 256 tokens"),
         ({"max_new_tokens": 256}, "the model's context is 256 tokens"),
-        ({"prompt": [Message("user", "hi")]}, "has no chat template"),
+        ({"prompt": [10**9]}, "a token that the model does not have"),
+        ({"prompt": ""}, "prompt must not be empty"),
     ],
 )
-def test_what_the_model_cannot_take_is_refused_in_words(biased: Path, fields: dict[str, object], error: str) -> None:
+def test_what_the_model_cannot_take_is_refused_in_words(biased: Path, fields: dict[str, Any], error: str) -> None:
     with pytest.raises(ServiceError, match=error):
-        _generate(Engine(biased / ".cache"), biased, None, **fields)
+        complete(Engine(biased / ".cache"), biased / "models" / "toy", **fields)
+
+
+def test_a_model_without_a_chat_template_gets_the_documented_one(biased: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+
+    answer = complete(engine, base, prompt=[Message("system", "Be brief"), Message("user", "hi")])
+
+    assert answer == complete(engine, base, prompt="System: Be brief\n\nUser: hi\n\nAssistant:")
 
 
 def _cut(folder: Path) -> None:
@@ -143,6 +198,7 @@ def _configure(**changes: object) -> Callable[[Path], None]:
         (_configure(r=7), r"does not fit the base model: .* has the shape \[4, 64\], and this base needs \[7, 64\]"),
         (_configure(target_modules=["nonsense"]), r"does not fit the base model"),
         (_configure(r="four"), r"adapter_config.json: "),
+        (_configure(use_dora=True), r"use_dora is not supported"),
     ],
 )
 def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(
@@ -152,17 +208,18 @@ def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(
     shutil.copytree(biased / "adapters" / "mine", damaged)
     damage(damaged)
     engine = Engine(biased / ".cache")
-    before = _generate(engine, biased, biased / "adapters" / "mine")
+    base, mine = biased / "models" / "toy", biased / "adapters" / "mine"
+    before = complete(engine, base, mine)
+    engine.add(Load(id=2, source=str(base), adapter=AdapterFiles(str(damaged), "2")))
 
     with pytest.raises(LoadFailed, match=error):
-        engine.load(str(biased / "models" / "toy"), AdapterFiles(str(damaged), "2"))
+        finish(engine)
 
-    assert engine._attached is not None
-    assert _generate(engine, biased, biased / "adapters" / "mine") == before
+    assert complete(engine, base, mine) == before
 
 
 def test_an_adapter_of_another_architecture_is_refused(biased: Path, tmp_path: Path) -> None:
     other = toys.make(tmp_path / "gpt2", "gpt2")
 
     with pytest.raises(LoadFailed, match="does not fit the base model"):
-        Engine(biased / ".cache").load(str(other), AdapterFiles(str(biased / "adapters" / "mine"), "1"))
+        complete(Engine(biased / ".cache"), other, biased / "adapters" / "mine")

@@ -14,11 +14,10 @@ from runtime.device import pick
 from runtime.inference.engine import Engine
 from runtime.models import quantization
 from runtime.trainer.optimizer import learning_rate_at
-from runtime.worker_protocol import AdapterFiles
 from state import metrics
 from state.errors import ServiceError
 from state.root import DataRoot
-from tests import jobs, toys
+from tests import completing, jobs, toys
 
 
 def test_a_run_learns_and_publishes_an_adapter_in_pefts_layout(root: Path) -> None:
@@ -207,13 +206,22 @@ def test_the_adapter_gives_the_same_logits_outside_of_lathe(root: Path, toy: Pat
     )
     alone_1TV = base.eval()(tokens_1T).logits
     outside_1TV = PeftModel.from_pretrained(base, str(folder.adapter)).eval()(tokens_1T).logits
-    engine = Engine(DataRoot.at(root).quantized_bases)
-    engine.load(str(toy), AdapterFiles(str(folder.adapter), "1"))
-    assert engine._attached is not None
-    inside_1TV = engine._attached.model(tokens_1T).logits
+    inside = completing.complete(
+        Engine(DataRoot.at(root).quantized_bases),
+        toy,
+        folder.adapter,
+        prompt=tokens_1T[0].tolist(),
+        max_new_tokens=1,
+        top_logprobs=20,
+    )
+    assert inside.logprobs is not None
 
-    assert torch.equal(inside_1TV, outside_1TV)
-    assert not torch.equal(inside_1TV, alone_1TV)
+    likely, alone = (
+        logits_1TV[0, -1].float().log_softmax(0).topk(20).values for logits_1TV in (outside_1TV, alone_1TV)
+    )
+    found = [other.logprob for other in inside.logprobs[0].top]
+    assert found == pytest.approx(likely.tolist(), abs=1e-6)
+    assert found != pytest.approx(alone.tolist(), abs=1e-2)
 
 
 def test_a_job_in_float32_trains_in_float32(root: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,1 @@
+"""OpenAI's protocol, for every client that speaks it."""

@@ -1,0 +1,141 @@
+"""POST /v1/chat/completions: continue a conversation, in OpenAI's protocol."""
+
+from typing import Annotated, Any, Literal
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from handlers.v1.protocol import CompletionSettings, Count, Head, Reply, Usage, answered, streamed
+from runtime.requests import while_connected
+from runtime.service import Service
+from runtime.worker import Generated, Message, Piece, TokenLogprob
+from state.errors import ServiceError
+
+
+class TextPart(Struct, forbid_unknown_fields=True):
+    type: Literal["text"]
+    text: str
+
+
+class Turn(Struct, forbid_unknown_fields=True):
+    """`developer` is the newer word for `system`."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[TextPart]
+
+    def message(self) -> Message:
+        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        return Message("system" if self.role == "developer" else self.role, content)
+
+
+class ResponseFormat(Struct, forbid_unknown_fields=True):
+    type: Literal["text"]
+
+
+class ChatRequest(CompletionSettings, kw_only=True):
+    messages: Annotated[list[Turn], Meta(min_length=1)]
+    max_completion_tokens: Count | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    response_format: ResponseFormat | None = None
+
+    def max_new_tokens(self) -> int | None:
+        """Without a number the model's context ends the answer. Raises ServiceError for two."""
+        if self.max_tokens is not None and self.max_completion_tokens is not None:
+            raise ServiceError("max_tokens is the former name of max_completion_tokens: give one of them")
+        return self.max_completion_tokens or self.max_tokens
+
+
+class TopLogProb(Struct):
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class TokenLogProb(Struct):
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogProb]
+
+
+class LogProbs(Struct):
+    content: list[TokenLogProb]
+
+    @classmethod
+    def of(cls, tokens: list[TokenLogprob]) -> "LogProbs":
+        return cls(
+            [
+                TokenLogProb(
+                    token.token,
+                    token.logprob,
+                    list(token.token.encode()),
+                    [TopLogProb(other.token, other.logprob, list(other.token.encode())) for other in token.top],
+                )
+                for token in tokens
+            ]
+        )
+
+
+class Answer(Struct):
+    role: Literal["assistant"]
+    content: str
+
+
+class Delta(Struct, omit_defaults=True):
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+
+
+class Choice(Struct):
+    index: int
+    message: Answer
+    logprobs: LogProbs | None
+    finish_reason: Literal["stop", "length"]
+
+
+class ChunkChoice(Struct):
+    index: int
+    delta: Delta
+    logprobs: LogProbs | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+@post("/chat/completions", status_code=200, opt={"action": "complete"})
+async def chat_completions(
+    data: JSONBody[ChatRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
+) -> Response[Any]:
+    answering = service.serving.answering(data.model)
+    top_logprobs = (data.top_logprobs or 0) if data.logprobs else None
+    messages: list[int | Message] = [turn.message() for turn in data.messages]
+    prompts = [(messages, each) for each in data.choosing(data.max_new_tokens(), top_logprobs)]
+    head = Head.new("chatcmpl", answering.name)
+
+    def reply(choices: list[Any], usage: Usage | None) -> Reply:
+        kind: Any = "chat.completion.chunk" if data.stream else "chat.completion"
+        return Reply(id=head.id, object=kind, created=head.created, model=head.model, choices=choices, usage=usage)
+
+    def usage(generated: Any) -> Usage:  # noqa: ANN401
+        return Usage.of(generated, len(prompts))
+
+    if data.stream:
+        events = service.serving.stream(answering, prompts)
+        return await streamed(events, _choices, reply, usage if data.wants_usage else None)
+    generated = await while_connected(request, service.serving.complete(answering, prompts))
+    choices = [
+        Choice(at, Answer("assistant", one.text), _logprobs(one), one.finish_reason) for at, one in enumerate(generated)
+    ]
+    return answered(reply(choices, usage(generated)))
+
+
+def _choices(index: int, event: Piece | Generated, is_first: bool) -> list[ChunkChoice]:  # noqa: FBT001
+    opening = [ChunkChoice(index, Delta("assistant", ""))] if is_first else []
+    if isinstance(event, Generated):
+        return [*opening, ChunkChoice(index, Delta(), finish_reason=event.finish_reason)]
+    return [*opening, ChunkChoice(index, Delta(content=event.text), _logprobs(event))]
+
+
+def _logprobs(part: Piece | Generated) -> LogProbs | None:
+    return None if part.logprobs is None else LogProbs.of(part.logprobs)

@@ -1,0 +1,155 @@
+"""What both kinds of completion have in common in OpenAI's protocol."""
+
+import secrets
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import MediaType, Response
+from litestar.response import Stream
+from msgspec import Meta, Struct
+
+from runtime.replies import protocol_error
+from runtime.worker import Choosing, Generated, Piece, WorkerDied
+from state.errors import ServiceError
+
+END = b"data: [DONE]\n\n"
+
+Event = tuple[int, Piece | Generated]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+Stop = Annotated[str, Meta(min_length=1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+
+
+class StreamOptions(Struct, forbid_unknown_fields=True):
+    include_usage: bool = False
+
+
+class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What may be asked of any completion. A field that is not here is refused by its name.
+
+    `user`, `metadata` and `store` are taken and change nothing: there are no accounts, and nothing is stored.
+    """
+
+    model: str | None = None
+    """An adapter or a base model; left out, the loaded adapter answers."""
+    max_tokens: Count | None = None
+    temperature: Annotated[float, Meta(ge=0, le=10)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    n: Annotated[int, Meta(ge=1, le=32)] | None = None
+    stop: Stop | list[Stop] | None = None
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    user: str | None = None
+    metadata: dict[str, str] | None = None
+    store: bool | None = None
+
+    def choosing(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[Choosing]:
+        """How each of `n` completions of a prompt is made: with seeds that follow on one another."""
+        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return [
+            Choosing(
+                max_new_tokens=max_new_tokens,
+                temperature=1.0 if self.temperature is None else self.temperature,
+                top_p=1.0 if self.top_p is None else self.top_p,
+                seed=None if self.seed is None else (self.seed + number) % 2**32,
+                stop=tuple(stop),
+                presence_penalty=self.presence_penalty or 0.0,
+                frequency_penalty=self.frequency_penalty or 0.0,
+                top_logprobs=top_logprobs,
+            )
+            for number in range(self.n or 1)
+        ]
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+
+class Usage(Struct):
+    """Tokens; the prompt's are counted once for all its completions."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+    @classmethod
+    def of(cls, generated: Sequence[Generated], completions_a_prompt: int) -> "Usage":
+        prompt = sum(one.prompt_tokens for one in generated[::completions_a_prompt])
+        completion = sum(one.completion_tokens for one in generated)
+        return cls(prompt, completion, prompt + completion)
+
+
+class Reply(Struct, kw_only=True):
+    """Of a whole answer, or of one event of a streamed one."""
+
+    id: str
+    object: Literal["chat.completion", "chat.completion.chunk", "text_completion"]
+    created: int
+    """Unix time."""
+    model: str
+    choices: list[Any]
+    usage: Usage | None = None
+
+
+class Head(Struct, frozen=True):
+    """What all events of one answer begin with."""
+
+    id: str
+    created: int
+    model: str
+
+    @classmethod
+    def new(cls, prefix: str, model: str) -> "Head":
+        return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model)
+
+
+async def streamed(
+    events: AsyncGenerator[Event],
+    choices: Callable[[int, Piece | Generated, bool], list[Any]],
+    reply: Callable[[list[Any], Usage | None], Reply],
+    usage: Callable[[Sequence[Generated]], Usage] | None,
+) -> Response[Any]:
+    """Server-sent events; `choices` makes the choices of an event from a piece, told whether it is the prompt's first.
+
+    Raises ServiceError when the first piece already fails: the answer is then not a stream.
+    """
+    first = await anext(events)
+
+    async def body() -> AsyncIterator[bytes]:
+        begun: set[int] = set()
+        done: dict[int, Generated] = {}
+        try:
+            async for index, event in _with_first(first, events):
+                for choice in choices(index, event, index not in begun):
+                    yield _event(reply([choice], None))
+                begun.add(index)
+                if isinstance(event, Generated):
+                    done[index] = event
+            if usage is not None:
+                yield _event(reply([], usage([done[index] for index in sorted(done)])))
+            yield END
+        except ServiceError as error:
+            yield _event(protocol_error(500 if isinstance(error, WorkerDied) else 400, str(error)))
+        finally:
+            await events.aclose()
+
+    return Stream(body(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+async def _with_first(first: Event, events: AsyncGenerator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in events:
+        yield event
+
+
+def _event(message: Struct) -> bytes:
+    return b"data: " + msgspec.json.encode(message) + b"\n\n"
+
+
+def answered(reply: Reply) -> Response[Reply]:
+    return Response(reply, media_type=MediaType.JSON)

@@ -1,0 +1,148 @@
+"""Adapters beside each other on one base: each token gets the changes of the adapter that it belongs to.
+
+Nothing of the base is replaced. A hook on each layer that some adapter changes adds, to the rows of that adapter's
+tokens alone, what the adapter says (as S-LoRA batches them, Sheng et al. 2023). Without an adapter's rows in a pass
+the hooks do nothing: the bare base is bit for bit itself.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import Struct
+from safetensors import safe_open
+from torch import nn
+from torch.nn.functional import embedding, linear
+from transformers import PreTrainedModel
+
+from runtime.inference.adapter import PREFIX, Checked
+from runtime.worker_protocol import AdapterFiles
+from state.adapters import WEIGHTS
+from state.errors import ServiceError
+
+MAX_LOADED = 16
+
+
+class Change(Struct):
+    """What an adapter does to one layer's output y = f(x): y + x A^T B^T + bias, with A [r, I], B [O, r] scaled.
+
+    Both matrices are float32, as PEFT computes them.
+
+    A `weight` takes the place of the layer's own.
+    """
+
+    a_RI: torch.Tensor | None = None
+    b_OR: torch.Tensor | None = None
+    bias_O: torch.Tensor | None = None
+    weight: torch.Tensor | None = None
+
+
+Adapter = dict[str, Change]
+"""By the name of the layer in the base."""
+
+
+class Rows(Struct, frozen=True):
+    """Where an adapter's tokens lie in a pass, and where its sequences lie among the pass's."""
+
+    adapter: Adapter
+    tokens: slice
+    sequences: slice
+
+
+class Adapters:
+    """All that are loaded on one base; the least recently used one leaves when there are more than MAX_LOADED."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._loaded: dict[AdapterFiles, Adapter] = {}
+        self._hooked: set[str] = set()
+        self._rows: Sequence[Rows] = ()
+        self._sizes = (0, 0)
+
+    def get(self, files: AdapterFiles) -> Adapter | None:
+        adapter = self._loaded.pop(files, None)
+        if adapter is not None:
+            self._loaded[files] = adapter  # the last is the most recently used
+        return adapter
+
+    def add(self, files: AdapterFiles, checked: Checked) -> Adapter:
+        """Read an adapter's tensors. A sequence that runs keeps the adapter that it began with."""
+        adapter = _read(self._model, Path(files.path), checked)
+        for name in adapter.keys() - self._hooked:
+            self._model.get_submodule(name).register_forward_hook(self._hook(name))
+            self._hooked.add(name)
+        self._loaded[files] = adapter
+        while len(self._loaded) > MAX_LOADED:
+            del self._loaded[next(iter(self._loaded))]
+        return adapter
+
+    def clear(self) -> None:
+        self._loaded.clear()
+
+    def work(self, sequences: Sequence[tuple[Adapter | None, int]]) -> None:
+        """Before a pass: the adapter and the number of tokens of each of its sequences, in their order."""
+        rows: list[Rows] = []
+        token = 0
+        for at, (adapter, tokens) in enumerate(sequences):
+            if adapter is not None:
+                last = rows[-1] if rows else None
+                if last is not None and last.adapter is adapter and last.tokens.stop == token:
+                    rows[-1] = Rows(
+                        adapter, slice(last.tokens.start, token + tokens), slice(last.sequences.start, at + 1)
+                    )
+                else:
+                    rows.append(Rows(adapter, slice(token, token + tokens), slice(at, at + 1)))
+            token += tokens
+        self._rows, self._sizes = rows, (token, len(sequences))
+
+    def _hook(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
+        def change(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+            for rows in self._rows:
+                found = rows.adapter.get(name)
+                if found is not None:
+                    _apply(module, found, inputs[0], output, self._where(rows, output.shape[-2], name))
+
+        return change
+
+    def _where(self, rows: Rows, length: int, name: str) -> slice:
+        tokens, sequences = self._sizes
+        if length == tokens:
+            return rows.tokens
+        if length == sequences:  # the output layer sees each sequence's last token alone
+            return rows.sequences
+        if rows.tokens == slice(0, tokens):
+            return slice(None)
+        raise ServiceError(f"The model's layer {name} takes tokens in an order of its own: ask one adapter at a time")
+
+
+def _apply(module: nn.Module, change: Change, x: torch.Tensor, y: torch.Tensor, at: slice) -> None:
+    rows = y[..., at, :]
+    if change.weight is not None:
+        if isinstance(module, nn.Embedding):
+            rows.copy_(embedding(x[..., at], change.weight, module.padding_idx))
+        else:
+            own: Any = module.bias
+            rows.copy_(linear(x[..., at, :], change.weight, own))
+    if change.a_RI is not None and change.b_OR is not None:
+        rows += (x[..., at, :].to(change.a_RI.dtype) @ change.a_RI.T @ change.b_OR.T).to(rows.dtype)
+    if change.bias_O is not None:
+        rows += change.bias_O
+
+
+def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> Adapter:
+    adapter: Adapter = {}
+    device, dtype = model.device, model.dtype
+    with safe_open(folder / WEIGHTS, framework="pt") as weights:
+        for layer, scaling in checked.scalings.items():
+            a_RI, b_OR = (weights.get_tensor(f"{PREFIX}{layer}.lora_{side}.weight") for side in "AB")
+            adapter[layer] = Change(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
+        for name, stored in checked.replaces.items():
+            layer, _, kind = name.rpartition(".")
+            change = adapter.setdefault(layer, Change())
+            value = weights.get_tensor(stored).to(device)
+            if kind == "bias":
+                change.bias_O = (value.float() - model.get_parameter(name).float()).to(dtype)
+            else:
+                change.weight = value.to(dtype)
+    return adapter

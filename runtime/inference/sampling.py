@@ -1,0 +1,60 @@
+"""From a sequence's logits to its next token."""
+
+from collections.abc import Callable
+
+import torch
+
+from runtime.worker_protocol import Alternative, Choosing, TokenLogprob
+from state.errors import ServiceError
+
+
+class Sampler:
+    """Chooses one sequence's tokens. The same settings, seed and logits give the same tokens, whatever else runs."""
+
+    def __init__(self, choosing: Choosing, device: torch.device) -> None:
+        self._choosing = choosing
+        self._generator = torch.Generator(device)
+        if choosing.seed is None:
+            self._generator.seed()
+        else:
+            self._generator.manual_seed(choosing.seed)
+        self._counts: dict[int, int] = {}
+
+    def choose(self, logits_V: torch.Tensor) -> int:
+        """The next token. Raises ServiceError when a logit is NaN or infinite; a mask's minus infinity is not."""
+        if not bool((logits_V < torch.inf).all()):
+            raise ServiceError(
+                f"The model computed NaN or infinity after {sum(self._counts.values())} new tokens: its weights, or "
+                "the adapter's, have values beyond what it can compute with"
+            )
+        token = self._draw(self._penalized(logits_V.float()))
+        self._counts[token] = self._counts.get(token, 0) + 1
+        return token
+
+    def _penalized(self, logits_V: torch.Tensor) -> torch.Tensor:
+        """As OpenAI's API defines both penalties: over the completion's tokens alone."""
+        presence, frequency = self._choosing.presence_penalty, self._choosing.frequency_penalty
+        if not self._counts or (presence == 0 and frequency == 0):
+            return logits_V
+        tokens = torch.tensor(list(self._counts), device=logits_V.device)
+        counts = torch.tensor(list(self._counts.values()), device=logits_V.device, dtype=logits_V.dtype)
+        return logits_V.index_add(0, tokens, -(presence + frequency * counts))
+
+    def _draw(self, logits_V: torch.Tensor) -> int:
+        if self._choosing.temperature == 0:
+            return int(logits_V.argmax())
+        probabilities, tokens = (logits_V / self._choosing.temperature).softmax(0).sort(descending=True)
+        before = probabilities.cumsum(0) - probabilities
+        probabilities[before >= self._choosing.top_p] = 0  # nucleus sampling, Holtzman et al. 2020
+        return int(tokens[torch.multinomial(probabilities, 1, generator=self._generator)])
+
+
+def logprobs(logits_V: torch.Tensor, token: int, top: int, shown: Callable[[int], str]) -> TokenLogprob:
+    """How likely the model held a token, before penalties and temperature, and its `top` most likely ones."""
+    log_probabilities = logits_V.float().log_softmax(0)
+    values, tokens = log_probabilities.topk(top)
+    return TokenLogprob(
+        shown(token),
+        float(log_probabilities[token]),
+        [Alternative(shown(int(other)), float(value)) for value, other in zip(values, tokens, strict=True)],
+    )

@@ -1,0 +1,26 @@
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import openai
+import pytest
+
+from tests.server import Server
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) -> Iterator[Server]:
+    """A server with a base model called toy and an adapter of it called trained."""
+    root = tmp_path_factory.mktemp("serving")
+    shutil.copytree(toy, root / "models" / "toy")
+    shutil.copytree(trained, root / "adapters" / "trained")
+    server = Server(root)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def client(serving: Server) -> Iterator[openai.OpenAI]:
+    """OpenAI's own client, as it comes."""
+    with openai.OpenAI(base_url=f"http://localhost:{serving.port}/v1", api_key="none", max_retries=0) as client:
+        yield client

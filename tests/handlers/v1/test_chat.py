@@ -1,0 +1,105 @@
+"""POST /v1/chat/completions as OpenAI's own client uses it."""
+
+import threading
+import time
+
+import openai
+import pytest
+
+from tests.server import Server, wait_until
+
+
+def test_a_conversation_is_continued(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="trained",
+        messages=[
+            {"role": "developer", "content": "Be brief"},
+            {"role": "user", "content": [{"type": "text", "text": "hi"}]},
+        ],
+        max_completion_tokens=6,
+        temperature=0,
+        logprobs=True,
+        top_logprobs=3,
+    )
+
+    [choice] = answer.choices
+    assert (answer.object, answer.model, choice.message.role) == ("chat.completion", "trained", "assistant")
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    assert "".join(token.token for token in choice.logprobs.content) == choice.message.content
+    assert all(len(token.top_logprobs) == 3 for token in choice.logprobs.content)
+
+
+def test_a_streamed_answer_opens_with_its_role_and_ends_with_its_reason(client: openai.OpenAI) -> None:
+    chunks = list(
+        client.chat.completions.create(
+            model="toy", messages=[{"role": "user", "content": "hi"}], max_tokens=8, stream=True, n=2, seed=1
+        )
+    )
+
+    for index in (0, 1):
+        mine = [chunk.choices[0] for chunk in chunks if chunk.choices[0].index == index]
+        assert (mine[0].delta.role, mine[0].finish_reason) == ("assistant", None)
+        assert mine[-1].finish_reason in {"length", "stop"}
+    assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_without_a_number_the_context_ends_the_answer(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(model="toy", messages=[{"role": "user", "content": "hi"}], seed=5)
+
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == 256 or answer.choices[0].finish_reason == "stop"
+
+
+def test_the_same_answers_come_from_requests_side_by_side(client: openai.OpenAI) -> None:
+    def ask(number: int) -> str | None:
+        model = ("toy", "trained")[number % 2]
+        answer = client.chat.completions.create(
+            model=model,
+            messages=[{"role": "user", "content": f"Count to {number}"}],
+            max_tokens=20,
+            temperature=0,
+        )
+        return answer.choices[0].message.content
+
+    alone = [ask(number) for number in range(8)]
+    found: dict[int, str | None] = {}
+    threads = [threading.Thread(target=lambda at=at: found.update({at: ask(at)})) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [found[at] for at in range(8)] == alone
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"tools": []}, "unknown field tools"),
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"messages": []}, "messages must have at least 1"),
+        ({"max_tokens": 1, "max_completion_tokens": 1}, "give one of them"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages"),
+    ],
+)
+def test_what_would_change_the_answer_is_refused_by_name(
+    client: openai.OpenAI, fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises(openai.BadRequestError, match=message):
+        client.chat.completions.create(model="toy", messages=[{"role": "user", "content": "hi"}], extra_body=fields)
+
+
+def test_a_client_that_goes_away_stops_its_completion(serving: Server, client: openai.OpenAI) -> None:
+    """A completion of 240 tokens, given up after the first, leaves the worker idle at once."""
+    stream = client.chat.completions.create(
+        model="toy", messages=[{"role": "user", "content": "hi"}], max_tokens=200, stream=True
+    )
+    next(iter(stream))
+    stream.close()
+    began = time.monotonic()
+
+    wait_until(lambda: serving.get("/health").status_code == 200, "the server answers")
+    client.completions.create(model="toy", prompt="x", max_tokens=1)
+
+    assert time.monotonic() - began < 5

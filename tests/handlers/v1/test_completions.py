@@ -1,0 +1,89 @@
+"""POST /v1/completions as OpenAI's own client uses it."""
+
+import openai
+import pytest
+
+from tests.server import Server
+
+
+def test_a_prompt_is_completed_by_the_model_that_each_request_names(serving: Server, client: openai.OpenAI) -> None:
+    own = serving.post("/generate", {"prompt": "def f(", "model_name": "toy", "max_new_tokens": 16}).json()
+
+    base, adapter = (
+        client.completions.create(model=name, prompt="def f(", temperature=0) for name in ("toy", "trained")
+    )
+
+    assert (base.object, base.model, base.choices[0].text) == ("text_completion", "toy", own["text"])
+    assert base.usage is not None
+    assert (base.usage.prompt_tokens, base.usage.completion_tokens) == (own["prompt_tokens"], 16)
+    assert base.choices[0].finish_reason == "length"
+    assert adapter.model == "trained"
+
+
+def test_several_prompts_and_several_completions_have_numbers(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="toy", prompt=["def f(", "x ="], n=2, seed=3, max_tokens=4)
+    [alone] = client.completions.create(model="toy", prompt="x =", seed=3, max_tokens=4).choices
+
+    assert [choice.index for choice in answer.choices] == [0, 1, 2, 3]
+    assert answer.choices[2].text == alone.text
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens == 16
+
+
+def test_a_streamed_completion_is_the_whole_one_in_pieces(client: openai.OpenAI) -> None:
+    whole = client.completions.create(model="toy", prompt="def f(", temperature=0, max_tokens=30)
+
+    chunks = list(
+        client.completions.create(
+            model="toy",
+            prompt="def f(",
+            temperature=0,
+            max_tokens=30,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+
+    texts = [chunk.choices[0].text for chunk in chunks if chunk.choices]
+    assert "".join(texts) == whole.choices[0].text
+    assert len([text for text in texts if text]) > 5
+    assert chunks[-1].usage == whole.usage
+    assert chunks[-2].choices[0].finish_reason == "length"
+
+
+def test_logprobs_say_how_likely_each_token_was(client: openai.OpenAI) -> None:
+    answer = client.completions.create(model="toy", prompt="def f(", temperature=0, max_tokens=5, logprobs=2)
+
+    found = answer.choices[0].logprobs
+    assert found is not None
+    assert found.tokens is not None
+    assert found.token_logprobs is not None
+    assert found.top_logprobs is not None
+    assert "".join(found.tokens) == answer.choices[0].text
+    assert all(max(top.values()) == own for top, own in zip(found.top_logprobs, found.token_logprobs, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "message"),
+    [
+        ({"model": "nothing"}, 404, "Model nothing not available"),
+        ({"model": None}, 400, "No adapter currently loaded"),
+        ({"suffix": "x"}, 400, "unknown field suffix"),
+        ({"logit_bias": {"5": 1}}, 400, "unknown field logit_bias"),
+        ({"echo": True}, 400, "echo"),
+        ({"n": 0}, 400, "n must be at least 1"),
+        ({"max_tokens": 1000}, 400, "the model's context is 256 tokens"),
+        ({"prompt": []}, 400, "prompt must not be empty"),
+        ({"stream": True, "max_tokens": 1000}, 400, "the model's context is 256 tokens"),
+    ],
+)
+def test_refusals_have_the_protocols_shape(
+    serving: Server, fields: dict[str, object], status: int, message: str
+) -> None:
+    reply = serving.http.post(
+        f"http://localhost:{serving.port}/v1/completions", json={"model": "toy", "prompt": "x"} | fields
+    )
+
+    assert reply.status_code == status
+    assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
+    assert message in reply.json()["error"]["message"]
