@@ -1,8 +1,8 @@
 """`python -m benchmarks.serving`: tokens a second and the wait for the first one, with 1, 4, 8 and 16 requests at once.
 
-Lathe's server, over HTTP and streamed, in turn with transformers' generate behind a lock (`benchmarks/behind_a_lock.py`),
-on one quantized base: greedy completions of 64 tokens of prompts of unequal length. Then the time that a switch of
-adapters takes, and the latency of `GET /api/training/jobs` while 16 requests are answered.
+Lathe's server, over HTTP and streamed, in turn with transformers' generate behind a lock
+(`benchmarks/behind_a_lock.py`), on one quantized base: greedy completions of 64 tokens of prompts of unequal length.
+Then the latency of `GET /api/training/jobs` while 16 requests are answered.
 """
 
 import argparse
