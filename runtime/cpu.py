@@ -13,6 +13,9 @@ SETTINGS = {
     # has no core hold the core that it needs: beside another two-thread torch process on 2 cores, a training of 20
     # steps took 134 s spinning and 5 s sleeping (GNU OpenMP, torch 2.13).
     "OMP_WAIT_POLICY": "PASSIVE",
+    # But a thread that sleeps at once takes longer to wake than a small matrix product takes: with a spin of some
+    # microseconds first, 20 steps took 4.6 s instead of 5.8 alone, and 9.2 instead of 7.7 beside another such process.
+    "GOMP_SPINCOUNT": "2000",
     # torch and oneDNN keep what they compiled for each shape of a matrix product, 1,024 of them, and packed steps
     # hardly ever have one shape twice: 60 steps of tiny-python grew to 2168 MB so, with these to 549, at equal speed
     # (6.3 and 6.7 thousand tokens/s; either alone: 1190 and 1773 MB).
