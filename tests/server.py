@@ -72,6 +72,11 @@ class Server:
     def job_folder(self, job_id: str) -> Path:
         return self.root / "training_jobs" / f"job_{job_id}"
 
+    def children(self) -> list[int]:
+        """The processes that it started and that end with it: the inference worker."""
+        lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
+        return [int(child) for children in lists for child in children.read_text().split()]
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -67,13 +67,8 @@ def test_a_request_that_nobody_waits_for_is_given_up(toy: Path, tmp_path: Path) 
 def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
     server = start_server()
     server.post("/generate", {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 1})
-    [worker] = _children(server.process.pid)
+    [worker] = server.children()
 
     server.kill()
 
     wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
-
-
-def _children(pid: int) -> list[int]:
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for children in lists for child in children.read_text().split()]

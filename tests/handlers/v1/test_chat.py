@@ -1,10 +1,12 @@
 """POST /v1/chat/completions as OpenAI's own client uses it."""
 
+import os
+import signal
 import threading
-import time
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionChunk, ChatCompletionUserMessageParam
 
 from tests.server import Server, wait_until
 
@@ -90,16 +92,33 @@ def test_what_would_change_the_answer_is_refused_by_name(
         client.chat.completions.create(model="toy", messages=[{"role": "user", "content": "hi"}], extra_body=fields)
 
 
-def test_a_client_that_goes_away_stops_its_completion(serving: Server, client: openai.OpenAI) -> None:
-    """A completion of 240 tokens, given up after the first, leaves the worker idle at once."""
-    stream = client.chat.completions.create(
-        model="toy", messages=[{"role": "user", "content": "hi"}], max_tokens=200, stream=True
-    )
-    next(iter(stream))
-    stream.close()
-    began = time.monotonic()
+def test_clients_that_go_away_make_room_for_others(serving: Server, client: openai.OpenAI) -> None:
+    """As many completions as there may be, given up after their first tokens: the next request is not refused."""
+    for _ in range(5):
+        stream = client.completions.create(model="toy", prompt=["x"] * 32, n=4, max_tokens=200, stream=True)
+        next(iter(stream))
+        stream.close()
+        wait_until(lambda: _is_answered(serving), "their places are free")
 
-    wait_until(lambda: serving.get("/health").status_code == 200, "the server answers")
-    client.completions.create(model="toy", prompt="x", max_tokens=1)
 
-    assert time.monotonic() - began < 5
+def _is_answered(serving: Server) -> bool:
+    reply = serving.post("/generate", {"prompt": "x", "model_name": "toy", "max_new_tokens": 1})
+    assert reply.status_code in {200, 429}
+    return reply.status_code == 200
+
+
+def test_a_stream_whose_worker_dies_ends_in_words(serving: Server, client: openai.OpenAI) -> None:
+    def ask(max_tokens: int) -> openai.Stream[ChatCompletionChunk]:
+        messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "hi"}]
+        return client.chat.completions.create(
+            model="toy", messages=messages, max_tokens=max_tokens, n=8, stream=True, seed=1
+        )
+
+    stream = iter(ask(200))
+    next(stream)
+    [worker] = serving.children()
+    os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(openai.APIError, match="SIGKILL"):
+        list(stream)
+    assert list(ask(2))[-1].choices[0].finish_reason == "length"

@@ -63,6 +63,13 @@ def test_logprobs_say_how_likely_each_token_was(client: openai.OpenAI) -> None:
     assert all(max(top.values()) == own for top, own in zip(found.top_logprobs, found.token_logprobs, strict=True))
 
 
+def test_more_than_may_be_under_way_is_refused_for_a_moment(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.RateLimitError, match="try again") as refusal:
+        client.completions.create(model="toy", prompt=["x"] * 129)
+
+    assert refusal.value.response.headers["Retry-After"] == "1"
+
+
 @pytest.mark.parametrize(
     ("fields", "status", "message"),
     [
