@@ -69,7 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
             store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
             found = machine.inspect()
             slots = found.slots if options.slots is None else options.slots
-            service = Service.build(root, found, slots, spare_trainer=options.spare_trainer)
+            service = Service.build(
+                root,
+                found,
+                slots,
+                spare_trainer=options.spare_trainer,
+                unload_after_s=60 * options.unload_after,
+            )
             uvicorn.run(
                 build_app(service, [options.host], options.max_body_mb),
                 host=options.host,
@@ -118,6 +124,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--memory-mb",
         type=int,
         help="memory that a trainer may take, in 2^20 bytes (default: LATHE_MEMORY_MB, else what is free)",
+    )
+    parser.add_argument(
+        "--unload-after",
+        type=float,
+        metavar="MINUTES",
+        default=15,
+        help="idle minutes after which inference gives its memory back; 0: never (default: %(default)s)",
     )
     parser.add_argument(
         "--spare-trainer",

@@ -1,12 +1,12 @@
-"""`python -m benchmarks.training`: Lathe's trainer against today's usual recipe and TRL's, at equal work.
+"""`python -m benchmarks.training`: Lathe's trainer against today's usual recipe and other tools', at equal work.
 
 Makes a Llama of random weights and a job of real Python texts of mixed lengths, then trains the job in turn by the
 usual recipe (`benchmarks/plain_recipe.py`), with `--peers` by TRL's SFTTrainer without and with its packing
-(`benchmarks/trl_recipe.py`, in an environment of its own under `.cache/peers`), and by `python -m runtime.trainer`,
-each in a process of its own, round after round; once more by Lathe with little memory. All take the same examples and
-the same learning rates. Prints target tokens a second of the whole loop, first step included; the process's peak of
-anonymous memory; its time outside of the loop; and the losses; and how much of this machine's rate of matrix products
-Lathe's steps put to use. `--write` puts it all into docs/performance.md.
+(`benchmarks/trl_recipe.py`) and by LLaMA-Factory (`benchmarks/llamafactory.py`), in environments of their own under
+`.cache`, and by `python -m runtime.trainer`, each in a process of its own, round after round; once more by Lathe with
+little memory. All take the same examples and the same learning rates. Prints target tokens a second of the whole loop,
+first step included; the process's peak of anonymous memory; its time outside of the loop; and the losses; and how much
+of this machine's rate of matrix products Lathe's steps put to use. `--write` puts it all into docs/performance.md.
 """
 
 import argparse
@@ -28,6 +28,7 @@ import torch
 from msgspec import Struct
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from benchmarks import llamafactory
 from pretraining import corpus
 from state import metrics, models
 from state.jobs import JobFolder
@@ -68,7 +69,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a run (default: %(default)s)")
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
     parser.add_argument("--dropout", type=float, default=0.0, help="of LoRA (default: %(default)s)")
-    parser.add_argument("--peers", action="store_true", help="run TRL's trainer, too; installs it first")
+    parser.add_argument("--peers", action="store_true", help="run TRL and LLaMA-Factory, too; installs them first")
     parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-bench-"))
@@ -79,7 +80,11 @@ def main() -> None:
         }
         if options.peers:
             trl = [str(peers_python()), "-m", "benchmarks.trl_recipe"]
-            engines |= {"trl": partial(run_peer, trl, []), "trl, packing": partial(run_peer, trl, ["--packing"])}
+            engines |= {
+                "trl": partial(run_peer, trl, []),
+                "trl, packing": partial(run_peer, trl, ["--packing"]),
+                "llamafactory": run_llamafactory,
+            }
         engines["lathe"] = run_lathe
         if little := LITTLE_MEMORY_MB.get(options.model):
             engines[f"lathe, {little} MB"] = partial(run_lathe, memory_mb=little)
@@ -160,6 +165,12 @@ def run_peer(command: list[str], options: list[str], folder: JobFolder) -> Resul
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"step"')]
     loop_s = lines[-1]["elapsed_s"]
     return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [line["loss"] for line in lines])
+
+
+def run_llamafactory(folder: JobFolder) -> Result:
+    _, peak_mb, wall_s = run_measured(llamafactory.command(folder), {"DISABLE_VERSION_CHECK": "1"})
+    loop_s, losses = llamafactory.results(folder)
+    return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, losses)
 
 
 def run_lathe(folder: JobFolder, memory_mb: int | None = None) -> Result:

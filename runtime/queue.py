@@ -10,9 +10,11 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from typing import Any
 
-from runtime import deaths
+from runtime import deaths, room
 from runtime.cache import Cache, JobEntry
 from runtime.launch import Launcher
 from runtime.machine import Machine
@@ -32,12 +34,22 @@ log = logging.getLogger(__name__)
 class Queue:
     """Launches, watches and stops the trainers of one data root."""
 
-    def __init__(self, root: DataRoot, cache: Cache, machine: Machine, launcher: Launcher, slots: int) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917  its parts
+        self,
+        root: DataRoot,
+        cache: Cache,
+        machine: Machine,
+        launcher: Launcher,
+        slots: int,
+        make_room: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`make_room` has idle inference give its memory back."""
         self._root = root
         self._cache = cache
         self._machine = machine
         self._launcher = launcher
         self.slots = slots
+        self._make_room = make_room
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._accelerators: dict[str, str] = {}
         self._complaints: set[str] = set()
@@ -49,6 +61,7 @@ class Queue:
 
     async def run(self) -> None:
         """Work until cancelled. A round that fails is logged, and the next one tries again."""
+        self._loop = asyncio.get_running_loop()
         while True:
             try:
                 await asyncio.to_thread(self._round)
@@ -172,6 +185,8 @@ class Queue:
         return (child is not None and child.poll() is None) or entry.folder.is_training()
 
     def _launch(self, entry: JobEntry) -> None:
+        if room.is_needed(self._root, self._machine, entry):
+            asyncio.run_coroutine_threadsafe(self._make_room(), self._loop).result()
         try:
             self._children[entry.job_id] = self._launcher.launch(entry.folder, self._free_accelerator(entry.job_id))
         except OSError as error:

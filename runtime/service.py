@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from litestar import Litestar
 from msgspec import Struct
@@ -27,18 +28,23 @@ class Service(Struct, frozen=True):
     queue: Queue
     serving: Serving
     worker: Worker
+    unload_after_s: float
+    """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
     @classmethod
-    def build(cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool) -> "Service":
+    def build(
+        cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool, unload_after_s: float
+    ) -> "Service":
         """The service of one data root, its cache filled; nothing runs yet."""
         root.create()
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         cache = Cache(root)
         cache.rescan()
-        queue = Queue(root, cache, machine, Launcher(may_have_spare=spare_trainer), slots)
         worker = Worker(root.quantized_bases)
-        return cls(root, machine, cache, queue, Serving(root, cache, worker), worker)
+        launcher = Launcher(may_have_spare=spare_trainer)
+        queue = Queue(root, cache, machine, launcher, slots, partial(worker.rest, 0.0))
+        return cls(root, machine, cache, queue, Serving(root, cache, worker), worker, unload_after_s)
 
     @asynccontextmanager
     async def running(self, _: Litestar) -> AsyncIterator[None]:
@@ -48,6 +54,8 @@ class Service(Struct, frozen=True):
             asyncio.create_task(watch.rescan_forever(self.cache, self.serving, self._changed)),
             asyncio.create_task(self.queue.run()),
         ]
+        if self.unload_after_s > 0:
+            tasks.append(asyncio.create_task(self._unload_when_idle()))
         try:
             yield
         finally:
@@ -56,6 +64,11 @@ class Service(Struct, frozen=True):
             await asyncio.gather(*tasks, return_exceptions=True)
             self.queue.close()
             await self.worker.close()
+
+    async def _unload_when_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(5.0, self.unload_after_s / 4))
+            await self.worker.rest(self.unload_after_s)
 
     def _changed(self) -> None:
         self.queue.wake()

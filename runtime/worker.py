@@ -7,9 +7,11 @@ connect, and the worker ends by itself when the server's end closes, however the
 
 import asyncio
 import itertools
+import logging
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -52,6 +54,8 @@ __all__ = [
 CODE = Path(__file__).resolve().parent.parent
 LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
 STDERR = 2
+log = logging.getLogger(__name__)
+
 END_TIMEOUT_S = 5.0  # a worker whose socket has closed is gone within milliseconds
 
 
@@ -75,6 +79,8 @@ class Worker:
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
+        self._in_flight = 0
+        self._last_used_s = time.monotonic()
 
     async def load(self, source: str, adapter: AdapterFiles) -> None:
         """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before still answers; WorkerDied."""
@@ -111,6 +117,15 @@ class Worker:
             raise TypeError("The worker answered a Generate without a completion")
         return generated
 
+    async def rest(self, after_s: float) -> None:
+        """End the process where nobody has asked it anything for so long; the next request has another."""
+        life = self._life
+        is_idle = self._in_flight == 0 and time.monotonic() - self._last_used_s >= after_s
+        if life is not None and is_idle and _is_usable(life):
+            self._life = None
+            await (await life).end()
+            log.info("The inference worker was idle and has given its memory back")
+
     async def close(self) -> None:
         """End the process, if there is one; calls that wait for it raise WorkerDied, and so do later ones."""
         self._closed = True
@@ -124,7 +139,12 @@ class Worker:
         life = self._life
         if life is None or not _is_usable(life):
             life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log))
-        return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
+        self._in_flight += 1
+        try:
+            return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
+        finally:
+            self._in_flight -= 1
+            self._last_used_s = time.monotonic()
 
 
 class _Life:

@@ -64,6 +64,20 @@ def test_a_request_that_nobody_waits_for_is_given_up(toy: Path, tmp_path: Path) 
     _with_worker(act, tmp_path / "log")
 
 
+def test_an_idle_worker_gives_its_memory_back_and_the_next_request_has_the_same_answer(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--unload-after", "0.01")
+    request = {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 4}
+    before = server.post("/generate", request).json()
+    [worker] = server.children()
+
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
+
+    assert server.children() == []
+    assert server.post("/generate", request).json() == before
+
+
 def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
     server = start_server()
     server.post("/generate", {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 1})

@@ -9,14 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
+from runtime.inference.adapters import MAX_LOADED
 from runtime.inference.engine import Engine
-from runtime.models import load_tokenizer
+from runtime.models import load_tokenizer, quantization
 from runtime.worker_protocol import AdapterFiles, Done, Load, LoadFailed, Message, Piece
 from state.errors import ServiceError
 from tests import toys
-from tests.completing import complete, finish, request, together
+from tests.completing import PROMPT, complete, finish, request, together
 
 LIKELY: dict[str, Any] = {"top_logprobs": 5}
 
@@ -63,6 +66,55 @@ def test_a_completion_has_the_tokens_of_transformers_own_generate(tmp_path: Path
     tokens_1T = model.generate(input_ids=prompt_1T, max_new_tokens=20, do_sample=False)
 
     assert mine.text == tokenizer.decode(tokens_1T[0, prompt_1T.shape[1] :], skip_special_tokens=True)
+
+
+def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path: Path) -> None:
+    """Beside the bare base in one batch, and with LoRA of ranks and scales of their own."""
+    base, adapter = toys.make(tmp_path / "toy", "llama"), tmp_path / "adapter"
+    engine = Engine(tmp_path / ".cache")
+    alone = complete(engine, base, **LIKELY)
+    assert engine._base is not None
+    settings = LoraConfig(
+        r=4,
+        target_modules=["q_proj", "down_proj"],
+        modules_to_save=["lm_head"],
+        rank_pattern={"down_proj": 2},
+        use_rslora=True,
+        task_type="CAUSAL_LM",
+    )
+    plain: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=engine._base.model.dtype)
+    torch.manual_seed(0)
+    adapted: Any = get_peft_model(plain, settings)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, std=0.05)
+    adapted.save_pretrained(adapter)
+
+    mixed = together(engine, [request(1, base, None, **LIKELY), request(2, base, adapter, max_new_tokens=1, **LIKELY)])
+
+    ids_1T = torch.tensor([load_tokenizer(str(base))(PROMPT)["input_ids"]])
+    quantized: Any = AutoModelForCausalLM.from_pretrained(
+        str(base), quantization_config=quantization(engine._base.model.dtype), dtype=engine._base.model.dtype
+    )
+    outside: Any = PeftModel.from_pretrained(quantized, str(adapter)).eval()
+    likely = outside(ids_1T).logits[0, -1].float().log_softmax(0).topk(5).values
+    assert mixed[0] == alone
+    assert mixed[1].logprobs is not None
+    assert [other.logprob for other in mixed[1].logprobs[0].top] == pytest.approx(likely.tolist(), abs=2e-2)
+
+
+def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path: Path) -> None:
+    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
+    copies = [tmp_path / f"copy-{number}" for number in range(MAX_LOADED + 1)]
+    for copy in copies:
+        shutil.copytree(biased / "adapters" / "mine", copy)
+        complete(engine, base, copy, max_new_tokens=1)
+    complete(engine, base, copies[1], max_new_tokens=1)
+
+    assert engine._base is not None
+    loaded = [Path(files.path) for files in engine._base.adapters._loaded]
+
+    assert loaded == [*copies[2:], copies[1]]
 
 
 def test_sampling_follows_its_seed_whatever_runs_beside_it(biased: Path) -> None:
