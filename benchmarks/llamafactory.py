@@ -21,7 +21,9 @@ PACKAGES = ("torch==2.13.0", "llamafactory==0.9.5", "bitsandbytes==0.50.2")
 
 def command(folder: JobFolder) -> list[str]:
     """Lay out a job as it takes one; returns the command that trains it. The first call makes the environment."""
-    from runtime.trainer.batches import examples_of_step  # noqa: PLC0415  imports torch
+    import torch  # noqa: PLC0415
+
+    from runtime.trainer.batches import examples_of_step  # noqa: PLC0415
 
     job, texts = jobs.read_job(folder), list(examples.read(folder.train_file))
     settings = job.training_config
@@ -63,10 +65,11 @@ def command(folder: JobFolder) -> list[str]:
         "learning_rate": settings.learning_rate,
         "max_steps": steps,
         "bf16": True,
+        "use_cpu": not torch.cuda.is_available(),
     }
-    (target / "arguments.json").write_text(json.dumps(arguments))
+    (target / "arguments.yaml").write_text(json.dumps(arguments))  # JSON is YAML; it fails to read its own .json
     _have_environment()
-    return [str(ENVIRONMENT / "bin" / "llamafactory-cli"), "train", str(target / "arguments.json")]
+    return [str(ENVIRONMENT / "bin" / "llamafactory-cli"), "train", str(target / "arguments.yaml")]
 
 
 def output(folder: JobFolder) -> Path:

@@ -11,10 +11,13 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    Gemma2Config,
+    Gemma3TextConfig,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
+    Phi3Config,
     PhiConfig,
     PreTrainedConfig,
     Qwen2Config,
@@ -51,6 +54,11 @@ ARCHITECTURES: dict[str, Callable[[], PreTrainedConfig]] = {
     "qwen3": lambda: Qwen3Config(**SHAPE, head_dim=16),
     "mistral": lambda: MistralConfig(**SHAPE, sliding_window=None),
     "gemma": lambda: GemmaConfig(**SHAPE, head_dim=16),
+    "gemma2": lambda: Gemma2Config(
+        **SHAPE, head_dim=16, sliding_window=32, attn_logit_softcapping=2.0, final_logit_softcapping=3.0
+    ),
+    "gemma3": lambda: Gemma3TextConfig(**SHAPE, head_dim=16, sliding_window=32),
+    "phi3": lambda: Phi3Config(**SHAPE),
     "phi": lambda: PhiConfig(**SHAPE | {"num_key_value_heads": 4}),
     "gpt2": lambda: GPT2Config(**GPT2_SHAPE),
 }

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from msgspec import Struct
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
+
+from runtime.attention import attended, refuse_others
 
 log = logging.getLogger("inference")
 
 ATTENTION = "lathe_ragged"
 GROWTH = 256  # tokens that a sequence's buffers grow by
-NOT_IN_SDPA = ("softcap", "s_aux")  # what some models' attention adds, and torch's kernel cannot
 TRIAL_TOLERANCE = 0.05  # of the logits' norm; bf16 keeps 8 bits, and kernels differ with the number of rows
 TRIAL = ((5, 3, 8, 2, 6), (7, 1, 4))  # tokens that every vocabulary has
 
@@ -145,6 +145,7 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
     scaling: float | None = None,
     dropout: float = 0.0,  # noqa: ARG001
     sliding_window: int | None = None,
+    softcap: float | None = None,
     parts: Sequence[Part] = (),
     **others: object,
 ) -> tuple[torch.Tensor, None]:
@@ -152,40 +153,17 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
 
     Raises NotImplementedError for a model whose attention is more than that.
     """
-    if not getattr(module, "is_causal", True) or any(others.get(name) is not None for name in NOT_IN_SDPA):
-        raise NotImplementedError(f"{type(module).__name__} attends in a way of its own")
+    refuse_others(module, others)
     layer: Any = module.layer_idx
     lengths = [len(part.tokens) for part in parts]
-    attended = []
+    found = []
     for part, query, key, value in zip(
         parts, query_1HTD.split(lengths, 2), key_1HTD.split(lengths, 2), value_1HTD.split(lengths, 2), strict=True
     ):
         keys, values = part.kept.append(layer, key, value)
-        mask = _seen(query.shape[2], keys.shape[2], sliding_window, query.device)
-        attended.append(
-            scaled_dot_product_attention(
-                query.to(keys.dtype),
-                keys,
-                values,
-                attn_mask=mask,
-                is_causal=mask is None and query.shape[2] > 1,
-                scale=scaling,
-                enable_gqa=query.shape[1] != keys.shape[1],
-            )
-        )
-    return torch.cat(attended, dim=2).to(query_1HTD.dtype).transpose(1, 2).contiguous(), None
-
-
-def _seen(new: int, total: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """Which of a sequence's tokens each new one sees, [new, total]; None where torch's own ways say it.
-
-    Those are: a single token sees all, and tokens that are the whole sequence see what is before them.
-    """
-    is_short = window is None or total <= window
-    if is_short and new in {1, total}:
-        return None
-    seen = torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
-    return seen if is_short or window is None else seen.triu(total - new + 1 - window)
+        seen = attended(query.to(keys.dtype), keys, values, window=sliding_window, scale=scaling, softcap=softcap)
+        found.append(seen)
+    return torch.cat(found, dim=2).to(query_1HTD.dtype).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(ATTENTION, attend)

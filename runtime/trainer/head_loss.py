@@ -15,18 +15,20 @@ LOGITS_AT_ONCE = 2**24  # 64 MiB of float32
 
 
 class HeadLoss(torch.autograd.Function):
-    """sum over n of -log softmax(h_n W^T + b)[t_n], for hidden states [N, C], W [V, C], b [V] or None, targets [N].
+    """sum over n of -log softmax(z_n)[t_n], z_n = h_n W^T + b, for h [N, C], W [V, C], b [V] or None, targets t [N].
 
-    W and b get no gradient. Softmax in float32; logits in the hidden states' type, as the model itself makes them.
+    With a cap c, z_n = c tanh((h_n W^T + b) / c), as Gemma 2 has it. W and b get no gradient. Softmax in float32;
+    logits in the hidden states' type, as the model itself makes them.
     """
 
     @staticmethod
-    def forward(
+    def forward(  # noqa: PLR0913, PLR0917  the formula's own
         context: Any,  # noqa: ANN401  torch's, as it pleases
         hidden_NC: torch.Tensor,
         weight_VC: torch.Tensor,
         bias_V: torch.Tensor | None,
         targets_N: torch.Tensor,
+        cap: float | None,
     ) -> torch.Tensor:
         """Computes the gradient on the way, where one is wanted."""
         rows = max(1, LOGITS_AT_ONCE // weight_VC.shape[0])
@@ -34,14 +36,17 @@ class HeadLoss(torch.autograd.Function):
         total = torch.zeros((), device=hidden_NC.device)
         for first in range(0, hidden_NC.shape[0], rows):
             part = slice(first, first + rows)
-            logits = linear(hidden_NC[part], weight_VC, bias_V).float()
+            logits = _capped(linear(hidden_NC[part], weight_VC, bias_V), cap).float()
             log_normalizer = logits.logsumexp(dim=1, keepdim=True)
             chosen = targets_N[part, None]
             total += (log_normalizer - logits.gather(1, chosen)).sum()
             if gradient_NC is not None:
-                probabilities = logits.sub_(log_normalizer).exp_()
-                probabilities.scatter_add_(1, chosen, probabilities.new_full(chosen.shape, -1.0))
-                gradient_NC[part] = probabilities.to(hidden_NC.dtype) @ weight_VC
+                slope = None if cap is None else 1 - (logits / cap).square()  # of tanh
+                dlogits = logits.sub_(log_normalizer).exp_()
+                dlogits.scatter_add_(1, chosen, dlogits.new_full(chosen.shape, -1.0))
+                if slope is not None:
+                    dlogits.mul_(slope)
+                gradient_NC[part] = dlogits.to(hidden_NC.dtype) @ weight_VC
         if gradient_NC is not None:
             context.save_for_backward(gradient_NC)
         return total
@@ -50,14 +55,20 @@ class HeadLoss(torch.autograd.Function):
     def backward(
         context: Any,  # noqa: ANN401
         gradient: torch.Tensor,
-    ) -> tuple[torch.Tensor, None, None, None]:
+    ) -> tuple[torch.Tensor, None, None, None, None]:
         (gradient_NC,) = context.saved_tensors
-        return gradient_NC * gradient, None, None, None
+        return gradient_NC * gradient, None, None, None, None
 
 
-def summed_head_loss(hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor) -> torch.Tensor:
+def summed_head_loss(
+    hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
+) -> torch.Tensor:
     """The loss of N hidden states under a frozen output layer, in nats."""
     total: torch.Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_NC, head.weight, head.bias, targets_N
+        hidden_NC, head.weight, head.bias, targets_N, cap
     )
     return total
+
+
+def _capped(logits: torch.Tensor, cap: float | None) -> torch.Tensor:
+    return logits if cap is None else cap * torch.tanh(logits / cap)

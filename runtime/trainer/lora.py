@@ -9,7 +9,10 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from state import models
-from state.config import LoraConfig, resolved_target_modules
+from state.config import ALL_LINEAR, LoraConfig, resolved_target_modules
+
+MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
+READ_PAST_ITS_FORWARD = "out_proj"  # these models' kernels take its weight alone, and PEFT refuses to adapt it
 
 log = logging.getLogger("trainer")
 
@@ -24,6 +27,8 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     base.requires_grad_(requires_grad=False)
     base.config.use_cache = False
     targets = resolved_target_modules(config, linear_modules(base), model_name)
+    if base.config.model_type in MAMBAS and config.target_modules in (None, ALL_LINEAR):
+        targets = [name for name in targets if name != READ_PAST_ITS_FORWARD]
     log.info("LoRA on %s, rank %s, alpha %s", ", ".join(targets), config.r, config.lora_alpha)
     adapted = get_peft_model(
         base,

@@ -50,6 +50,7 @@ def packed(model: PeftModel, device: str) -> SummedLoss:
     if type(head) is not nn.Linear or any(parameter.requires_grad for parameter in head.parameters()):
         raise Inexact("the output layer is trained, or is not a plain linear layer")
     decoder = causal.get_decoder()
+    cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
     causal.set_attn_implementation(ATTENTION)
 
     def hidden(documents: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,14 +59,14 @@ def packed(model: PeftModel, device: str) -> SummedLoss:
             input_ids=row.input_ids_1T,
             position_ids=row.position_ids_1T,
             use_cache=False,
-            document_lengths=row.lengths,
+            documents=row.documents,
         ).last_hidden_state
         return states_1TC[0], row.targets_T
 
     def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
         states_TC, targets_T = hidden(documents)
         has_target_T = targets_T != IGNORED
-        return summed_head_loss(states_TC[has_target_T], head, targets_T[has_target_T])
+        return summed_head_loss(states_TC[has_target_T], head, targets_T[has_target_T], cap)
 
     with torch.no_grad(), evaluating(model):
         first, second, other = _trial_documents(causal.config.get_text_config().vocab_size)

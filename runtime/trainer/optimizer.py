@@ -29,7 +29,8 @@ class Optimizer:
 
             self._adamw: torch.optim.Optimizer = PagedAdamW8bit(self._trained.values(), lr=0.0, weight_decay=0.0)
         else:
-            self._adamw = torch.optim.AdamW(self._trained.values(), lr=0.0, weight_decay=0.0)
+            is_on_gpu = all(value.is_cuda for value in self._trained.values())
+            self._adamw = torch.optim.AdamW(self._trained.values(), lr=0.0, weight_decay=0.0, fused=is_on_gpu)
 
     def clip(self) -> float:
         """Clip the norm of all gradients together; returns what it was."""

@@ -5,16 +5,27 @@ and every document gets the states that it would get alone.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
 from msgspec import Struct
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
+from runtime.attention import attended, refuse_others
+
 ATTENTION = "lathe_packed"
+FLASH_HEAD = 256  # the widest head that flash attention takes
 IGNORED = -100  # cross-entropy's own mark for "no target here"
-NOT_IN_SDPA = ("softcap", "s_aux")  # what some models' attention adds, and torch's kernel cannot
+
+
+class Documents(Struct, frozen=True):
+    """Where N documents lie in a row: their lengths, and on the device their first tokens' places and the row's end."""
+
+    lengths: tuple[int, ...]
+    starts_N1: torch.Tensor
 
 
 class Packed(Struct, frozen=True):
@@ -23,7 +34,7 @@ class Packed(Struct, frozen=True):
     input_ids_1T: torch.Tensor
     position_ids_1T: torch.Tensor
     targets_T: torch.Tensor
-    lengths: tuple[int, ...]
+    documents: Documents
 
 
 def pack(documents: Sequence[list[int]], device: str) -> Packed:
@@ -35,11 +46,12 @@ def pack(documents: Sequence[list[int]], device: str) -> Packed:
     tokens = [token for ids in documents for token in ids]
     positions = [position for ids in documents for position in range(len(ids))]
     targets = [target for ids in documents for target in (*ids[1:], IGNORED)]
+    lengths = tuple(len(ids) for ids in documents)
     return Packed(
         torch.tensor([tokens], device=device),
         torch.tensor([positions], device=device),
         torch.tensor(targets, device=device),
-        tuple(len(ids) for ids in documents),
+        Documents(lengths, torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)),
     )
 
 
@@ -52,42 +64,58 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
-    document_lengths: tuple[int, ...] | None = None,
+    softcap: float | None = None,
+    documents: Documents | None = None,
     **others: object,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention inside each document; `document_lengths` comes through the model's keyword arguments.
+    """Causal attention inside each document; `documents` comes through the model's keyword arguments.
 
-    One kernel call a document: torch's flash kernels take no mask, and a mask of T x T would cost more than the rest.
+    No mask: torch's flash kernels take none, and one of T x T would cost more than the rest. A GPU has a kernel for
+    documents of unequal lengths; elsewhere it is one call a document. Without `documents` the row is one.
     Raises NotImplementedError for a model whose attention is more than that.
     """
-    if not getattr(module, "is_causal", True) or any(others.get(name) is not None for name in NOT_IN_SDPA):
-        raise NotImplementedError(f"{type(module).__name__} attends in a way of its own")
-    lengths = list(document_lengths or (query_1HTD.shape[2],))
-    attended = [
-        scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=_band(query, sliding_window),
-            is_causal=_band(query, sliding_window) is None,
-            dropout_p=dropout,
-            scale=scaling,
-            enable_gqa=query.shape[1] != key.shape[1],
-        )
-        for query, key, value in zip(
-            query_1HTD.split(lengths, 2), key_1HTD.split(lengths, 2), value_1HTD.split(lengths, 2), strict=True
-        )
+    refuse_others(module, others)
+    if documents is not None and may_be_one_call(query_1HTD, softcap, dropout):
+        return in_one_call(query_1HTD, key_1HTD, value_1HTD, documents, sliding_window, scaling), None
+    lengths = [query_1HTD.shape[2]] if documents is None else list(documents.lengths)
+    parts = (states.split(lengths, 2) for states in (query_1HTD, key_1HTD, value_1HTD))
+    found = [
+        attended(query, key, value, window=sliding_window, scale=scaling, softcap=softcap, dropout=dropout)
+        for query, key, value in zip(*parts, strict=True)
     ]
-    return torch.cat(attended, dim=2).transpose(1, 2).contiguous(), None
+    return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
 
 
-def _band(query_1HTD: torch.Tensor, sliding_window: int | None) -> torch.Tensor | None:
-    """The mask of a sliding window; None for a document that is shorter than the window."""
-    length = query_1HTD.shape[2]
-    if sliding_window is None or length <= sliding_window:
-        return None
-    seen_TT = torch.ones(length, length, dtype=torch.bool, device=query_1HTD.device).tril()
-    return seen_TT.triu(1 - sliding_window)
+def may_be_one_call(query_1HTD: torch.Tensor, softcap: float | None, dropout: float) -> bool:
+    """Whether torch's flash kernel for unequal lengths computes this: in 16 bits, which are only chosen where it is."""
+    is_flash = query_1HTD.is_cuda and query_1HTD.dtype != torch.float32 and query_1HTD.shape[-1] <= FLASH_HEAD
+    return is_flash and softcap is None and dropout == 0
+
+
+def in_one_call(  # noqa: PLR0913, PLR0917
+    query_1HTD: torch.Tensor,
+    key_1HTD: torch.Tensor,
+    value_1HTD: torch.Tensor,
+    documents: Documents,
+    sliding_window: int | None,
+    scaling: float | None,
+) -> torch.Tensor:
+    """All documents' attention [1, T, H, D]."""
+    query_THD, key_THD, value_THD = (states[0].transpose(0, 1) for states in (query_1HTD, key_1HTD, value_1HTD))
+    longest = max(documents.lengths)
+    found_THD: Any = varlen_attn(
+        query_THD,
+        key_THD,
+        value_THD,
+        documents.starts_N1,
+        documents.starts_N1,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1 if sliding_window is None else sliding_window - 1, 0),  # beside the token itself
+        enable_gqa=query_1HTD.shape[1] != key_1HTD.shape[1],
+    )
+    return torch.unsqueeze(found_THD, 0)
 
 
 AttentionInterface.register(ATTENTION, attend)

@@ -37,7 +37,7 @@ def test_the_base_is_itself_again_beside_and_after_an_adapter_with_biases(biased
     assert [one.text for one in beside] == [alone.text, adapted.text]
 
 
-@pytest.mark.parametrize("architecture", ["llama", "qwen2", "mistral", "gemma", "phi", "gpt2"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "mistral", "gemma", "gemma2", "gemma3", "phi", "gpt2"])
 def test_sequences_that_join_and_leave_have_the_tokens_they_would_have_alone(tmp_path: Path, architecture: str) -> None:
     base = toys.make(tmp_path / "toy", architecture)
     engine = Engine(tmp_path / ".cache")

@@ -15,10 +15,10 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from runtime import models as base_models
 from runtime.device import pick
-from runtime.trainer import head_loss, lora, loss
+from runtime.trainer import head_loss, lora, loss, packing
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.loss import one_by_one, packed
-from runtime.trainer.packing import pack
+from runtime.trainer.packing import Documents, pack
 from state.config import LoraConfig
 from tests import toys
 
@@ -99,8 +99,8 @@ def test_a_model_that_looks_across_documents_is_computed_one_by_one(
     whole = decoder.forward
 
     def leak(**inputs: Any) -> Any:
-        inputs.pop("document_lengths", None)
-        return whole(**inputs)
+        starts = torch.tensor([0, inputs["input_ids"].shape[1]], dtype=torch.int32)
+        return whole(**inputs | {"documents": Documents((int(starts[1]),), starts)})
 
     monkeypatch.setattr(decoder, "forward", leak)
 
@@ -114,7 +114,7 @@ def test_a_model_that_looks_across_documents_is_computed_one_by_one(
 def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
     toy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As Gemma 2's cap on the logits is."""
+    """A cap that its configuration does not tell of, in this case."""
     adapted = _attach(toy)
     causal = adapted.get_base_model()
     whole = causal.forward
@@ -147,12 +147,44 @@ def test_packing_restarts_positions_and_gives_a_last_token_no_target() -> None:
     assert row.input_ids_1T.tolist() == [[5, 6, 7, 8, 9]]
     assert row.position_ids_1T.tolist() == [[0, 1, 2, 0, 1]]
     assert row.targets_T.tolist() == [6, 7, -100, 9, -100]
-    assert row.lengths == (3, 2)
+    assert row.documents.lengths == (3, 2)
+    assert row.documents.starts_N1.tolist() == [0, 3, 5]
 
 
-@pytest.mark.parametrize("with_bias", [False, True])
+@pytest.mark.parametrize("window", [None, 8])
+def test_the_kernel_of_a_gpu_is_asked_for_what_is_computed_elsewhere(
+    tmp_path: Path, window: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call, answered as its documentation says: tokens before heads, a window that does not count the token."""
+    adapted = _attach(toys.make(tmp_path / "toy", "mistral", sliding_window=window))
+    documents = [list(range(2, 40)), list(range(50, 57))]
+    plain = packed(adapted, "cpu")(documents).item()
+    calls = []
+
+    def kernel(query_THD: Any, key_THD: Any, value_THD: Any, starts: Any, *others: Any, **options: Any) -> torch.Tensor:
+        calls.append(others)
+        left, right = options["window_size"]
+        place = torch.arange(query_THD.shape[0])
+        document = torch.bucketize(place, starts[1:].long(), right=True)
+        distance = place[:, None] - place[None]
+        seen = (document[:, None] == document[None]) & (distance >= -right) & ((distance <= left) | (left < 0))
+        query, key, value = (part.transpose(0, 1)[None] for part in (query_THD, key_THD, value_THD))
+        found_1HTD = nn.functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=seen, scale=options["scale"], enable_gqa=options["enable_gqa"]
+        )
+        return found_1HTD[0].transpose(0, 1)
+
+    monkeypatch.setattr(packing, "varlen_attn", kernel)
+    monkeypatch.setattr(packing, "may_be_one_call", lambda *_: True)
+    found = packed(adapted, "cpu")(documents).item()
+
+    assert found == pytest.approx(plain, rel=1e-5)
+    assert calls[-1][1:] == (38, 38)
+
+
+@pytest.mark.parametrize(("with_bias", "cap"), [(False, None), (True, None), (True, 0.7)])
 def test_the_head_loss_equals_cross_entropy_over_all_logits(
-    *, with_bias: bool, monkeypatch: pytest.MonkeyPatch
+    *, with_bias: bool, cap: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_loss, "LOGITS_AT_ONCE", 3 * 50)  # three rows at a time, and a rest
     torch.manual_seed(0)
@@ -160,8 +192,9 @@ def test_the_head_loss_equals_cross_entropy_over_all_logits(
     head = nn.Linear(8, 50, bias=with_bias).requires_grad_(requires_grad=False)
     targets_N = torch.randint(50, (11,))
 
-    ours = summed_head_loss(hidden_NC, head, targets_N)
-    plain = cross_entropy(linear(hidden_NC, head.weight, head.bias), targets_N, reduction="sum")
+    ours = summed_head_loss(hidden_NC, head, targets_N, cap)
+    logits_NV = linear(hidden_NC, head.weight, head.bias)
+    plain = cross_entropy(logits_NV if cap is None else cap * torch.tanh(logits_NV / cap), targets_N, reduction="sum")
 
     assert ours.item() == pytest.approx(plain.item(), rel=1e-6)
     (gradient,), (expected,) = (torch.autograd.grad(2 * total, hidden_NC) for total in (ours, plain))
