@@ -26,10 +26,11 @@ from pathlib import Path
 
 import torch
 from msgspec import Struct
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from benchmarks import llamafactory
-from pretraining import corpus
+from pretraining import corpus, train_tiny_python
+from runtime.models import load_tokenizer
 from state import metrics, models
 from state.jobs import JobFolder
 
@@ -41,7 +42,15 @@ SIZES = {
     "20M": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
     "370M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24, "num_attention_heads": 16},
 }
+TRAINED = {
+    "25M-trained": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
+}
+PRETRAINING_STEPS = 120  # of 8,192 tokens of the bundled model's corpus: some ten minutes on 2 cores, once
 LITTLE_MEMORY_MB = {"20M": 550, "370M": 1200}
+OTHER_BATCHES = (
+    "trl, packing",
+    "llamafactory",
+)  # engines that make batches, or tokens of a text, in a way of their own
 PERFORMANCE = CHECKOUT / "docs" / "performance.md"
 
 
@@ -61,15 +70,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument(
         "--model",
-        choices=[*SIZES, "tiny-python"],
+        choices=[*SIZES, *TRAINED, "tiny-python"],
         default="370M",
-        help="a size of random weights, or the bundled model, which can really learn (default: %(default)s)",
+        help="a size of random weights, or a model that can really learn: one trained on the spot, or the bundled one",
     )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each engine (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a run (default: %(default)s)")
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
     parser.add_argument("--dropout", type=float, default=0.0, help="of LoRA (default: %(default)s)")
     parser.add_argument("--peers", action="store_true", help="run TRL and LLaMA-Factory, too; installs them first")
+    parser.add_argument("--float32", action="store_true", help="run Lathe in float32, too")
     parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-bench-"))
@@ -86,6 +96,8 @@ def main() -> None:
                 "llamafactory": run_llamafactory,
             }
         engines["lathe"] = run_lathe
+        if options.float32:
+            engines["lathe, float32"] = partial(run_lathe, precision="float32")
         if little := LITTLE_MEMORY_MB.get(options.model):
             engines[f"lathe, {little} MB"] = partial(run_lathe, memory_mb=little)
         results: dict[str, list[Result]] = {name: [] for name in engines}
@@ -107,15 +119,32 @@ def main() -> None:
 
 
 def make_model(folder: Path, model: str) -> None:
-    """A Llama with a vocabulary of 32,000 and random weights in bf16, or a copy of the bundled model."""
+    """A Llama with a vocabulary of 32,000 and random weights in bf16, or a copy of a model that was trained."""
     if model not in SIZES:
-        shutil.copytree(CHECKOUT / "models" / model, folder)
+        shutil.copytree(pretrained(model) if model in TRAINED else CHECKOUT / "models" / model, folder)
         return
     torch.manual_seed(0)
     shape = LlamaConfig(**SIZES[model], vocab_size=32_000, max_position_embeddings=2048, pad_token_id=1, eos_token_id=0)  # type: ignore[arg-type]
     LlamaForCausalLM(shape).bfloat16().save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(TOKENIZER / name, folder)
+
+
+def pretrained(model: str) -> Path:
+    """The folder of a larger sister of tiny-python, under `.cache`; trained where there is none."""
+    folder = CHECKOUT / ".cache" / model
+    if not (folder / "model.safetensors").exists():
+        text, tokenizer = corpus.read(), PreTrainedTokenizerFast.from_pretrained(str(TOKENIZER))
+        shape = train_tiny_python.architecture(tokenizer)
+        shape.update({**TRAINED[model], "head_dim": 64})
+        torch.manual_seed(0)
+        trained = LlamaForCausalLM(shape)
+        rows, held_out = (train_tiny_python.pack(tokenizer, documents) for documents in (text.training, text.held_out))
+        print(train_tiny_python.train(trained, rows, held_out, PRETRAINING_STEPS)[-1], flush=True)
+        for name in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(TOKENIZER / name, folder)
+        trained.bfloat16().save_pretrained(folder)
+    return folder
 
 
 def make_job(root: Path, name: str, steps: int, targets: str, dropout: float) -> JobFolder:
@@ -173,7 +202,11 @@ def run_llamafactory(folder: JobFolder) -> Result:
     return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, losses)
 
 
-def run_lathe(folder: JobFolder, memory_mb: int | None = None) -> Result:
+def run_lathe(folder: JobFolder, memory_mb: int | None = None, precision: str | None = None) -> Result:
+    if precision is not None:
+        job = json.loads(folder.job_file.read_text())
+        job["training_config"]["precision"] = precision
+        folder.job_file.write_text(json.dumps(job))
     limit = {"LATHE_MEMORY_MB": str(memory_mb)} if memory_mb else {}
     _, peak_mb, wall_s = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)], limit)
     points = metrics.read(folder.metrics_file)
@@ -189,7 +222,6 @@ def run_lathe(folder: JobFolder, memory_mb: int | None = None) -> Result:
 
 def token_count(folder: JobFolder) -> int:
     """Target tokens of the run: every example is taken once."""
-    from runtime.models import load_tokenizer  # noqa: PLC0415
     from runtime.trainer.batches import tokenize  # noqa: PLC0415
     from state import examples  # noqa: PLC0415
 
@@ -260,32 +292,40 @@ def anonymous_kb(pid: int) -> int:
 def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
     """A table, and what it does not say, in Markdown."""
     lines = [
-        "| engine | tokens/s | Lathe's ratio to it | peak MB | outside the loop, s | first loss | last loss |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| engine | tokens/s | Lathe's ratio to it | peak MB | outside the loop, s | first loss | last loss | apart |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    usual = results["plain"][0].losses
     for name, runs in results.items():
         ratios = [
             ours.tokens_per_second / theirs.tokens_per_second
             for ours, theirs in zip(results["lathe"], runs, strict=True)
         ]
+        losses = runs[0].losses
         figures = [
             shown([run.tokens_per_second for run in runs]),
             shown(ratios, 2),
             shown([run.peak_mb for run in runs]),
             shown([run.other_s for run in runs], 1),
+            f"{losses[0]:.4f}",
+            f"{losses[-1]:.4f}",
+            "" if name in ("plain", *OTHER_BATCHES) else differences(losses, usual),
         ]
-        lines.append(f"| {name} | {' | '.join(figures)} | {runs[0].losses[0]:.4f} | {runs[0].losses[-1]:.4f} |")
-    ours, theirs = results["lathe"][0].losses, results["plain"][0].losses
-    differences = [abs(mine - plain) for mine, plain in zip(ours, theirs, strict=True)]
+        lines.append(f"| {name} | {' | '.join(figures)} |")
     warm = statistics.median(run.warm_tokens_per_second or 0.0 for run in results["lathe"])
     share = f"{warm * work / rate:.0%} of this machine's {rate / 1e9:.0f} GFLOP/s in bf16 products"
     lines.append(
-        f"\nMedians of {len(ours)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two "
-        f"runs. A step's loss differs from the usual recipe's by {statistics.mean(differences):.4f} on average, "
-        f"{max(differences):.4f} at most. After its first step Lathe makes {warm:.0f} tokens/s, "
-        f"{warm * work / 1e9:.0f} GFLOP/s of linear layers, {share}."
+        "\n`apart`: by how much a step's loss differs from the usual recipe's, on average and at most."
+        f" Medians of {len(usual)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two "
+        f"runs. After its first step Lathe makes {warm:.0f} tokens/s, {warm * work / 1e9:.0f} GFLOP/s of linear "
+        f"layers, {share}."
     )
     return "\n".join(lines)
+
+
+def differences(losses: list[float], usual: list[float]) -> str:
+    apart = [abs(mine - theirs) for mine, theirs in zip(losses, usual, strict=True)]
+    return f"{statistics.mean(apart):.5f}, at most {max(apart):.5f}"
 
 
 def write(model: str, text: str) -> None:
