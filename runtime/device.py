@@ -39,6 +39,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     optimizer: Literal["adamw", "paged_adamw_8bit"]
     row_tokens: int
     """How long a row of packed documents gains speed; beyond it, it only takes memory."""
+    memory_mb: int
+    """The accelerator's own, or the machine's, in 2^20 bytes."""
     may_offload: bool
     """Whether what is kept for the backward pass can wait in the machine's memory instead."""
     reasons: tuple[str, ...]
@@ -65,6 +67,7 @@ def plan(facts: Facts, precision: Precision | None = None) -> Plan:
         dtype=dtype,
         optimizer="paged_adamw_8bit" if small else "adamw",
         row_tokens=CPU_ROW if facts.kind == "cpu" else ACCELERATOR_ROW,
+        memory_mb=facts.memory_mb,
         may_offload=facts.kind == "cuda",
         reasons=tuple(reasons),
     )

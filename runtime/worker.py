@@ -231,7 +231,7 @@ class _Life:
         if not self._is_wanted:
             return "The server is shutting down"
         if last_words is not None:
-            return f"The inference worker met an error in Lathe, whose log has the details: {last_words.message}"
+            return f"The inference worker ended; the server's log has the details. {last_words.message}"
         return f"The inference worker died; the next request starts another. {deaths.explain(exit_code)}"
 
 

@@ -37,12 +37,19 @@ def finish(engine: Engine) -> dict[int, Generated]:
     """All that the engine has to do."""
     found: dict[int, Generated] = {}
     while not engine.is_idle:
-        for reply in engine.step():
-            match reply:
-                case Refused():
-                    raise LoadFailed(reply.message) if reply.loading else ServiceError(reply.message)
-                case Done(generated=Generated() as generated):
-                    found[reply.id] = generated
-                case Piece() | Done():
-                    pass
+        found |= step(engine)
+    return found
+
+
+def step(engine: Engine) -> dict[int, Generated]:
+    """One pass; the completions that it ended."""
+    found: dict[int, Generated] = {}
+    for reply in engine.step():
+        match reply:
+            case Refused():
+                raise LoadFailed(reply.message) if reply.loading else ServiceError(reply.message)
+            case Done(generated=Generated() as generated):
+                found[reply.id] = generated
+            case Piece() | Done():
+                pass
     return found

@@ -12,10 +12,12 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
 from runtime import cpu
+from runtime.inference import watchdog
 from runtime.noise import hush_libraries
 from runtime.worker_protocol import Cancel, LastWords, Piece, Request, decode_request, line
 
@@ -78,14 +80,21 @@ def main() -> None:
         os._exit(0)  # the server is gone
     except Exception as error:  # what nobody foresaw may have left anything behind: the next process starts clean
         log.exception("The inference worker ends by an error")
-        server.sendall(line(LastWords(f"{type(error).__name__}: {error}")))
-        os._exit(1)
+        end(server, f"{type(error).__name__}: {error}")
+
+
+def end(server: socket.socket, reason: str) -> None:
+    """Tell the server why, and end at once."""
+    server.sendall(line(LastWords(reason)))
+    os._exit(1)
 
 
 def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
     engine = Engine(quantized_bases)
+    watching = (lambda: engine.pass_began_s, partial(end, server))
+    threading.Thread(target=watchdog.watch, args=watching, name="watchdog", daemon=True).start()
     while True:
         for request, cancelled in inbox.take(wait=engine.is_idle):
             engine.add(request, cancelled.is_set)

@@ -1,7 +1,7 @@
 """The models in memory, one base in NF4 with adapters beside each other on it, and the sequences that they complete.
 
-Continuous batching: between two tokens sequences join and leave. One pass computes the next token of all that run and
-the whole prompts of those that have just come.
+Continuous batching: between two tokens sequences join and leave. One pass computes the next token of all that write,
+and of those that still read their prompts a piece each: nobody waits for another's long prompt.
 """
 
 import gc
@@ -21,7 +21,8 @@ from runtime import models as base_models
 from runtime.device import Plan
 from runtime.inference import adapter, ragged
 from runtime.inference.adapters import Adapter, Adapters
-from runtime.inference.ragged import Part
+from runtime.inference.prefixes import WORTH, Computed, Prefixes, in_common
+from runtime.inference.ragged import Kept, Part
 from runtime.inference.sampling import Sampler, logprobs
 from runtime.inference.text import Writer, decoded, prompt_tokens
 from runtime.worker_protocol import (
@@ -43,7 +44,8 @@ from state.errors import ServiceError
 log = logging.getLogger("inference")
 
 MAX_RUNNING = 32  # sequences in one pass; more wait
-PROMPT_TOKENS = 2048  # of newcomers in one pass: those that run wait for it no longer
+CPU_PIECE, ACCELERATOR_PIECE = 512, 4096  # tokens of prompts in one pass: those that write wait for it no longer
+REMEMBERED_SHARE = 1 / 16  # of the device's memory, for keys and values that another prompt may begin with
 UNBOUNDED = 1024  # new tokens where neither the request nor the model says how many
 
 IsCancelled = Callable[[], bool]
@@ -59,6 +61,8 @@ class Base:
         self.model: PreTrainedModel = base_models.load_base(source, plan, quantized_bases).eval()
         self.forward = ragged.choose(self.model)
         self.adapters = Adapters(self.model)
+        self.prefixes = Prefixes(int(REMEMBERED_SHARE * plan.memory_mb * 2**20))
+        self.piece = CPU_PIECE if self.model.device.type == "cpu" else ACCELERATOR_PIECE
         self.context_length = models.context_length(self.model.config.to_dict())
         self.end_tokens = _end_tokens(self.model, self.tokenizer)
 
@@ -74,9 +78,9 @@ class Sequence:
         prompt = prompt_tokens(base.tokenizer, request.prompt)
         self.max_new_tokens = _room(len(prompt), request.choosing.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
-        self.num_new_tokens = 0
-        self.next = prompt
-        """The tokens that its next pass computes."""
+        self.tokens = list(prompt)
+        """The prompt's, then those that were chosen."""
+        self.num_computed = 0
         self.kept: Any = base.forward.new()
         self.sampler = Sampler(request.choosing, base.model.device)
         self.writer = Writer(base.tokenizer, prompt, request.choosing.stop)
@@ -85,14 +89,22 @@ class Sequence:
         self._ends_by_itself = False
 
     @property
+    def num_new_tokens(self) -> int:
+        return len(self.tokens) - self.num_prompt_tokens
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether more of its prompt is to be computed than the token before the first new one."""
+        return self.num_computed < self.num_prompt_tokens
+
+    @property
     def is_done(self) -> bool:
         return self._ends_by_itself or self.writer.is_stopped or self.num_new_tokens >= self.max_new_tokens
 
     def advance(self, logits_V: torch.Tensor) -> Piece:
         """Choose the token after a pass. Raises ServiceError for NaN."""
         token = self.sampler.choose(logits_V)
-        self.num_new_tokens += 1
-        self.next = [token]
+        self.tokens.append(token)
         self._ends_by_itself = token in self._base.end_tokens
         text = "" if self._ends_by_itself else self.writer.write(token)
         likely = self._logprobs(logits_V, token)
@@ -100,6 +112,11 @@ class Sequence:
         if self.is_done:
             text += self.writer.finish()
         return Piece(self.request.id, text, likely if self.request.choosing.top_logprobs is not None else None)
+
+    def begin_with(self, kept: Kept, length: int) -> None:
+        """Take the first tokens' keys and values from another sequence."""
+        self.kept = kept.beginning(length)
+        self.num_computed = length
 
     def generated(self) -> Generated:
         return Generated(
@@ -126,6 +143,8 @@ class Engine:
         self._base: Base | None = None
         self._waiting: deque[tuple[Request, IsCancelled]] = deque()
         self._running: list[Sequence] = []
+        self.pass_began_s: float | None = None
+        """By the monotonic clock; None between passes."""
 
     @property
     def is_idle(self) -> bool:
@@ -139,23 +158,24 @@ class Engine:
         """Let in what can be let in, and compute one pass. Every request is answered once, by Done or Refused."""
         replies = self._admit()
         for sequence in [sequence for sequence in self._running if sequence.is_cancelled()]:
-            self._running.remove(sequence)
+            self._remove(sequence)
             replies.append(Done(sequence.request.id, sequence.generated()))
         if self._base is not None and self._running:
+            self.pass_began_s = time.monotonic()
             try:
                 with _memory_in_words("generate"):
                     replies += self._pass(self._base)
             except ServiceError as error:
                 replies += [Refused(sequence.request.id, str(error), loading=False) for sequence in self._running]
                 self._running.clear()
+            self.pass_began_s = None
         return replies
 
     def _admit(self) -> list[Piece | Done | Refused]:
         replies: list[Piece | Done | Refused] = []
-        room = PROMPT_TOKENS
         while self._waiting:
             request, is_cancelled = self._waiting[0]
-            if self._must_wait(request) or room <= 0:
+            if self._must_wait(request):
                 break
             self._waiting.popleft()
             try:
@@ -169,9 +189,8 @@ class Engine:
                         replies.append(Done(request.id))
                     case Generate():
                         chosen = self._load(request.source, request.adapter) if request.adapter else None
-                        sequence = Sequence(request, is_cancelled, self._have_base(request.source), chosen)
-                        self._running.append(sequence)
-                        room -= sequence.num_prompt_tokens
+                        base = self._have_base(request.source)
+                        self._running.append(Sequence(request, is_cancelled, base, chosen))
             except ServiceError as error:
                 replies.append(Refused(request.id, str(error), loading=isinstance(error, LoadFailed)))
         return replies
@@ -185,20 +204,72 @@ class Engine:
 
     @torch.inference_mode()
     def _pass(self, base: Base) -> list[Piece | Done | Refused]:
-        self._running.sort(key=lambda sequence: id(sequence.adapter))  # an adapter's rows lie together
         replies: list[Piece | Done | Refused] = []
-        together = [self._running] if base.forward.is_batched else [[sequence] for sequence in self._running]
-        for sequences in together:
-            base.adapters.work([(sequence.adapter, len(sequence.next)) for sequence in sequences])
-            logits_NV = base.forward.logits([Part(sequence.next, sequence.kept) for sequence in sequences])
-            for sequence, logits_V in zip(sequences, logits_NV, strict=True):
-                try:
-                    replies += _advanced(sequence, logits_V)
-                except ServiceError as error:
-                    sequence.max_new_tokens = 0
-                    replies.append(Refused(sequence.request.id, str(error), loading=False))
-        self._running = [sequence for sequence in self._running if not sequence.is_done]
+        parts = self._parts(base)
+        parts.sort(key=lambda part: id(part[0].adapter))  # an adapter's rows lie together
+        for together in [parts] if base.forward.is_batched else [[part] for part in parts]:
+            base.adapters.work([(sequence.adapter, len(tokens)) for sequence, tokens in together])
+            logits_NV = base.forward.logits([Part(tokens, sequence.kept) for sequence, tokens in together])
+            for (sequence, tokens), logits_V in zip(together, logits_NV, strict=True):
+                sequence.num_computed += len(tokens)
+                if not sequence.is_reading:
+                    replies += self._advanced(sequence, logits_V)
         return replies
+
+    def _parts(self, base: Base) -> list[tuple[Sequence, list[int]]]:
+        """The sequences of this pass, with the tokens that each has computed: its last one, or a piece of its prompt.
+
+        Pieces have the length that they would have alone, so that a prompt is read as it would be alone.
+        """
+        parts = []
+        room = base.piece
+        for number, sequence in enumerate(self._running):
+            if sequence.is_reading and (room <= 0 or not self._has_begun(base, number)):
+                continue
+            first = sequence.num_computed
+            tokens = sequence.tokens[first : first + base.piece] if base.forward.is_batched else sequence.tokens[first:]
+            room -= len(tokens) if sequence.is_reading else 0
+            parts.append((sequence, tokens))
+        return parts
+
+    def _has_begun(self, base: Base, number: int) -> bool:
+        """Let a sequence that has read nothing begin with what others have of its prompt.
+
+        False while one ahead of it reads a beginning that they have in common: this one will have it then.
+        """
+        sequence = self._running[number]
+        if sequence.num_computed > 0 or not base.forward.is_batched:
+            return True
+        adapter, prompt = sequence.request.adapter, sequence.tokens[:-1]  # the last one's logits are wanted
+        best, most = base.prefixes.longest(adapter, prompt)
+        kept = best.kept if best is not None else None
+        for other in self._running[:number]:
+            common = in_common(prompt, other.tokens) if other.request.adapter == adapter else 0
+            if other.is_reading and common - max(most, other.num_computed) >= WORTH:
+                return False
+            if min(common, other.num_computed) > most:
+                kept, most = other.kept, min(common, other.num_computed)
+        if kept is not None and most >= WORTH:
+            sequence.begin_with(kept, most)
+        return True
+
+    def _advanced(self, sequence: Sequence, logits_V: torch.Tensor) -> list[Piece | Done | Refused]:
+        """Choose a sequence's next token; it leaves when that was its last."""
+        try:
+            piece = sequence.advance(logits_V)
+        except ServiceError as error:
+            self._running.remove(sequence)
+            return [Refused(sequence.request.id, str(error), loading=False)]
+        replies: list[Piece | Done | Refused] = [piece] if sequence.request.stream else []
+        if sequence.is_done:
+            self._remove(sequence)
+            replies.append(Done(sequence.request.id, sequence.generated()))
+        return replies
+
+    def _remove(self, sequence: Sequence) -> None:
+        self._running.remove(sequence)
+        if self._base is not None and self._base.forward.is_batched:
+            self._base.prefixes.leave(Computed(sequence.request.adapter, sequence.tokens, sequence.kept))
 
     def _load(self, source: str, files: AdapterFiles) -> Adapter:
         """An adapter on its base. Raises LoadFailed, and what was there before still answers.
@@ -234,14 +305,6 @@ class Engine:
         gc.collect()
         if torch.accelerator.is_available():
             torch.accelerator.empty_cache()
-
-
-def _advanced(sequence: Sequence, logits_V: torch.Tensor) -> list[Piece | Done | Refused]:
-    piece = sequence.advance(logits_V)
-    replies: list[Piece | Done | Refused] = [piece] if sequence.request.stream else []
-    if sequence.is_done:
-        replies.append(Done(sequence.request.id, sequence.generated()))
-    return replies
 
 
 def _room(prompt: int, max_new: int | None, context: int | None) -> int:

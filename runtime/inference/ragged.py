@@ -49,6 +49,20 @@ class Kept:
             buffer[:, :, self.length : end] = new
         return buffers[0][:, :, :end], buffers[1][:, :, :end]
 
+    def beginning(self, length: int) -> "Kept":
+        """A copy of what is kept of the first tokens."""
+        copy = Kept()
+        copy.length = length
+        copy._layers = {
+            layer: (_grown(keys, length, length + 1), _grown(values, length, length + 1))
+            for layer, (keys, values) in self._layers.items()
+        }
+        return copy
+
+    @property
+    def nbytes(self) -> int:
+        return sum(buffer.nbytes for buffers in self._layers.values() for buffer in buffers)
+
 
 def _grown(part_1HTD: torch.Tensor, filled: int, needed: int) -> torch.Tensor:
     capacity = -(-needed // GROWTH) * GROWTH

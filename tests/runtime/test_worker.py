@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.worker import Choosing, Generated, Worker, WorkerDied
+from runtime.worker import AdapterFiles, Choosing, Generated, Worker, WorkerDied
 from tests.server import Server, wait_until
 
 
@@ -76,6 +77,31 @@ def test_an_idle_worker_gives_its_memory_back_and_the_next_request_has_the_same_
 
     assert server.children() == []
     assert server.post("/generate", request).json() == before
+
+
+def test_two_hundred_loads_and_unloads_leave_no_memory_behind(toy: Path, trained: Path, tmp_path: Path) -> None:
+    folders = [shutil.copytree(trained, tmp_path / f"adapter-{number}") for number in range(3)]
+    sizes_mb: list[float] = []
+
+    async def act(worker: Worker) -> None:
+        for number in range(200):
+            adapter = AdapterFiles(str(folders[number % 3]), str(number))  # another fingerprint: other files each time
+            await worker.load(str(toy), adapter)
+            await worker.generate(str(toy), adapter, f"def f{number}(", Choosing(max_new_tokens=2))
+            if number % 5 == 4:
+                await worker.unload()
+            if number in (99, 199):
+                sizes_mb.append(_anonymous_mb(_pid(worker)))
+
+    _with_worker(act, tmp_path / "log")
+
+    half, whole = sizes_mb
+    assert whole - half < 5
+
+
+def _anonymous_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:", 1)[1].split(maxsplit=1)[0]) / 1024
 
 
 def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
