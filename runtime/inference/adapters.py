@@ -5,7 +5,7 @@ tokens alone, what the adapter says (as S-LoRA batches them, Sheng et al. 2023).
 the hooks do nothing: the bare base is bit for bit itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +59,11 @@ class Adapters:
         self._hooked: set[str] = set()
         self._rows: Sequence[Rows] = ()
         self._sizes = (0, 0)
+
+    @property
+    def loaded(self) -> Collection[AdapterFiles]:
+        """The least recently used one first."""
+        return self._loaded.keys()
 
     def get(self, files: AdapterFiles) -> Adapter | None:
         adapter = self._loaded.pop(files, None)

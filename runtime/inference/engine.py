@@ -186,6 +186,7 @@ class Engine:
                     case Unload():
                         if self._base is not None:
                             self._base.adapters.clear()
+                            self._base.prefixes.keep_those_of(())
                         replies.append(Done(request.id))
                     case Generate():
                         chosen = self._load(request.source, request.adapter) if request.adapter else None
@@ -283,9 +284,11 @@ class Engine:
         base = self._have_base(source)
         try:
             with _memory_in_words("load the adapter"):
-                return base.adapters.add(files, checked)
+                added = base.adapters.add(files, checked)
         except ServiceError as error:
             raise LoadFailed(str(error)) from error
+        base.prefixes.keep_those_of(base.adapters.loaded)
+        return added
 
     def _have_base(self, source: str) -> Base:
         if self._base is None or self._base.source != source:

@@ -4,7 +4,7 @@ A conversation's next turn begins with all of the turn before; the requests of o
 `n` answers to one prompt share all of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec import Struct
 
@@ -35,6 +35,10 @@ class Prefixes:
         self._left.append(computed)
         while self._left and sum(other.kept.nbytes for other in self._left) > self._most_bytes:
             del self._left[0]
+
+    def keep_those_of(self, adapters: Collection[AdapterFiles]) -> None:
+        """Forget what other adapters have computed; what the bare base has computed stays."""
+        self._left = [computed for computed in self._left if computed.adapter is None or computed.adapter in adapters]
 
     def longest(self, adapter: AdapterFiles | None, tokens: Sequence[int]) -> tuple[Computed | None, int]:
         """Who has most of the beginning of these tokens, and how many."""

@@ -183,7 +183,7 @@ def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path
     complete(engine, base, copies[1], max_new_tokens=1)
 
     assert engine._base is not None
-    loaded = [Path(files.path) for files in engine._base.adapters._loaded]
+    loaded = [Path(files.path) for files in engine._base.adapters.loaded]
 
     assert loaded == [*copies[2:], copies[1]]
 
