@@ -43,7 +43,7 @@ class PeerJob(Struct, frozen=True):
 
 
 class Steps(TrainerCallback):
-    """Prints each step's loss and the time since the loop began."""
+    """Prints each step's loss, the time since the loop began, and the peak of a GPU's allocator."""
 
     began = 0.0
 
@@ -58,7 +58,13 @@ class Steps(TrainerCallback):
         logs = others["logs"]
         if isinstance(logs, dict) and "loss" in logs:
             elapsed_s = time.monotonic() - self.began
-            line = {"step": state.global_step, "loss": float(logs["loss"]), "elapsed_s": elapsed_s}
+            device_mb = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
+            line = {
+                "step": state.global_step,
+                "loss": float(logs["loss"]),
+                "elapsed_s": elapsed_s,
+                "device_mb": device_mb,
+            }
             print(json.dumps(line), flush=True)
 
 

@@ -44,9 +44,7 @@ def main() -> None:
 @contextmanager
 def server(root: Path, starts: list[float], *options: str) -> Iterator[httpx.Client]:
     """A server of its own; its time from start to first answer is added to `starts`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "main.py", "--root", str(root), "--port", str(port), *options],
@@ -62,6 +60,12 @@ def server(root: Path, starts: list[float], *options: str) -> Iterator[httpx.Cli
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def answers(http: httpx.Client) -> bool:

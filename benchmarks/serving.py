@@ -1,32 +1,50 @@
 """`python -m benchmarks.serving`: tokens a second and the wait for the first one, with 1, 4, 8 and 16 requests at once.
 
 Lathe's server, over HTTP and streamed, in turn with transformers' generate behind a lock
-(`benchmarks/behind_a_lock.py`), on one quantized base: greedy completions of 64 tokens of prompts of unequal length.
-Then the latency of `GET /api/training/jobs` while 16 requests are answered.
+(`benchmarks/behind_a_lock.py`) on the same quantized base, and with `--peers` with `transformers serve`, without and
+with its continuous batching, and with llama.cpp's server (`benchmarks/llamacpp_server.py`); each is stopped while
+another one is asked. Greedy completions of 64 tokens of prompts of unequal length. Then, of Lathe alone: how long an
+adapter takes to load and to switch to, whether answers side by side are those that each prompt gets alone, how soon a
+conversation's next turn begins, and the latency of `GET /api/training/jobs` while 16 requests are answered. `--write`
+puts it all into docs/performance.md.
 """
 
 import argparse
 import json
+import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
+import torch
 from msgspec import Struct
+from peft import LoraConfig, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from benchmarks.server import ask, percentile, server
+from benchmarks import llamacpp_server, peers
+from benchmarks.document import write
+from benchmarks.server import answers, ask, free_port, percentile, server
 from benchmarks.training import CHECKOUT, SIZES, make_model, shown
 from pretraining import corpus
 from state.root import DataRoot
 
 NEW_TOKENS = 64
 AT_ONCE = (1, 4, 8, 16)
+SWITCHES = 20
+LONG_PROMPT = 6000  # characters
+
+Ask = Callable[[list[str]], "Batch"]
 
 
 class Batch(Struct):
@@ -41,21 +59,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--model", choices=[*SIZES, "tiny-python"], default="370M")
     parser.add_argument("--rounds", type=int, default=5, help="batches of each size (default: %(default)s)")
+    parser.add_argument("--peers", action="store_true", help="ask other servers, too; installs them first")
+    parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-serving-"))
+    model = root / "models" / "llama"
     try:
-        make_model(root / "models" / "llama", options.model)
-        forbid_the_end(root / "models" / "llama")
-        with server(root, [], "--no-spare-trainer") as http, behind_a_lock(root) as lock:
-            engines: dict[str, Callable[[list[str]], Batch]] = {
-                "generate, behind a lock": lambda prompts: ask_the_lock(lock, prompts),
-                "lathe": lambda prompts: ask_lathe(http, prompts),
-            }
-            results = measured(engines, options.rounds)
-            report(results)
-            report_latency(http)
+        make_model(model, options.model)
+        forbid_the_end(model)
+        make_adapters(model, root / "adapters")
+        with ExitStack() as stack, server(root, [], "--no-spare-trainer") as http:
+            engines = {"generate, behind a lock": stack.enter_context(behind_a_lock(root))}
+            if options.peers:
+                exported = http.post("/adapters/one/export", json={"format": "gguf"}).raise_for_status().json()
+                gguf = root / exported["path"] / "model.gguf"
+                engines |= stack.enter_context(other_servers(model, gguf))
+            engines["lathe"] = partial(ask_server, str(http.base_url).replace("/api", "/v1"), "llama")
+            lines = [*report(measured(engines, options.rounds)), "", *of_lathe_alone(http)]
     finally:
         shutil.rmtree(root)
+    text = "\n".join(lines)
+    print(text)
+    if options.write:
+        write("serving", options.model, text)
 
 
 def forbid_the_end(folder: Path) -> None:
@@ -66,69 +92,131 @@ def forbid_the_end(folder: Path) -> None:
             (folder / name).write_text(json.dumps(settings | {"eos_token_id": settings.get("vocab_size", 32_000) - 1}))
 
 
-class behind_a_lock:  # noqa: N801  used as a context manager
-    """The process that it is compared with."""
-
-    def __init__(self, root: Path) -> None:
-        cache = DataRoot.at(root).quantized_bases
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.behind_a_lock", str(root / "models" / "llama"), str(cache)],
-            cwd=CHECKOUT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    def __enter__(self) -> subprocess.Popen[str]:
-        return self._process
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
+def make_adapters(model: Path, adapters: Path) -> None:
+    """Two of random weights, of rank 8 on all linear layers."""
+    with torch.device("meta"):
+        skeleton: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
+    settings = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted: Any = get_peft_model(skeleton, settings).to_empty(device="cpu")
+    for name in ("one", "other"):
+        for parameter in adapted.parameters():
+            if parameter.requires_grad:
+                torch.nn.init.normal_(parameter, std=0.02)
+        adapted.active_peft_config.base_model_name_or_path = str(model)
+        adapted.save_pretrained(str(adapters / name))
 
 
-def measured(engines: dict[str, Callable[[list[str]], Batch]], rounds: int) -> dict[tuple[str, int], list[Batch]]:
+@contextmanager
+def behind_a_lock(root: Path) -> Iterator[Ask]:
+    """The usual way to serve a model from a script."""
+    cache = DataRoot.at(root).quantized_bases
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.behind_a_lock", str(root / "models" / "llama"), str(cache)],
+        cwd=CHECKOUT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield partial(ask_the_lock, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def other_servers(model: Path, gguf: Path) -> Iterator[dict[str, Ask]]:
+    """Each started, and then stopped but while it is asked: some keep a core busy while they wait."""
+    transformers = [str(peers.python().with_name("transformers")), "serve", str(model), "--quantization", "bnb-4bit"]
+    transformers += ["--dtype", "bfloat16", "--device", "cuda" if torch.cuda.is_available() else "cpu"]
+    commands = {
+        "transformers serve": [*transformers, "--port"],
+        "transformers serve, continuous batching": [*transformers, "--continuous-batching", "--port"],
+        "llama.cpp, Q4_0": [*llamacpp_server.command(gguf, slots=max(AT_ONCE)), "--port"],
+    }
+    started: list[subprocess.Popen[bytes]] = []
+    asks: dict[str, Ask] = {}
+    try:
+        for name, command in commands.items():
+            port = free_port()
+            started.append(
+                subprocess.Popen(
+                    [*command, str(port)],
+                    cwd=CHECKOUT,
+                    env=os.environ | {"PYTHONPATH": str(CHECKOUT)},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}") as http:
+                while not answers(http):
+                    if started[-1].poll() is not None:
+                        sys.exit(f"{' '.join(command)} ended with {started[-1].returncode}")
+                    time.sleep(0.1)
+            asks[name] = partial(ask_awakened, started[-1].pid, f"http://127.0.0.1:{port}/v1/", str(model))
+            os.killpg(started[-1].pid, signal.SIGSTOP)
+        yield asks
+    finally:
+        for process in started:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def ask_awakened(group: int, url: str, model: str, prompts: list[str]) -> Batch:
+    os.killpg(group, signal.SIGCONT)
+    try:
+        return ask_server(url, model, prompts)
+    finally:
+        os.killpg(group, signal.SIGSTOP)
+
+
+def measured(engines: dict[str, Ask], rounds: int) -> dict[tuple[str, int], list[Batch]]:
     """Every engine's batches, in turn; the first round warms up and is not counted."""
     results: dict[tuple[str, int], list[Batch]] = {}
     for number in range(rounds + 1):
         for at_once in AT_ONCE:
-            prompts = [text[: 80 + 40 * (at % 8)] for at, text in enumerate(corpus.read().training[:at_once])]
             for name, engine in engines.items():
-                batch = engine(prompts)
+                batch = engine(prompts(number, at_once))
+                print(name, at_once, batch, flush=True)
                 if number > 0:
                     results.setdefault((name, at_once), []).append(batch)
     return results
 
 
-def ask_the_lock(process: subprocess.Popen[str], prompts: list[str]) -> Batch:
+def prompts(number: int, at_once: int) -> list[str]:
+    """Of unequal length, and others each round: nobody has read them before."""
+    texts = [text for text in corpus.read().training if len(text) > 400][number * max(AT_ONCE) :]
+    return [text[: 80 + 40 * (at % 8)] for at, text in enumerate(texts[:at_once])]
+
+
+def ask_the_lock(process: subprocess.Popen[str], asked: list[str]) -> Batch:
     assert process.stdin is not None  # noqa: S101
     assert process.stdout is not None  # noqa: S101
-    process.stdin.write(json.dumps({"prompts": prompts, "max_new_tokens": NEW_TOKENS}) + "\n")
+    process.stdin.write(json.dumps({"prompts": asked, "max_new_tokens": NEW_TOKENS}) + "\n")
     process.stdin.flush()
     answer = json.loads(process.stdout.readline())
-    return Batch(len(prompts) * NEW_TOKENS / answer["seconds"], statistics.mean(answer["first_token_s"]))
+    return Batch(len(asked) * NEW_TOKENS / answer["seconds"], statistics.mean(answer["first_token_s"]))
 
 
-def ask_lathe(http: httpx.Client, prompts: list[str]) -> Batch:
+def ask_server(url: str, model: str, asked: list[str]) -> Batch:
     first_token_s: list[float] = []
     began = time.monotonic()
 
     def complete(prompt: str) -> None:
-        body = {"model": "llama", "prompt": prompt, "max_tokens": NEW_TOKENS, "temperature": 0, "stream": True}
-        url = str(http.base_url).replace("/api", "/v1") + "completions"
-        pieces = 0
-        with http.stream("POST", url, json=body) as reply:
-            for line in reply.iter_lines():
-                if line.startswith("data: {"):
-                    pieces += 1
-                    if pieces == 1:
-                        first_token_s.append(time.monotonic() - began)
-        if pieces != NEW_TOKENS + 1:
-            sys.exit(f"a completion had {pieces - 1} pieces and not {NEW_TOKENS}")
+        body = {"model": model, "prompt": prompt, "max_tokens": NEW_TOKENS, "temperature": 0, "stream": True}
+        with httpx.stream("POST", f"{url}completions", json=body, timeout=600) as reply:
+            reply.raise_for_status()
+            events = (line for line in reply.iter_lines() if line.startswith("data: {"))
+            first = next(events)
+            first_token_s.append(time.monotonic() - began)
+            *_, last = first, *events
+        if '"length"' not in last:
+            sys.exit(f"a completion did not have all its tokens: {last}")
 
-    together([lambda prompt=prompt: complete(prompt) for prompt in prompts])  # type: ignore[misc]
+    together([partial(complete, prompt) for prompt in asked])
     seconds = time.monotonic() - began
-    return Batch(len(prompts) * NEW_TOKENS / seconds, statistics.mean(first_token_s))
+    return Batch(len(asked) * NEW_TOKENS / seconds, statistics.mean(first_token_s))
 
 
 def together(work: list[Callable[[], None]]) -> None:
@@ -139,29 +227,65 @@ def together(work: list[Callable[[], None]]) -> None:
         thread.join()
 
 
-def report(results: dict[tuple[str, int], list[Batch]]) -> None:
-    print("| at once | engine | tokens/s | Lathe's ratio to it | first token after, s |")
-    print("| --- | --- | --- | --- | --- |")
+def report(results: dict[tuple[str, int], list[Batch]]) -> Iterator[str]:
+    yield "| at once | engine | tokens/s | Lathe's ratio to it | first token after, s |"
+    yield "| --- | --- | --- | --- | --- |"
     for (name, at_once), batches in sorted(results.items(), key=lambda item: item[0][1]):
         pairs = zip(results["lathe", at_once], batches, strict=True)
         ratios = [ours.tokens_per_second / theirs.tokens_per_second for ours, theirs in pairs]
         speeds = shown([batch.tokens_per_second for batch in batches])
         waits = shown([batch.first_token_s for batch in batches], 2)
-        print(f"| {at_once} | {name} | {speeds} | {shown(ratios, 2)} | {waits} |")
+        yield f"| {at_once} | {name} | {speeds} | {shown(ratios, 2)} | {waits} |"
 
 
-def report_latency(http: httpx.Client) -> None:
+def of_lathe_alone(http: httpx.Client) -> Iterator[str]:
+    yield f"An adapter of rank 8 on all linear layers, its base in memory: {switching(http)}."
+    yield f"{same_answers(http)} of {max(AT_ONCE)} answers side by side are just those that their prompts get alone."
+    yield next_turn(http)
+    yield latency(http)
+
+
+def switching(http: httpx.Client) -> str:
+    """The first load reads and checks the files; later ones find it in memory."""
+    loads: list[float] = []
+    for number in range(SWITCHES + 2):
+        began = time.monotonic()
+        http.post(f"/adapters/{('one', 'other')[number % 2]}/load").raise_for_status()
+        loads.append(1000 * (time.monotonic() - began))
+    return f"loaded in {loads[0]:.0f} and {loads[1]:.0f} ms, switched to in {shown(loads[2:], 1)} ms"
+
+
+def same_answers(http: httpx.Client) -> int:
+    found: dict[str, str] = {}
+
+    def complete(prompt: str) -> str:
+        body = {"prompt": prompt, "model_name": "llama", "max_new_tokens": NEW_TOKENS}
+        return str(http.post("/generate", json=body).raise_for_status().json()["text"])
+
+    asked = prompts(20, max(AT_ONCE))
+    together([lambda prompt=prompt: found.update({prompt: complete(prompt)}) for prompt in asked])  # type: ignore[misc]
+    return sum(complete(prompt) == found[prompt] for prompt in asked)
+
+
+def next_turn(http: httpx.Client) -> str:
+    """The wait for the first token of a long prompt, and of one that goes on from it."""
+    text = max(corpus.read().training, key=len)[:LONG_PROMPT]
+    waits = [ask_server(str(http.base_url).replace("/api", "/v1"), "llama", [text + more]) for more in ("", "\n\nAnd")]
+    first, again = (1000 * wait.first_token_s for wait in waits)
+    return f"A prompt of {LONG_PROMPT} characters has its first token after {first:.0f} ms, its next turn {again:.0f}."
+
+
+def latency(http: httpx.Client) -> str:
     """Of a GET while 16 requests are answered."""
-    prompts = [text[:200] for text in corpus.read().training[:16]]
-    answering = threading.Thread(target=ask_lathe, args=(http, prompts))
+    url = str(http.base_url).replace("/api", "/v1")
+    answering = threading.Thread(target=ask_server, args=(url, "llama", prompts(21, max(AT_ONCE))))
     answering.start()
     latencies = []
     while answering.is_alive():
-        latencies.append(ask(http))
-    milliseconds = [1000 * latency for latency in latencies]
-    print(
-        f"\nGET /api/training/jobs meanwhile: median {statistics.median(milliseconds):.2f} ms, "
-        f"99th percentile {percentile(milliseconds, 99):.2f} ms, {len(latencies)} requests"
+        latencies.append(1000 * ask(http))
+    return (
+        f"`GET /api/training/jobs` while {max(AT_ONCE)} are answered: {statistics.median(latencies):.2f} ms, "
+        f"{percentile(latencies, 99):.2f} ms at the 99th percentile."
     )
 
 

@@ -1,12 +1,15 @@
 """`python -m benchmarks.start`: from the request that starts a job to its first optimizer step.
 
 Two servers, one with a spare trainer and one without, get the same job of one step in turn: with tiny-python, and with
-a Llama of 370M random parameters, whose quantized copy is made by a job before the first round. Prints seconds, medians
-and ranges.
+a Llama of 370M random parameters, whose quantized copy is made by a job before the first round. Then how long that
+Llama takes to load: quantized by the first process, mapped from its copy by the next. Prints seconds, medians and
+ranges.
 """
 
 import argparse
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
@@ -15,11 +18,22 @@ from pathlib import Path
 import httpx
 
 from benchmarks.server import server
-from benchmarks.training import make_model, shown
+from benchmarks.training import CHECKOUT, make_model, shown
 from state import metrics
 from state.jobs import JobFolder
 
 SPARE_READY_S = 10.0  # its imports take about 4 s of an idle machine
+LOAD = """
+import sys, time
+from pathlib import Path
+from runtime import cpu
+cpu.prepare()
+from runtime import device, models
+import transformers.integrations.bitsandbytes, transformers.models.llama.modeling_llama
+began = time.monotonic()
+models.load_base(sys.argv[1], device.pick(), Path(sys.argv[2]))
+print(time.monotonic() - began)
+"""
 MODELS = {"tiny-python": "tiny-python", "llama": "370M"}
 
 
@@ -44,10 +58,12 @@ def main() -> None:
                         seconds = first_step_s(http, root / kind, model)
                         if number > 0:
                             taken.setdefault((size, kind), []).append(seconds)
+        loads = [load_s(root / "cold" / "models" / "llama", root / f"bases-{at // 2}") for at in range(2 * rounds)]
     finally:
         shutil.rmtree(root)
     for (model, kind), values in taken.items():
         print(f"{model}, {kind}: {shown(values, 2)} s")
+    print(f"370M, loaded and quantized: {shown(loads[::2], 2)} s; loaded from its copy: {shown(loads[1::2], 2)} s")
 
 
 def first_step_s(http: httpx.Client, root: Path, model: str) -> float:
@@ -62,6 +78,13 @@ def first_step_s(http: httpx.Client, root: Path, model: str) -> float:
     while folder.is_training():
         time.sleep(0.05)
     return seconds
+
+
+def load_s(source: Path, cache: Path) -> float:
+    """In a process of its own, imports behind it."""
+    command = [sys.executable, "-c", LOAD, str(source), str(cache)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 if __name__ == "__main__":

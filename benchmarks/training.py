@@ -5,8 +5,10 @@ usual recipe (`benchmarks/plain_recipe.py`), with `--peers` by TRL's SFTTrainer 
 (`benchmarks/trl_recipe.py`) and by LLaMA-Factory (`benchmarks/llamafactory.py`), in environments of their own under
 `.cache`, and by `python -m runtime.trainer`, each in a process of its own, round after round; once more by Lathe with
 little memory. All take the same examples and the same learning rates. Prints target tokens a second of the whole loop,
-first step included; the process's peak of anonymous memory; its time outside of the loop; and the losses; and how much
-of this machine's rate of matrix products Lathe's steps put to use. `--write` puts it all into docs/performance.md.
+first step included; the process's peak of anonymous memory, on a GPU the allocator's; its time outside of the loop; the
+losses; and how much of this machine's rate of matrix products Lathe's steps put to use. `--write` puts it all into
+docs/performance.md.
+
 """
 
 import argparse
@@ -16,7 +18,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import sysconfig
 import tempfile
 import threading
 import time
@@ -28,19 +29,19 @@ import torch
 from msgspec import Struct
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from benchmarks import llamafactory
+from benchmarks import llamafactory, peers
+from benchmarks.document import write
 from pretraining import corpus, train_tiny_python
 from runtime.models import load_tokenizer
-from state import metrics, models
+from state import jobs, metrics, models
 from state.jobs import JobFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 TOKENIZER = CHECKOUT / "models" / "tiny-python"
-PEERS = CHECKOUT / ".cache" / "peers"
-PEER_PACKAGES = ("trl", "datasets")
 SIZES = {
     "20M": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
     "370M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24, "num_attention_heads": 16},
+    "7B": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
 }
 TRAINED = {
     "25M-trained": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
@@ -51,7 +52,6 @@ OTHER_BATCHES = (
     "trl, packing",
     "llamafactory",
 )  # engines that make batches, or tokens of a text, in a way of their own
-PERFORMANCE = CHECKOUT / "docs" / "performance.md"
 
 
 class Result(Struct):
@@ -76,6 +76,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5, help="runs of each engine (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps a run (default: %(default)s)")
+    parser.add_argument("--length", type=int, default=512, help="tokens an example at most (default: %(default)s)")
+    parser.add_argument("--rank", type=int, default=8, help="of LoRA (default: %(default)s)")
     parser.add_argument("--targets", choices=["q-and-v", "all-linear"], default="all-linear")
     parser.add_argument("--dropout", type=float, default=0.0, help="of LoRA (default: %(default)s)")
     parser.add_argument("--peers", action="store_true", help="run TRL and LLaMA-Factory, too; installs them first")
@@ -89,7 +91,7 @@ def main() -> None:
             "plain": partial(run_peer, [sys.executable, "-m", "benchmarks.plain_recipe"], [])
         }
         if options.peers:
-            trl = [str(peers_python()), "-m", "benchmarks.trl_recipe"]
+            trl = [str(peers.python()), "-m", "benchmarks.trl_recipe"]
             engines |= {
                 "trl": partial(run_peer, trl, []),
                 "trl, packing": partial(run_peer, trl, ["--packing"]),
@@ -105,15 +107,13 @@ def main() -> None:
         for number in range(options.rounds):
             rates.append(matrix_rate())
             for name, run in engines.items():
-                folder = make_job(
-                    root, f"{name.replace(', ', '-')}-{number}", options.steps, options.targets, options.dropout
-                )
+                folder = make_job(root, f"{name.replace(', ', '-')}-{number}", options)
                 results[name].append(run(folder))
                 print(name, results[name][-1], flush=True)
         text = report(results, statistics.median(rates), work_a_token(root / "models" / "llama"))
         print(f"\n{text}")
         if options.write:
-            write(options.model, text)
+            write("training", options.model, text)
     finally:
         shutil.rmtree(root)
 
@@ -147,52 +147,39 @@ def pretrained(model: str) -> Path:
     return folder
 
 
-def make_job(root: Path, name: str, steps: int, targets: str, dropout: float) -> JobFolder:
-    """8 examples a step: short functions and long pieces of source, cut at 512 tokens."""
-    documents = corpus.read().training
-    texts = [text[:2500] for text in documents[:: max(1, len(documents) // (8 * steps))]][: 8 * steps]
+def make_job(root: Path, name: str, options: argparse.Namespace) -> JobFolder:
+    """8 examples a step: short functions and long pieces of source, cut at `length` tokens."""
+    documents, number = corpus.read().training, 8 * options.steps
+    texts = [text[: 5 * options.length] for text in documents[:: max(1, len(documents) // number)]][:number]
     folder = JobFolder(root / "training_jobs" / name)
     folder.train_file.parent.mkdir(parents=True)
     (root / "adapters").mkdir(exist_ok=True)
     folder.train_file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    modules = ["q_proj", "v_proj"] if targets == "q-and-v" else targets
+    modules = ["q_proj", "v_proj"] if options.targets == "q-and-v" else options.targets
+    lora = {"r": options.rank, "lora_alpha": 2 * options.rank, "lora_dropout": options.dropout}
     job = {
         "model_name": "llama",
-        "lora_config": {"r": 8, "lora_alpha": 16, "lora_dropout": dropout, "target_modules": modules},
+        "lora_config": lora | {"target_modules": modules},
         "training_config": {
-            "max_steps": steps,
+            "max_steps": options.steps,
             "batch_size": 8,
             "gradient_accumulation_steps": 1,
             "learning_rate": 1e-3,
             "warmup_steps": 0,
             "logging_steps": 1,
             "save_steps": 1_000_000,
-            "max_seq_length": 512,
+            "max_seq_length": options.length,
         },
     }
     folder.job_file.write_text(json.dumps(job))
     return folder
 
 
-def peers_python() -> Path:
-    """The interpreter of an environment on top of this one, with what only the peers need; made where there is none."""
-    python = PEERS / "bin" / "python"
-    if not (PEERS / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", PEERS], check=True)
-        for packages in PEERS.glob("lib/python*/site-packages"):
-            (packages / "lathe.pth").write_text(sysconfig.get_path("purelib") + "\n")
-        constraints = str(CHECKOUT / "constraints.txt")
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--constraint", constraints, *PEER_PACKAGES], check=True
-        )
-        (PEERS / "complete").touch()
-    return python
-
-
 def run_peer(command: list[str], options: list[str], folder: JobFolder) -> Result:
     output, peak_mb, wall_s = run_measured([*command, str(folder.path), *options])
     lines = [json.loads(line) for line in output.splitlines() if line.startswith('{"step"')]
     loop_s = lines[-1]["elapsed_s"]
+    peak_mb = lines[-1]["device_mb"] or peak_mb
     return Result(token_count(folder) / loop_s, peak_mb, wall_s - loop_s, [line["loss"] for line in lines])
 
 
@@ -213,7 +200,7 @@ def run_lathe(folder: JobFolder, memory_mb: int | None = None, precision: str | 
     loop_s = points[-1].elapsed_s or 0.0
     return Result(
         token_count(folder) / loop_s,
-        peak_mb,
+        (points[-1].memory_mb or 0.0) if torch.cuda.is_available() else peak_mb,
         wall_s - loop_s,
         [point.loss or 0.0 for point in points],
         statistics.mean(point.tokens_per_second or 0.0 for point in points[1:] or points),
@@ -225,18 +212,18 @@ def token_count(folder: JobFolder) -> int:
     from runtime.trainer.batches import tokenize  # noqa: PLC0415
     from state import examples  # noqa: PLC0415
 
-    tokenizer = load_tokenizer(str(TOKENIZER))
-    return sum(len(ids) - 1 for ids in tokenize(tokenizer, examples.read(folder.train_file), 512).examples)
+    tokenizer, length = load_tokenizer(str(TOKENIZER)), jobs.read_job(folder).training_config.max_seq_length or 0
+    return sum(len(ids) - 1 for ids in tokenize(tokenizer, list(examples.read(folder.train_file)), length).examples)
 
 
 def matrix_rate() -> float:
     """Bf16 matrix products of this machine, in floating-point operations a second: the best of several, 2048 cubed."""
-    size = 2048
-    left, right = (torch.randn(size, size, dtype=torch.bfloat16) for _ in range(2))
+    size, device = 2048, "cuda" if torch.cuda.is_available() else "cpu"
+    left, right = (torch.randn(size, size, dtype=torch.bfloat16, device=device) for _ in range(2))
     seconds = []
     for _ in range(10):
         began = time.monotonic()
-        left @ right
+        (left @ right)[0, 0].item()  # waits for it
         seconds.append(time.monotonic() - began)
     return 2 * size**3 / min(seconds)
 
@@ -326,14 +313,6 @@ def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
 def differences(losses: list[float], usual: list[float]) -> str:
     apart = [abs(mine - theirs) for mine, theirs in zip(losses, usual, strict=True)]
     return f"{statistics.mean(apart):.5f}, at most {max(apart):.5f}"
-
-
-def write(model: str, text: str) -> None:
-    """Replace what docs/performance.md has of this model. Raises ValueError when it has no place for it."""
-    page = PERFORMANCE.read_text()
-    begin, end = f"<!-- benchmarks.training {model} -->\n", "\n<!-- end -->"
-    first = page.index(begin) + len(begin)
-    PERFORMANCE.write_text(page[:first] + text + page[page.index(end, first) :])
 
 
 def shown(values: list[float], digits: int = 0) -> str:

@@ -49,7 +49,12 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     store: bool | None = None
 
     def choosing(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[Choosing]:
-        """How each of `n` completions of a prompt is made: with seeds that follow on one another."""
+        """How each of `n` completions of a prompt is made: with seeds that follow on one another.
+
+        Raises ServiceError for options of a stream where none is asked for.
+        """
+        if self.stream_options is not None and not self.stream:
+            raise ServiceError("stream_options needs stream: true")
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return [
             Choosing(

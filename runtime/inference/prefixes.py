@@ -30,7 +30,11 @@ class Prefixes:
         self._left: list[Computed] = []
 
     def leave(self, computed: Computed) -> None:
-        """Remember it, in place of what it begins with."""
+        """Remember it, in place of what it begins with; not where something remembered begins with it."""
+        covering = next((other for other in self._left if _continues(other, computed)), None)
+        if covering is not None:
+            self._refresh(covering)
+            return
         self._left = [other for other in self._left if not _continues(computed, other)]
         self._left.append(computed)
         while self._left and sum(other.kept.nbytes for other in self._left) > self._most_bytes:
@@ -47,9 +51,12 @@ class Prefixes:
             if other.adapter == adapter and (common := _available(tokens, other)) > most:
                 best, most = other, common
         if best is not None:
-            self._left.remove(best)
-            self._left.append(best)  # the last is the most recently used
+            self._refresh(best)
         return best, most
+
+    def _refresh(self, computed: Computed) -> None:
+        """The last is the most recently used."""
+        self._left = [other for other in self._left if other is not computed] + [computed]
 
 
 def in_common(some: Sequence[int], others: Sequence[int]) -> int:

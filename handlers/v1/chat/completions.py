@@ -41,6 +41,12 @@ class ChatRequest(CompletionSettings, kw_only=True):
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
 
+    def logprobs_a_token(self) -> int | None:
+        """How many likely tokens to tell beside each. Raises ServiceError for a number of what is not asked for."""
+        if self.top_logprobs is not None and not self.logprobs:
+            raise ServiceError("top_logprobs needs logprobs: true")
+        return (self.top_logprobs or 0) if self.logprobs else None
+
     def max_new_tokens(self) -> int | None:
         """Without a number the model's context ends the answer. Raises ServiceError for two."""
         if self.max_tokens is not None and self.max_completion_tokens is not None:
@@ -108,9 +114,8 @@ async def chat_completions(
     data: JSONBody[ChatRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
 ) -> Response[Any]:
     answering = service.serving.answering(data.model)
-    top_logprobs = (data.top_logprobs or 0) if data.logprobs else None
     messages: list[int | Message] = [turn.message() for turn in data.messages]
-    prompts = [(messages, each) for each in data.choosing(data.max_new_tokens(), top_logprobs)]
+    prompts = [(messages, each) for each in data.choosing(data.max_new_tokens(), data.logprobs_a_token())]
     head = Head.new("chatcmpl", answering.name)
 
     def reply(choices: list[Any], usage: Usage | None) -> Reply:

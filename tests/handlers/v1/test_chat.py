@@ -82,6 +82,8 @@ def test_the_same_answers_come_from_requests_side_by_side(client: openai.OpenAI)
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"messages": []}, "messages must have at least 1"),
         ({"max_tokens": 1, "max_completion_tokens": 1}, "give one of them"),
+        ({"top_logprobs": 2}, "top_logprobs needs logprobs"),
+        ({"stream_options": {"include_usage": True}}, "stream_options needs stream"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {}}]}]}, "messages"),
     ],
 )
