@@ -126,7 +126,7 @@ def describe_failures(schema: OpenAPI) -> None:
         PROTOCOL_PATH: _refusal(Schema(type=OpenAPIType.OBJECT, properties=problem, required=list(problem))),
     }
     for name, path in (schema.paths or {}).items():
-        for operation in (path.get, path.post, path.delete):
+        for operation in (path.get, path.post, path.patch, path.delete):
             if operation is not None:
                 success = {"200": (operation.responses or {})["200"]}
                 operation.responses = success | {"default": refusals[f"/{name.split('/')[1]}"]}

@@ -11,6 +11,7 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
+from runtime import adapter_names
 from runtime.cache import Cache
 from runtime.worker import AdapterFiles, Choosing, Generated, Message, Piece, Worker
 from state import adapters, models
@@ -70,6 +71,31 @@ class Serving:
             self._current = None
             await self._worker.unload()
             return name
+
+    async def update(self, name: str, new_name: str | None, description: str | None, tags: list[str] | None) -> Adapter:
+        """Change of an adapter what is not None; a loaded one stays loaded, under its new name.
+
+        Raises NotFound; ServiceError for a name that it cannot have, or when the disk refuses.
+        """
+        async with self._changing:
+            is_current = self.current_name == name
+            await asyncio.to_thread(self._update, name, new_name or name, description, tags)
+            updated = self._cache.adapter(new_name or name)
+            if is_current:
+                self._current = updated
+            return updated
+
+    def _update(self, name: str, new_name: str, description: str | None, tags: list[str] | None) -> None:
+        """The new name comes last: what was cut off before it can be asked for again, under the old one."""
+        adapters.find(self._root, name)
+        taken = new_name if new_name != name else None
+        with adapter_names.taking(self._root, self._cache, "name", taken):
+            if description is not None or tags is not None:
+                adapters.describe(self._root, name, description, tags)
+            if taken is not None:
+                adapters.rename(self._root, name, taken)
+            self._cache.refresh_adapter(name)
+            self._cache.refresh_adapter(new_name)
 
     async def delete(self, name: str) -> None:
         """Delete an adapter's files, unloading it first. Raises NotFound; ServiceError when the disk refuses."""

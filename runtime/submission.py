@@ -1,23 +1,18 @@
 """From a request to a pending job: every check is made before anything exists."""
 
-import threading
-
-from runtime import hub
+from runtime import adapter_names, hub
 from runtime.cache import Cache
-from state import adapters, config, examples, jobs, models, names
+from state import config, examples, jobs, models
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model, Tensor
 from state.root import DataRoot
 
-_one_at_a_time = threading.Lock()  # between the check that a name is free and the folder that takes it
-
 
 def submit(root: DataRoot, cache: Cache, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
     """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
     check(root, cache, job, train_texts, eval_texts)
-    with _one_at_a_time:
-        _check_name_is_free(root, cache, job.adapter_name)
+    with adapter_names.taking(root, cache, "adapter_name", job.adapter_name):
         folder = jobs.create(root, job, train_texts, eval_texts)
         cache.refresh_job(folder.job_id)
     return folder
@@ -31,7 +26,7 @@ def check(root: DataRoot, cache: Cache, job: Job, train_texts: list[str], eval_t
     if job.output_dir is not None:
         root.output_folder(job.output_dir)
     check_training(job, len(train_texts), _available(root, job.model_name))
-    _check_name_is_free(root, cache, job.adapter_name)
+    adapter_names.check_is_free(root, cache, "adapter_name", job.adapter_name)
 
 
 def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:
@@ -71,15 +66,3 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
         tensors=tensors,
         context_length=context_length,
     )
-
-
-def _check_name_is_free(root: DataRoot, cache: Cache, adapter_name: str | None) -> None:
-    if adapter_name is None:
-        return
-    names.check_adapter("adapter_name", adapter_name)
-    if adapters.is_taken(root, adapter_name):
-        raise ServiceError(f"adapter_name {adapter_name!r} is taken: choose another, or delete that adapter first")
-    for entry in cache.jobs():
-        waiting = entry.status.status not in jobs.FINISHED
-        if waiting and entry.job is not None and entry.job.adapter_name == adapter_name:
-            raise ServiceError(f"adapter_name {adapter_name!r} is taken by job {entry.job_id}, which is not done yet")

@@ -8,10 +8,12 @@ adapter.json   Lathe's record; absent in an adapter that came from elsewhere
 import errno
 import os
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 
 from state import folders, models, names, store
@@ -44,6 +46,7 @@ class Record(Struct, kw_only=True, frozen=True):
     model_name: str
     created_at: datetime
     description: str = ""
+    tags: list[str] = []
     job_id: str | None = None
     output_dir: str | None = None
     """A second place of the same files, as the job's `output_dir` asked."""
@@ -60,6 +63,7 @@ class Adapter(Struct, kw_only=True, frozen=True):
     created_at: datetime
     size_mb: float
     description: str
+    tags: list[str]
     job_id: str | None
     training_config: dict[str, object]
     metrics: Results
@@ -113,11 +117,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
     if not (path / WEIGHTS).exists():
         problem = problem or f"{path.name}/{WEIGHTS} is missing (pickled weights are not loaded)"
     if record is None:
-        record = Record(
-            model_name=_base_name(root, peft.base_model_name_or_path),
-            created_at=datetime.fromtimestamp((path / CONFIG).stat().st_mtime, UTC),
-            training_config=_known({"r": peft.r, "lora_alpha": peft.lora_alpha, "lora_dropout": peft.lora_dropout}),
-        )
+        record = _record_of(root, path, peft)
     return Adapter(
         name=path.name,
         path=path,
@@ -125,6 +125,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         created_at=record.created_at,
         size_mb=_size_mb(path),
         description=record.description,
+        tags=record.tags,
         job_id=record.job_id,
         training_config=record.training_config,
         metrics=record.metrics,
@@ -150,16 +151,50 @@ def place(built: Path, target: Path, job_id: str) -> None:
         raise
 
 
+def describe(root: DataRoot, name: str, description: str | None, tags: list[str] | None) -> None:
+    """Write what is not None to an adapter's record, durable when this returns. Keys that are the user's own stay.
+
+    An adapter without a record gets one, of what Lathe shows for it. Raises NotFound, BrokenFile.
+    """
+    path = find(root, name)
+    changes = _known({"description": description, "tags": tags})
+
+    def change(newest: dict[str, object] | None) -> dict[str, object]:
+        if newest is None:
+            newest = msgspec.to_builtins(_record_of(root, path, store.read(path / CONFIG, _PeftConfig)))
+        return newest | changes
+
+    with suppress(FileNotFoundError):
+        store.read(path / RECORD, Record)  # a broken one is reported, and left as it is
+    store.update(path / RECORD, dict[str, object], change)
+
+
+def rename(root: DataRoot, name: str, new_name: str) -> None:
+    """Give an adapter another name, and its copy in the job's `output_dir` too.
+
+    Raises NotFound, NameTaken; ServiceError when the file system refuses.
+    """
+    path = find(root, name)
+    copy = _copy_in_output_dir(root, name, _record_in(path))
+    moves = [(folder, folder.with_name(new_name)) for folder in (copy, path) if folder is not None]
+    for _, target in moves:
+        if os.path.lexists(target):
+            raise NameTaken(f"{target.parent.name}/{target.name} exists already")
+    try:
+        for folder, target in moves:  # the copy first: a renaming that was cut off can be asked for again
+            folder.rename(target)
+            store.flush(target.parent)
+    except OSError as error:
+        raise ServiceError(f"Failed to rename adapter {name}: {error.strerror or error}") from error
+
+
 def remove(root: DataRoot, name: str) -> None:
     """Delete an adapter and every other name of its bytes: in its job's folder and in the job's `output_dir`.
 
     Raises NotFound; ServiceError when the file system refuses.
     """
     path = find(root, name)
-    try:
-        record = store.read(path / RECORD, Record)
-    except (FileNotFoundError, BrokenFile):
-        record = None
+    record = _record_in(path)
     try:
         if record is not None and record.job_id is not None and names.is_valid(record.job_id):
             _remove_second_names(root, name, record)
@@ -175,18 +210,40 @@ def _remove_second_names(root: DataRoot, name: str, record: Record) -> None:
     for folder in (job / "adapter", job / "checkpoints"):
         if folder.is_dir() and root.holds(folder):
             folders.vanish(folder)
-    if record.output_dir is not None:
-        copy = (root.path / record.output_dir / name).resolve()
-        if root.holds(copy) and belongs_to(copy, record.job_id):
-            folders.vanish(copy)
+    copy = _copy_in_output_dir(root, name, record)
+    if copy is not None:
+        folders.vanish(copy)
 
 
 def belongs_to(folder: Path, job_id: str | None) -> bool:
     """Whether the adapter in this folder was made by this job."""
+    record = _record_in(folder)
+    return record is not None and record.job_id == job_id
+
+
+def _copy_in_output_dir(root: DataRoot, name: str, record: Record | None) -> Path | None:
+    """The second place of an adapter that a job's `output_dir` asked for, where it still is one."""
+    if record is None or record.job_id is None or record.output_dir is None:
+        return None
+    copy = (root.path / record.output_dir / name).resolve()
+    return copy if root.holds(copy) and belongs_to(copy, record.job_id) else None
+
+
+def _record_in(folder: Path) -> Record | None:
+    """The record, where there is one that can be read."""
     try:
-        return store.read(folder / RECORD, Record).job_id == job_id
+        return store.read(folder / RECORD, Record)
     except (FileNotFoundError, BrokenFile):
-        return False
+        return None
+
+
+def _record_of(root: DataRoot, path: Path, peft: _PeftConfig) -> Record:
+    """What Lathe shows for an adapter that has no record."""
+    return Record(
+        model_name=_base_name(root, peft.base_model_name_or_path),
+        created_at=datetime.fromtimestamp((path / CONFIG).stat().st_mtime, UTC),
+        training_config=_known({"r": peft.r, "lora_alpha": peft.lora_alpha, "lora_dropout": peft.lora_dropout}),
+    )
 
 
 def _is_adapter(root: DataRoot, path: Path) -> bool:
@@ -209,7 +266,8 @@ def _known(figures: dict[str, object]) -> dict[str, object]:
 
 
 def _size_mb(path: Path) -> float:
-    total = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+    total = sum(file.stat().st_size for file in files)
     return round(total / 1e6, 3)
 
 

@@ -41,6 +41,14 @@ def remove_adapter(root: DataRoot) -> None:
     adapters.remove(root, "published")
 
 
+def rename_adapter(root: DataRoot) -> None:
+    adapters.rename(root, "published", "renamed")
+
+
+def describe_adapter(root: DataRoot) -> None:
+    adapters.describe(root, "published", "New words", ["new"])
+
+
 def upload(root: DataRoot) -> None:
     training_data.save(root, "new", ["one", "two"])
 
@@ -58,6 +66,8 @@ SCENARIOS: dict[str, Callable[[DataRoot], None]] = {
         rewind_metrics,
         place_adapter,
         remove_adapter,
+        rename_adapter,
+        describe_adapter,
         upload,
         upload_again,
     )
@@ -76,9 +86,10 @@ def prepare(root: DataRoot) -> None:
     (folder.adapter / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
     (folder.adapter / adapters.WEIGHTS).write_bytes(b"weights")
     (folder.adapter / adapters.RECORD).write_bytes(
-        store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended"))
+        store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
     )
     adapters.place(folder.adapter, root.adapters / "published", "ended")
+    adapters.place(folder.adapter, root.path / "out" / "published", "ended")
     training_data.save(root, "old", ["old one"])
 
 

@@ -45,6 +45,9 @@ class Server:
     def post(self, path: str, body: object = None, **options: Any) -> httpx.Response:
         return self.http.post(path, **options) if body is None else self.http.post(path, json=body, **options)
 
+    def patch(self, path: str, **changes: object) -> httpx.Response:
+        return self.http.patch(path, json=changes)
+
     def delete(self, path: str) -> httpx.Response:
         return self.http.delete(path)
 

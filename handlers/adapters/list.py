@@ -23,6 +23,7 @@ class ListedAdapter(Struct):
     created_at: datetime
     size_mb: float
     description: str
+    tags: list[str]
     is_loaded: bool
     metrics: ListedMetrics
 
@@ -44,6 +45,7 @@ async def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
             created_at=adapter.created_at,
             size_mb=adapter.size_mb,
             description=adapter.description,
+            tags=adapter.tags,
             is_loaded=adapter.name == current,
             metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
         )

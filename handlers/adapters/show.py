@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from runtime.service import Service
+from state.adapters import Adapter
 
 
 class AdapterMetrics(Struct):
@@ -25,26 +26,31 @@ class AdapterReply(Struct):
     created_at: datetime
     size_mb: float
     description: str
+    tags: list[str]
     is_loaded: bool
     training_config: dict[str, object]
     metrics: AdapterMetrics
 
+    @classmethod
+    def of(cls, adapter: Adapter, service: Service) -> "AdapterReply":
+        return cls(
+            name=adapter.name,
+            path=service.root.shown(adapter.path),
+            model_name=adapter.model_name,
+            created_at=adapter.created_at,
+            size_mb=adapter.size_mb,
+            description=adapter.description,
+            tags=adapter.tags,
+            is_loaded=adapter.name == service.serving.current_name,
+            training_config=adapter.training_config,
+            metrics=AdapterMetrics(
+                final_loss=adapter.metrics.final_loss,
+                training_steps=adapter.metrics.training_steps,
+                training_time_minutes=adapter.metrics.training_time_minutes,
+            ),
+        )
+
 
 @get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"})
 async def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
-    adapter = service.cache.adapter(adapter_name)
-    return AdapterReply(
-        name=adapter.name,
-        path=service.root.shown(adapter.path),
-        model_name=adapter.model_name,
-        created_at=adapter.created_at,
-        size_mb=adapter.size_mb,
-        description=adapter.description,
-        is_loaded=adapter.name == service.serving.current_name,
-        training_config=adapter.training_config,
-        metrics=AdapterMetrics(
-            final_loss=adapter.metrics.final_loss,
-            training_steps=adapter.metrics.training_steps,
-            training_time_minutes=adapter.metrics.training_time_minutes,
-        ),
-    )
+    return AdapterReply.of(service.cache.adapter(adapter_name), service)

@@ -25,6 +25,7 @@ SPECIFIED = {
     "POST /api/training/data/upload": "training/data/upload.py",
     "GET /api/adapters": "adapters/list.py",
     "GET /api/adapters/{adapter_name}": "adapters/show.py",
+    "PATCH /api/adapters/{adapter_name}": "adapters/update.py",
     "POST /api/adapters/{adapter_name}/load": "adapters/load.py",
     "POST /api/adapters/unload": "adapters/unload.py",
     "DELETE /api/adapters/{adapter_name}": "adapters/delete.py",
@@ -72,7 +73,7 @@ def test_every_endpoint_says_what_failed_when_it_fails() -> None:
 def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, route: str) -> None:
     path = route.split(" ")[1].replace("{", "").replace("}", "")
 
-    reply = queueing.http.request("PATCH", f"http://localhost:{queueing.port}{path}")
+    reply = queueing.http.request("PUT", f"http://localhost:{queueing.port}{path}")
 
     assert reply.status_code == 405
     assert list(reply.json()) == ["error"]

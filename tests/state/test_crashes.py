@@ -26,7 +26,7 @@ def _snapshot(root: DataRoot) -> dict[str, object]:
         seen[f"job {name}"] = (jobs.read_status(folder), [point.step for point in points], texts)
     for path in adapters.all_folders(root):
         adapter = adapters.read(root, path)
-        seen[f"adapter {adapter.name}"] = (adapter.size_mb, adapter.problem)
+        seen[f"adapter {adapter.name}"] = (adapter.description, adapter.tags, adapter.size_mb, adapter.problem)
     for path in root.training_data.iterdir():
         if not path.name.startswith("."):
             seen[f"data {path.name}"] = examples.read(path / "train.jsonl")

@@ -17,6 +17,7 @@ def test_list_tells_of_every_adapter_what_the_specification_says(
     assert adapter["created_at"].endswith("Z")
     assert adapter["size_mb"] > 0
     assert adapter["description"] == "Made by a test"
+    assert adapter["tags"] == []
     assert adapter["is_loaded"] is False
     assert adapter["metrics"]["training_steps"] == 6
     assert adapter["metrics"]["final_loss"] > 0
@@ -27,6 +28,7 @@ def test_list_tells_of_every_adapter_what_the_specification_says(
         "created_at",
         "size_mb",
         "description",
+        "tags",
         "is_loaded",
         "metrics",
     }
