@@ -6,41 +6,40 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
-from litestar import Request, Response
+from litestar import Request
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from runtime.replies import ErrorReply, in_shape, refuse, validation_sentence
+from runtime.replies import refuse, validation_sentence
 from state.errors import ServiceError
 
+Body = TypeVar("Body")
 Result = TypeVar("Result")
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-async def check_body(request: Request[Any, Any, Any]) -> Response[Any] | None:
-    """Refuse a body that is not JSON of the handler's own type, in the shape of what its path belongs to."""
-    refusal = await _refused(request)
-    return None if refusal is None else in_shape(request, refusal)
-
-
-async def _refused(request: Request[Any, Any, Any]) -> Response[ErrorReply] | None:
-    """Litestar alone would take "4" for the number 4."""
+async def check_body(request: Request[Any, Any, Any]) -> None:
+    """Refuse a body that is not JSON of the handler's own type. Litestar alone would take "4" for the number 4."""
     field = request.route_handler.parsed_data_field
-    if field is None:
-        return None
+    if field is not None:
+        await decoded(request, field.annotation)
+
+
+async def decoded(request: Request[Any, Any, Any], kind: type[Body]) -> Body:
+    """The body, in JSON of this type. Raises HTTPException."""
     if request.content_type[0] != "application/json":
-        return refuse(415, "Send the body as JSON, with the header Content-Type: application/json")
+        raise HTTPException("Send the body as JSON, with the header Content-Type: application/json", status_code=415)
     body = await request.body()
     try:
-        msgspec.json.decode(body or b"{}", type=field.annotation)
+        return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        return refuse(400, validation_sentence(str(error)))
+        raise HTTPException(validation_sentence(str(error)), status_code=400) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        return refuse(400, f"The request body is not valid JSON: {error}")
-    except RecursionError:
-        return refuse(400, "The request body is nested too deeply")
-    return None
+        raise HTTPException(f"The request body is not valid JSON: {error}", status_code=400) from error
+    except RecursionError as error:
+        raise HTTPException("The request body is nested too deeply", status_code=400) from error
 
 
 async def while_connected(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Result]) -> Result:

@@ -8,7 +8,7 @@ from functools import partial
 from litestar import Litestar
 from msgspec import Struct
 
-from runtime import watch
+from runtime import arrivals, watch
 from runtime.cache import Cache
 from runtime.launch import Launcher
 from runtime.machine import Machine
@@ -39,6 +39,7 @@ class Service(Struct, frozen=True):
         root.create()
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
+        folders.sweep(root.adapters, by=arrivals.BY)  # trainers make folders there too
         cache = Cache(root)
         cache.rescan()
         worker = Worker(root.quantized_bases)

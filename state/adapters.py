@@ -169,6 +169,26 @@ def describe(root: DataRoot, name: str, description: str | None, tags: list[str]
     store.update(path / RECORD, dict[str, object], change)
 
 
+def settle(root: DataRoot, folder: Path, description: str | None) -> None:
+    """Make the files of an adapter from elsewhere one of this root's: what only held there leaves its record.
+
+    Raises BrokenFile for what could never be loaded.
+    """
+    peft = store.read(folder / CONFIG, _PeftConfig)
+    if peft.peft_type != "LORA":
+        raise BrokenFile(folder / CONFIG, f"peft_type is {peft.peft_type}, and only LORA is supported")
+    models.read_header(folder / WEIGHTS)
+    if (folder / RECORD).exists():
+        store.read(folder / RECORD, Record)
+        record = store.read_as_written(folder / RECORD)
+        kept = {key: value for key, value in record.items() if key not in ("job_id", "output_dir")}
+    elif description is not None:
+        kept = msgspec.to_builtins(_record_of(root, folder, peft))
+    else:
+        return
+    (folder / RECORD).write_bytes(store.pretty(kept | _known({"description": description})))
+
+
 def rename(root: DataRoot, name: str, new_name: str) -> None:
     """Give an adapter another name, and its copy in the job's `output_dir` too.
 

@@ -41,8 +41,11 @@ def vanish(folder: Path) -> None:
     shutil.rmtree(leaving, ignore_errors=True)
 
 
-def sweep(parent: Path) -> None:
-    """Clear away what was half made or half removed. Only while nobody makes or removes folders in there."""
-    for pattern in (".*.new", ".*.removed"):
+def sweep(parent: Path, by: str | None = None) -> None:
+    """Clear away what was half made or half removed, where `by` is given only what that one half made.
+
+    Only while nobody makes or removes such folders in there.
+    """
+    for pattern in (f".*.{by}.new",) if by else (".*.new", ".*.removed"):
         for leftover in parent.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -16,15 +16,15 @@ PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
 
 
 def _commands(page: str) -> list[str]:
-    """The curl commands of a page, in order."""
+    """The curl commands of a page, in order, with what is piped into them."""
     blocks = re.findall(r"```bash\n(.*?)```", (CHECKOUT / page).read_text(), flags=re.DOTALL)
     joined = "\n".join(block for block in blocks if "curl" in block)
-    return re.findall(r"^curl (?:'[^']*'|\\\n|[^\n'])+", joined, flags=re.MULTILINE)
+    return re.findall(r"^(?:tar .*\| )?curl (?:'[^']*'|\\\n|[^\n'])+", joined, flags=re.MULTILINE)
 
 
 def _run(server: Server, command: str, job_id: str) -> dict[str, object]:
     command = command.replace("localhost:5001", f"localhost:{server.port}").replace("JOB_ID", job_id)
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", command], cwd=server.root, capture_output=True, text=True, check=True)
     reply: dict[str, object] = json.loads(done.stdout)
     return reply
 
@@ -87,4 +87,5 @@ def test_every_command_of_the_page_works_as_written(training: Server, page: str)
         assert "error" not in reply, f"{command}\n{reply}"
         if "training/start" in command:
             job_id = str(reply["job_id"])
-    training.delete("/adapters/my-first")  # free for the next page
+    for name in ("my-first", "my-second", "my-third"):
+        training.delete(f"/adapters/{name}")  # free for the next page

@@ -27,6 +27,7 @@ SPECIFIED = {
     "GET /api/adapters/{adapter_name}": "adapters/show.py",
     "PATCH /api/adapters/{adapter_name}": "adapters/update.py",
     "POST /api/adapters/{adapter_name}/load": "adapters/load.py",
+    "POST /api/adapters/import": "adapters/import_.py",
     "POST /api/adapters/unload": "adapters/unload.py",
     "DELETE /api/adapters/{adapter_name}": "adapters/delete.py",
     "POST /api/generate": "generate.py",

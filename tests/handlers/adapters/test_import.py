@@ -1,0 +1,171 @@
+import gzip
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server import Server
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+FILES = (CONFIG, WEIGHTS, "README.md", "adapter.json")
+
+
+def _send(server: Server, archive: bytes, name: str, kind: str = "application/zip") -> httpx.Response:
+    return server.http.post(
+        "/adapters/import", params={"adapter_name": name}, content=archive, headers={"Content-Type": kind}
+    )
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return target.getvalue()
+
+
+def _tar(*members: tuple[tarfile.TarInfo, bytes]) -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for member, content in members:
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return target.getvalue()
+
+
+def _content(trained: Path) -> dict[str, bytes]:
+    return {name: (trained / name).read_bytes() for name in FILES}
+
+
+@pytest.mark.parametrize("kind", ["zip", "gztar", "tar"])
+def test_an_archive_is_sent_loaded_and_answers(training: Server, trained: Path, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "README.md").write_text("not the adapter's")
+    shutil.copytree(trained, tmp_path / "mine", ignore=shutil.ignore_patterns("*.lock"))
+    (tmp_path / "mine" / "run_me.py").write_text("raise SystemExit")
+    archive = Path(shutil.make_archive(str(tmp_path / "out" / "mine"), kind, tmp_path))
+    media = {"zip": "application/zip", "gztar": "application/gzip", "tar": "application/x-tar"}[kind]
+
+    reply = _send(training, archive.read_bytes(), f"sent-{kind}", media)
+    loaded = training.post(f"/adapters/sent-{kind}/load")
+
+    assert (reply.status_code, reply.json()) == (
+        200,
+        {
+            "adapter_name": f"sent-{kind}",
+            "model_name": "toy",
+            "status": "imported",
+            "message": f"Adapter sent-{kind} imported successfully",
+        },
+    )
+    assert loaded.status_code == 200, loaded.text
+    folder = training.root / "adapters" / f"sent-{kind}"
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    for name in FILES[:3]:
+        assert (folder / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_a_record_from_another_lathe_keeps_what_it_says_and_not_where_it_lay(training: Server, trained: Path) -> None:
+    files = _content(trained)
+    record = json.loads(files["adapter.json"])
+    files["adapter.json"] = json.dumps(record | {"output_dir": "out", "tags": ["far"], "note": "theirs"}).encode()
+
+    _send(training, _zip(files), "travelled")
+
+    written = json.loads((training.root / "adapters" / "travelled" / "adapter.json").read_text())
+    shown = training.get("/adapters/travelled").json()
+    assert record["job_id"]
+    assert written.keys().isdisjoint({"job_id", "output_dir"})
+    assert (written["note"], shown["tags"], shown["description"]) == ("theirs", ["far"], "Made by a test")
+    assert shown["metrics"]["training_steps"] == 6
+
+
+def test_a_folder_and_an_archive_in_the_data_root_are_imported_under_their_own_names(
+    training: Server, trained: Path
+) -> None:
+    folder = training.root / "from-elsewhere"
+    shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("adapter.json", "*.lock"))
+    shutil.make_archive(str(training.root / "packed"), "gztar", folder)
+
+    first = training.post("/adapters/import", {"path": "./from-elsewhere", "description": "Came by folder"})
+    second = training.post("/adapters/import", {"path": "packed.tar.gz"})
+    again = training.post("/adapters/import", {"path": "packed.tar.gz"})
+    renamed = training.post("/adapters/import", {"path": "packed.tar.gz", "adapter_name": "packed-2"})
+
+    assert [first.json()["adapter_name"], second.json()["adapter_name"]] == ["from-elsewhere", "packed"]
+    assert renamed.status_code == 200
+    assert (again.status_code, again.json()["error"][:31]) == (400, "adapter_name 'packed' is taken:")
+    assert training.get("/adapters/from-elsewhere").json()["description"] == "Came by folder"
+    assert not (training.root / "adapters" / "packed" / "adapter.json").exists()
+    assert (folder / WEIGHTS).exists()
+
+
+def test_what_is_no_adapter_is_refused_in_words_and_nothing_appears(training: Server, trained: Path) -> None:
+    files = _content(trained)
+    config, weights = files[CONFIG], files[WEIGHTS]
+    link = tarfile.TarInfo(WEIGHTS)
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    linked = _tar((tarfile.TarInfo(CONFIG), config), (link, b""))
+    vera = json.dumps(json.loads(config) | {"peft_type": "VERA"}).encode()
+    before = sorted(path.name for path in (training.root / "adapters").iterdir())
+    refused = {
+        "is missing; adapter_model.bin holds pickled weights": _zip({CONFIG: config, "adapter_model.bin": b"x"}),
+        "adapter_model.safetensors: is cut short": _zip({CONFIG: config, WEIGHTS: weights[:-9]}),
+        "peft_type is VERA": _zip({CONFIG: vera, WEIGHTS: weights}),
+        "adapter_config.json: JSON is malformed": _zip({CONFIG: b"what", WEIGHTS: weights}),
+        "which leads out of it": _zip({f"../adapters/evil/{CONFIG}": config} | files),
+        "Several adapters, a, b": _zip({f"a/{CONFIG}": config, f"b/{CONFIG}": config}),
+        "there is no adapter_config.json": _zip({f"one/two/{CONFIG}": config}),
+        "adapter_model.safetensors is not a plain file": linked,
+        "more than 32 times its size": _zip({CONFIG: config, WEIGHTS: bytes(40 * 2**20)}),
+        "32 times its size, which": gzip.compress(_tar((tarfile.TarInfo("big"), bytes(40 * 2**20)))),
+        "The archive cannot be read": b"no archive at all",
+        "cannot be read (Compressed file ended": gzip.compress(weights)[:500],
+    }
+
+    for words, archive in refused.items():
+        reply = _send(training, archive, "refused")
+
+        assert reply.status_code == 400, words
+        assert words in reply.json()["error"]
+    assert _send(training, _zip(files), "import").json()["error"].startswith("adapter_name 'import' is reserved")
+    assert sorted(path.name for path in (training.root / "adapters").iterdir()) == before
+
+
+def test_paths_outside_the_root_and_bodies_of_other_kinds_are_refused(
+    training: Server, copy_in: Callable[[str], Path], trained: Path
+) -> None:
+    (training.root / "way-out").symlink_to(trained)
+    copy_in("not-to-be-replaced")
+
+    outside = training.post("/adapters/import", {"path": str(trained)})
+    linked = training.post("/adapters/import", {"path": "way-out"})
+    absent = training.post("/adapters/import", {"path": "absent"})
+    nameless = training.http.post("/adapters/import", content=b"x", headers={"Content-Type": "application/zip"})
+    form = training.http.post("/adapters/import", data={"path": "x"})
+    unknown = training.post("/adapters/import", {"path": "x", "force": True})
+
+    for reply in (outside, linked):
+        assert reply.status_code == 400
+        assert "lies outside the data root: send the archive itself" in reply.json()["error"]
+    assert absent.json() == {"error": "path 'absent' is neither a folder nor an archive"}
+    assert nameless.json()["error"].startswith("adapter_name is required")
+    assert (form.status_code, unknown.json()) == (415, {"error": "unknown field force"})
+
+
+def test_an_archive_beyond_the_body_limit_is_a_413_and_leaves_nothing(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start_server("--slots", "0", "--max-body-mb", "1")
+    before = sorted(tmp_path.iterdir())
+
+    reply = _send(server, bytes(3 * 2**20), "large")
+
+    assert (reply.status_code, list(reply.json())) == (413, ["error"])
+    assert sorted(tmp_path.iterdir()) == before
