@@ -1,5 +1,6 @@
 """llama.cpp's own server, built from the sources that its Python package brings, for comparison."""
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -31,7 +32,7 @@ def _built() -> Path:
         with tarfile.open(archive) as opened:
             opened.extractall(FOLDER, filter="data")
         [source] = FOLDER.glob("*/vendor/llama.cpp")
-        subprocess.run(["cmake", "-S", source, "-B", build, *OPTIONS], check=True, stdout=subprocess.DEVNULL)
-        targets = ["--target", "llama-server", "llama-quantize"]
-        subprocess.run(["cmake", "--build", build, "--parallel", *targets], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["cmake", "-S", source, "-B", build, *OPTIONS], check=True, capture_output=True)
+        targets = ["--parallel", str(os.cpu_count()), "--target", "llama-server", "llama-quantize"]
+        subprocess.run(["cmake", "--build", build, *targets], check=True, capture_output=True)
     return build / "bin"

@@ -127,7 +127,8 @@ def behind_a_lock(root: Path) -> Iterator[Ask]:
 @contextmanager
 def other_servers(model: Path, gguf: Path) -> Iterator[dict[str, Ask]]:
     """Each started, and then stopped but while it is asked: some keep a core busy while they wait."""
-    transformers = [str(peers.python().with_name("transformers")), "serve", str(model), "--quantization", "bnb-4bit"]
+    transformers = [str(peers.python()), "-m", "transformers.cli.transformers", "serve", str(model)]
+    transformers += ["--quantization", "bnb-4bit"]
     transformers += ["--dtype", "bfloat16", "--device", "cuda" if torch.cuda.is_available() else "cpu"]
     commands = {
         "transformers serve": [*transformers, "--port"],
