@@ -185,6 +185,7 @@ _BODY = "The request body"
 _CHOICES = {
     "lora_config.bias": '"none", "all" or "lora_only"',
     "lora_config.task_type": '"CAUSAL_LM"',
+    "format": '"merged", "gguf" or "gguf-lora"',
     "training_config.precision": '"bfloat16" or "float32"',
     "lora_config.target_modules": f'"{ALL_LINEAR}" or a list of names',
 }

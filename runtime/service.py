@@ -40,6 +40,7 @@ class Service(Struct, frozen=True):
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         folders.sweep(root.adapters, by=arrivals.BY)  # trainers make folders there too
+        folders.sweep(root.exports)
         cache = Cache(root)
         cache.rescan()
         worker = Worker(root.quantized_bases)

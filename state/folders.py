@@ -12,11 +12,12 @@ from state import store
 
 
 @contextmanager
-def appearing(target: Path, by: str = "") -> Iterator[Path]:
+def appearing(target: Path, by: str = "", *, replacing: bool = False) -> Iterator[Path]:
     """Give a hidden folder to fill; when the block ends, flush it to the disk and rename it to `target`.
 
-    An error leaves nothing. `by` tells apart those who may want the same target at once. Raises OSError where the
-    parent is missing or `target` is a folder with something in it.
+    An error leaves nothing new. `by` tells apart those who may want the same target at once. Raises OSError where the
+    parent is missing, or `target` is a folder with something in it: unless `replacing`, which removes that one when
+    the new one is complete and on the disk.
     """
     hidden = target.with_name(f".{target.name}{by and f'.{by}'}.new")
     shutil.rmtree(hidden, ignore_errors=True)
@@ -25,20 +26,28 @@ def appearing(target: Path, by: str = "") -> Iterator[Path]:
         yield hidden
         for path in (*hidden.rglob("*"), hidden):
             store.flush(path)
+        leaving = _aside(target) if replacing and target.exists() else None
         hidden.rename(target)
     except BaseException:
         shutil.rmtree(hidden, ignore_errors=True)
         raise
     store.flush(target.parent)
+    if leaving is not None:
+        shutil.rmtree(leaving, ignore_errors=True)
 
 
 def vanish(folder: Path) -> None:
     """Remove a folder: gone in one rename, then its bytes."""
-    leaving = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(leaving, ignore_errors=True)
-    folder.rename(leaving)
+    leaving = _aside(folder)
     store.flush(folder.parent)
     shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Give a folder a hidden name, for a removal."""
+    leaving = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(leaving, ignore_errors=True)
+    return folder.rename(leaving)
 
 
 def sweep(parent: Path, by: str | None = None) -> None:

@@ -33,6 +33,11 @@ class DataRoot(msgspec.Struct, frozen=True):
         return self.path / "models"
 
     @property
+    def exports(self) -> Path:
+        """Where exports appear that ask for no other place. What is in there is the user's."""
+        return self.path / "exports"
+
+    @property
     def quantized_bases(self) -> Path:
         """Copies that can be made again: whoever removes them loses a minute at most."""
         return self.path / ".cache" / "bases"

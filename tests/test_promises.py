@@ -182,6 +182,25 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
     server.close()
 
 
+def test_a_full_disk_refuses_an_export_in_words_and_leaves_nothing_of_it(
+    start_server: Callable[..., Server], small_disk: Path, toy: Path, trained: Path
+) -> None:
+    shutil.copytree(toy, small_disk / "models" / "toy")
+    shutil.copytree(trained, small_disk / "adapters" / "trained")
+    server = start_server("--slots", "0", root=small_disk)
+    ballast = small_disk / "ballast"
+    _fill(ballast)
+    os.truncate(ballast, ballast.stat().st_size - 300_000)  # less than half of what the merged model needs
+
+    refused = server.post("/adapters/trained/export", {"format": "merged"})
+
+    assert (refused.status_code, refused.json()) == (
+        500,
+        {"error": "Failed to export adapter: No space left on device"},
+    )
+    assert not list((small_disk / "exports").iterdir())
+
+
 def test_a_data_root_that_cannot_be_written_to_is_refused_in_words(small_disk: Path) -> None:
     folder = jobs.make(small_disk)
     for name in ("adapters", "training_data", "models"):

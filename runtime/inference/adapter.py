@@ -14,7 +14,7 @@ from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
 from safetensors import safe_open
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from runtime.worker_protocol import LoadFailed
 from state import models, store
@@ -54,6 +54,17 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
     except BrokenFile as error:
         raise LoadFailed(str(error)) from error
     return checked
+
+
+def skeleton(source: str) -> PreTrainedModel:
+    """A base's modules with shapes and no weights. Raises LoadFailed."""
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+        with torch.device("meta"):
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise LoadFailed(f"Model {source} cannot be loaded: {error}") from error
+    return model
 
 
 class _Kind(Struct):

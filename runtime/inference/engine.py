@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from runtime import device
 from runtime import models as base_models
@@ -280,7 +280,7 @@ class Engine:
         loaded = self._base.adapters.get(files) if self._base and self._base.source == source else None
         if loaded is not None:
             return loaded
-        checked = adapter.check(Path(files.path), _skeleton(source))
+        checked = adapter.check(Path(files.path), adapter.skeleton(source))
         base = self._have_base(source)
         try:
             with _memory_in_words("load the adapter"):
@@ -344,14 +344,3 @@ def _memory_in_words(action: str) -> Iterator[None]:
         raise ServiceError(
             f"There is not enough device memory to {action}; a training job may be using it. {error}"
         ) from error
-
-
-def _skeleton(source: str) -> PreTrainedModel:
-    """A base's modules with shapes and no weights. Raises LoadFailed."""
-    try:
-        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-        with torch.device("meta"):
-            model: PreTrainedModel = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise LoadFailed(f"Model {source} cannot be loaded: {error}") from error
-    return model

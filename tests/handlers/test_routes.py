@@ -28,6 +28,7 @@ SPECIFIED = {
     "PATCH /api/adapters/{adapter_name}": "adapters/update.py",
     "POST /api/adapters/{adapter_name}/load": "adapters/load.py",
     "POST /api/adapters/import": "adapters/import_.py",
+    "POST /api/adapters/{adapter_name}/export": "adapters/export.py",
     "POST /api/adapters/unload": "adapters/unload.py",
     "DELETE /api/adapters/{adapter_name}": "adapters/delete.py",
     "POST /api/generate": "generate.py",

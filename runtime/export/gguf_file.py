@@ -1,0 +1,50 @@
+"""A GGUF file, its tensors written one at a time."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType, GGUFWriter
+from msgspec import Struct
+
+from runtime.export.merging import as_bytes
+from runtime.version import VERSION
+
+TYPES = {
+    torch.float32: GGMLQuantizationType.F32,
+    torch.float16: GGMLQuantizationType.F16,
+}
+
+
+class Entry(Struct, frozen=True):
+    """A tensor that will be in the file."""
+
+    name: str
+    shape: list[int]
+    dtype: torch.dtype
+    value: Callable[[], torch.Tensor]
+
+
+def begin(architecture: str, name: str, description: str) -> GGUFWriter:
+    writer = GGUFWriter(None, architecture)
+    writer.add_name(name)
+    writer.add_description(f"{description}, by Lathe {VERSION}")
+    return writer
+
+
+def finish(writer: GGUFWriter, file: Path, entries: list[Entry]) -> None:
+    """Write all that the writer was told, and the tensors. Raises OSError."""
+    for entry in entries:
+        size = torch.Size(entry.shape).numel() * entry.dtype.itemsize
+        writer.add_tensor_info(entry.name, entry.shape, np.dtype(np.float32), size, raw_dtype=TYPES[entry.dtype])
+    writer.write_header_to_file(file)
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    stream = (writer.fout or [])[0]
+    for entry in entries:
+        writer.write_padding(stream, stream.tell())
+        # numpy's own tofile does not tell that the disk is full
+        stream.write(as_bytes(entry.value()))
+    writer.write_padding(stream, stream.tell())
+    writer.close()

@@ -1,0 +1,47 @@
+"""An export is a folder, `<output_dir>/<adapter>-<format>/`, for other programs, with a record of what it is.
+
+export.json tells whose it is: only an export is replaced by one.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import Struct
+
+from state import clock, store
+from state.errors import BrokenFile, ServiceError
+from state.root import DataRoot
+
+RECORD = "export.json"
+
+
+class Record(Struct, frozen=True, kw_only=True):
+    """export.json."""
+
+    adapter_name: str
+    model_name: str
+    format: str
+    created_at: datetime
+
+
+def place(root: DataRoot, adapter_name: str, export_format: str, output_dir: str | None) -> Path:
+    """The folder that an export will be. Raises ServiceError when it may not be made, or is something else already."""
+    parent = root.exports if output_dir is None else root.output_folder(output_dir)
+    target = parent / f"{adapter_name}-{export_format}"
+    if os.path.lexists(target) and not _is_export(target, adapter_name, export_format):
+        raise ServiceError(f"{root.shown(target)} exists and is no such export: move it away, or choose an output_dir")
+    return target
+
+
+def write_record(folder: Path, adapter_name: str, model_name: str, export_format: str) -> None:
+    record = Record(adapter_name=adapter_name, model_name=model_name, format=export_format, created_at=clock.now())
+    (folder / RECORD).write_bytes(store.pretty(record))
+
+
+def _is_export(folder: Path, adapter_name: str, export_format: str) -> bool:
+    try:
+        record = store.read(folder / RECORD, Record)
+    except (FileNotFoundError, BrokenFile):
+        return False
+    return (record.adapter_name, record.format) == (adapter_name, export_format)

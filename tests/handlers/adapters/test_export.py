@@ -1,0 +1,93 @@
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from state import exports
+from tests.server import Server, wait_until
+
+
+def _exporters(server: Server) -> list[int]:
+    """The processes that export for a server."""
+    commands = {child: Path(f"/proc/{child}/cmdline") for child in server.children()}
+    return [child for child, file in commands.items() if file.exists() and b"runtime.export" in file.read_bytes()]
+
+
+def test_a_merged_model_takes_the_last_exports_place_and_is_a_base_in_models(
+    training: Server, copy_in: Callable[[str], Path]
+) -> None:
+    copy_in("leaving")
+    last = training.root / "exports" / "leaving-merged"
+    last.mkdir(parents=True)
+    exports.write_record(last, "leaving", "toy", "merged")
+    (last / "of-the-last.safetensors").touch()
+
+    reply = training.post("/adapters/leaving/export", {"format": "merged"})
+    shutil.copytree(last, training.root / "models" / "merged-toy")
+    answer = training.post("/generate", {"prompt": "x", "model_name": "merged-toy", "max_new_tokens": 4})
+
+    files = ["README.md", "config.json", "export.json", "generation_config.json", "model.safetensors"]
+    assert reply.status_code == 200, reply.text
+    assert reply.json() == {
+        "adapter_name": "leaving",
+        "format": "merged",
+        "path": "./exports/leaving-merged",
+        "files": [*files, "tokenizer.json", "tokenizer_config.json"],
+        "size_mb": round(sum(file.stat().st_size for file in last.iterdir()) / 1e6, 3),
+        "status": "exported",
+        "message": "Adapter leaving exported successfully",
+    }
+    assert json.loads((last / "export.json").read_text())["model_name"] == "toy"
+    assert answer.status_code == 200, answer.text
+    assert str(training.root) not in (last / "README.md").read_text() + (last / "config.json").read_text()
+
+
+def test_llama_cpps_files_appear_where_output_dir_says(training: Server, copy_in: Callable[[str], Path]) -> None:
+    copy_in("small")
+
+    reply = training.post("/adapters/small/export", {"format": "gguf-lora", "output_dir": "./for-llama"})
+
+    folder = training.root / "for-llama" / "small-gguf-lora"
+    assert reply.json()["path"] == "./for-llama/small-gguf-lora"
+    assert reply.json()["files"] == ["Modelfile", "adapter.gguf", "export.json"]
+    assert (folder / "adapter.gguf").read_bytes()[:4] == b"GGUF"
+
+
+def test_what_cannot_be_exported_is_refused_in_words(training: Server, copy_in: Callable[[str], Path]) -> None:
+    copy_in("staying")
+    orphan = copy_in("without-base") / "adapter.json"
+    orphan.write_text(json.dumps(json.loads(orphan.read_text()) | {"model_name": "gone-model"}))
+    misfit = copy_in("of-another-base") / "adapter.json"
+    misfit.write_text(json.dumps(json.loads(misfit.read_text()) | {"model_name": "tiny-python"}))
+    mine = training.root / "exports" / "staying-gguf"
+    mine.mkdir(parents=True)
+
+    def error(name: str, **body: object) -> str:
+        reply = training.post(f"/adapters/{name}/export", body)
+        assert reply.status_code == 400, reply.text
+        return str(reply.json()["error"])
+
+    wait_until(lambda: training.get("/adapters/of-another-base").json()["model_name"] == "tiny-python", "it is read")
+    assert training.post("/adapters/nobody/export", {"format": "gguf"}).status_code == 404
+    assert error("staying") == "format is required"
+    assert error("staying", format="onnx") == 'format must not be \'onnx\': use "merged", "gguf" or "gguf-lora"'
+    assert error("staying", format="gguf", quantize="q4") == "unknown field quantize"
+    assert "lies outside the data root" in error("staying", format="gguf", output_dir="../elsewhere")
+    assert "./exports/staying-gguf exists and is no such export" in error("staying", format="gguf")
+    assert error("without-base", format="gguf") == "Model gone-model not available"
+    assert "does not fit the base model" in error("of-another-base", format="gguf")
+    assert not list(mine.iterdir())
+    assert not (training.root / "exports" / "of-another-base-gguf").exists()
+
+
+def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Callable[[str], Path]) -> None:
+    copy_in("hurried")
+
+    with pytest.raises(httpx.ReadTimeout):
+        training.post("/adapters/hurried/export", {"format": "merged"}, timeout=0.3)
+
+    wait_until(lambda: not _exporters(training), "the export has ended", timeout_s=2)
+    assert not list((training.root / "exports").glob("*hurried*"))
