@@ -35,7 +35,10 @@ class _Hub(ThreadingHTTPServer):
         """What lies at a path; None where there is nothing."""
         for hub_id, folder in self.models.items():
             if path.startswith(f"/api/models/{hub_id}/tree/"):
-                return b"[]"
+                is_top = path.endswith((COMMIT, "/main"))
+                sizes = {file.name: file.stat().st_size for file in folder.iterdir()} if is_top else {}
+                tree = [{"type": "file", "path": name, "size": size, "oid": "0"} for name, size in sizes.items()]
+                return json.dumps(tree).encode()
             if path.startswith(f"/api/models/{hub_id}"):
                 files = [{"rfilename": file.name} for file in folder.iterdir()]
                 return json.dumps({"id": hub_id, "sha": COMMIT, "siblings": files, "private": False}).encode()

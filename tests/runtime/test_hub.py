@@ -1,6 +1,7 @@
 """Models from the hub, which is a stand-in here: asked for headers at the start, downloaded by the trainer."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,10 +27,14 @@ def test_a_hub_model_is_checked_by_its_headers_and_downloaded_by_the_trainer(
         job_id = server.start(**START, model_name="short", adapter_name="from-hub")
         server.wait_for(job_id, "completed")
         loaded = server.post("/adapters/from-hub/load")
+        shutil.rmtree(server.root / "hf-home")  # an export needs the base's own files, and fetches them again
+        exported = server.post("/adapters/from-hub/export", {"format": "merged"})
 
     assert refused.json()["error"].startswith("lora_config.target_modules names c_attn, which short does not have")
     assert nothing.json() == {"error": "Model someone/nothing not available"}
     assert loaded.status_code == 200, loaded.text
+    assert exported.status_code == 200, exported.text
+    assert {"model.safetensors", "config.json", "tokenizer.json"} <= set(exported.json()["files"])
     listed = {model["name"]: model for model in server.get("/models").json()["models"]}
     assert listed["short"]["downloaded"] is True
     assert listed["someone/toy-model"]["kind"] == "hub"
