@@ -83,6 +83,12 @@ def ask_for(http: httpx.Client, seconds: float) -> list[float]:
     return latencies
 
 
+def ask_from_elsewhere(url: str, seconds: float) -> list[float]:
+    """For another process than the one that keeps the server busy, whose own work would be measured, too."""
+    with httpx.Client(base_url=url, timeout=120) as http:
+        return ask_for(http, seconds)
+
+
 def ask_while_generating(http: httpx.Client) -> list[float]:
     done = threading.Event()
 

@@ -21,8 +21,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks import llamacpp_server, peers
 from benchmarks.document import write
-from benchmarks.server import answers, ask, free_port, percentile, server
+from benchmarks.server import answers, ask_from_elsewhere, free_port, percentile, server
 from benchmarks.training import CHECKOUT, SIZES, make_model, shown
 from pretraining import corpus
 from state.root import DataRoot
@@ -43,6 +45,7 @@ NEW_TOKENS = 64
 AT_ONCE = (1, 4, 8, 16)
 SWITCHES = 20
 LONG_PROMPT = 6000  # characters
+LATENCY_S = 10.0
 
 Ask = Callable[[list[str]], "Batch"]
 
@@ -173,15 +176,16 @@ def ask_awakened(group: int, url: str, model: str, prompts: list[str]) -> Batch:
 
 
 def measured(engines: dict[str, Ask], rounds: int) -> dict[tuple[str, int], list[Batch]]:
-    """Every engine's batches, in turn; the first round warms up and is not counted."""
+    """Every engine's batches, in turn, once each is warm."""
     results: dict[tuple[str, int], list[Batch]] = {}
-    for number in range(rounds + 1):
+    for engine in engines.values():
+        engine(prompts(rounds, 1))
+    for number in range(rounds):
         for at_once in AT_ONCE:
             for name, engine in engines.items():
                 batch = engine(prompts(number, at_once))
                 print(name, at_once, batch, flush=True)
-                if number > 0:
-                    results.setdefault((name, at_once), []).append(batch)
+                results.setdefault((name, at_once), []).append(batch)
     return results
 
 
@@ -278,12 +282,13 @@ def next_turn(http: httpx.Client) -> str:
 
 def latency(http: httpx.Client) -> str:
     """Of a GET while 16 requests are answered."""
-    url = str(http.base_url).replace("/api", "/v1")
-    answering = threading.Thread(target=ask_server, args=(url, "llama", prompts(21, max(AT_ONCE))))
-    answering.start()
-    latencies = []
-    while answering.is_alive():
-        latencies.append(1000 * ask(http))
+    url = str(http.base_url)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
+        elsewhere.submit(ask_from_elsewhere, url, 0.1).result()  # its imports are behind it
+        asking = elsewhere.submit(ask_from_elsewhere, url, LATENCY_S)
+        while not asking.done():
+            ask_server(url.replace("/api", "/v1"), "llama", prompts(21, max(AT_ONCE)))
+        latencies = [1000 * seconds for seconds in asking.result()]
     return (
         f"`GET /api/training/jobs` while {max(AT_ONCE)} are answered: {statistics.median(latencies):.2f} ms, "
         f"{percentile(latencies, 99):.2f} ms at the 99th percentile."
