@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from collections.abc import Callable
@@ -301,12 +302,12 @@ def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
         lines.append(f"| {name} | {' | '.join(figures)} |")
     warm = statistics.median(run.warm_tokens_per_second or 0.0 for run in results["lathe"])
     share = f"{warm * work / rate:.0%} of this machine's {rate / 1e9:.0f} GFLOP/s in bf16 products"
-    lines.append(
-        "\n`apart`: by how much a step's loss differs from the usual recipe's, on average and at most."
-        f" Medians of {len(usual)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two "
-        f"runs. After its first step Lathe makes {warm:.0f} tokens/s, {warm * work / 1e9:.0f} GFLOP/s of linear "
-        f"layers, {share}."
+    told = (
+        "`apart`: by how much a step's loss differs from the usual recipe's, on average and at most. Medians of "
+        f"{len(usual)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two runs. After "
+        f"its first step Lathe makes {warm:.0f} tokens/s, {warm * work / 1e9:.0f} GFLOP/s of linear layers, {share}."
     )
+    lines += ["", *textwrap.wrap(told, 120)]
     return "\n".join(lines)
 
 
