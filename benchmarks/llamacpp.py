@@ -22,10 +22,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from benchmarks import environments
 from benchmarks.server import CHECKOUT, server
 from state import examples
 
-ENVIRONMENT = CHECKOUT / ".cache" / "llamacpp"
 PACKAGE = "llama-cpp-python==0.3.36"
 TOKENS = 64
 PROMPTS = [
@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--python", type=Path, help=f"one that has {PACKAGE} (default: an environment made in .cache/llamacpp)"
     )
-    python = parser.parse_args().python or _have_environment()
+    python = parser.parse_args().python or environments.have("llamacpp", _fill)
     with tempfile.TemporaryDirectory(prefix="lathe-llamacpp-") as folder:
         root = Path(folder)
         with server(root, [], "--no-spare-trainer") as http:
@@ -126,13 +126,8 @@ def report(name: str, expected: list[dict[str, list[int]]], found: list[dict[str
     return expected == found
 
 
-def _have_environment() -> Path:
-    python = ENVIRONMENT / "bin" / "python"
-    if not (ENVIRONMENT / "complete").exists():
-        subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", PACKAGE], check=True)
-        (ENVIRONMENT / "complete").touch()
-    return python
+def _fill(python: Path) -> None:
+    subprocess.run([python, "-m", "pip", "install", "--quiet", PACKAGE], check=True)
 
 
 if __name__ == "__main__":

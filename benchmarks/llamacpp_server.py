@@ -6,9 +6,10 @@ import sys
 import tarfile
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from benchmarks.llamacpp import PACKAGE
+from benchmarks.server import CHECKOUT
+
 FOLDER = CHECKOUT / ".cache" / "llamacpp-server"
-PACKAGE = "llama-cpp-python==0.3.36"
 OPTIONS = ("-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DCMAKE_BUILD_TYPE=Release")
 CONTEXT = 2048  # tokens of each slot
 

@@ -9,13 +9,12 @@ texts; it puts an end-of-text token behind each.
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+from benchmarks import environments
 from state import config, examples, jobs
 from state.jobs import JobFolder
 
-ENVIRONMENT = Path(__file__).resolve().parent.parent / ".cache" / "llamafactory"
 PACKAGES = ("torch==2.13.0", "llamafactory==0.9.5", "bitsandbytes==0.50.2")
 
 
@@ -68,8 +67,8 @@ def command(folder: JobFolder) -> list[str]:
         "use_cpu": not torch.cuda.is_available(),
     }
     (target / "arguments.yaml").write_text(json.dumps(arguments))  # JSON is YAML; it fails to read its own .json
-    _have_environment()
-    return [str(ENVIRONMENT / "bin" / "llamafactory-cli"), "train", str(target / "arguments.yaml")]
+    python = environments.have("llamafactory", _fill)
+    return [str(python.with_name("llamafactory-cli")), "train", str(target / "arguments.yaml")]
 
 
 def output(folder: JobFolder) -> Path:
@@ -83,13 +82,8 @@ def results(folder: JobFolder) -> tuple[float, list[float]]:
     return float(seconds), [line["loss"] for line in lines if "loss" in line]
 
 
-def _have_environment() -> None:
-    if (ENVIRONMENT / "complete").exists():
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", ENVIRONMENT], check=True)
-    pip = [str(ENVIRONMENT / "bin" / "python"), "-m", "pip"]
+def _fill(python: Path) -> None:
+    pip = [str(python), "-m", "pip"]
     subprocess.run([*pip, "install", "--quiet", *PACKAGES], check=True, env=os.environ | {"PIP_CONSTRAINT": ""})
     subprocess.run([*pip, "uninstall", "--quiet", "--yes", "torchvision", "torchaudio"], check=True)
-    for packages in ENVIRONMENT.glob("lib/python*/site-packages"):
-        (packages / "torchaudio.py").touch()
-    (ENVIRONMENT / "complete").touch()
+    (environments.site_packages(python) / "torchaudio.py").touch()

@@ -32,13 +32,13 @@ import httpx
 import torch
 from msgspec import Struct
 from peft import LoraConfig, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from benchmarks import llamacpp_server, peers
 from benchmarks.document import write
 from benchmarks.server import answers, ask_from_elsewhere, free_port, percentile, server
 from benchmarks.training import CHECKOUT, SIZES, make_model, shown
 from pretraining import corpus
+from runtime.inference import adapter
 from state.root import DataRoot
 
 NEW_TOKENS = 64
@@ -77,7 +77,7 @@ def main() -> None:
                 exported = http.post("/adapters/one/export", json={"format": "gguf"}).raise_for_status().json()
                 gguf = root / exported["path"] / "model.gguf"
                 engines |= stack.enter_context(other_servers(model, gguf))
-            engines["lathe"] = partial(ask_server, str(http.base_url).replace("/api", "/v1"), "llama")
+            engines["lathe"] = partial(ask_lathe, http)
             lines = [*report(measured(engines, options.rounds)), "", *of_lathe_alone(http)]
     finally:
         shutil.rmtree(root)
@@ -97,10 +97,8 @@ def forbid_the_end(folder: Path) -> None:
 
 def make_adapters(model: Path, adapters: Path) -> None:
     """Two of random weights, of rank 8 on all linear layers."""
-    with torch.device("meta"):
-        skeleton: Any = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
     settings = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted: Any = get_peft_model(skeleton, settings).to_empty(device="cpu")
+    adapted: Any = get_peft_model(adapter.skeleton(str(model)), settings).to_empty(device="cpu")
     for name in ("one", "other"):
         for parameter in adapted.parameters():
             if parameter.requires_grad:
@@ -204,6 +202,10 @@ def ask_the_lock(process: subprocess.Popen[str], asked: list[str]) -> Batch:
     return Batch(len(asked) * NEW_TOKENS / answer["seconds"], statistics.mean(answer["first_token_s"]))
 
 
+def ask_lathe(http: httpx.Client, asked: list[str]) -> Batch:
+    return ask_server(str(http.base_url).replace("/api", "/v1"), "llama", asked)
+
+
 def ask_server(url: str, model: str, asked: list[str]) -> Batch:
     first_token_s: list[float] = []
     began = time.monotonic()
@@ -275,19 +277,18 @@ def same_answers(http: httpx.Client) -> int:
 def next_turn(http: httpx.Client) -> str:
     """The wait for the first token of a long prompt, and of one that goes on from it."""
     text = max(corpus.read().training, key=len)[:LONG_PROMPT]
-    waits = [ask_server(str(http.base_url).replace("/api", "/v1"), "llama", [text + more]) for more in ("", "\n\nAnd")]
+    waits = [ask_lathe(http, [text + more]) for more in ("", "\n\nAnd")]
     first, again = (1000 * wait.first_token_s for wait in waits)
     return f"A prompt of {LONG_PROMPT} characters has its first token after {first:.0f} ms, its next turn {again:.0f}."
 
 
 def latency(http: httpx.Client) -> str:
     """Of a GET while 16 requests are answered."""
-    url = str(http.base_url)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as elsewhere:
-        elsewhere.submit(ask_from_elsewhere, url, 0.1).result()  # its imports are behind it
-        asking = elsewhere.submit(ask_from_elsewhere, url, LATENCY_S)
+        elsewhere.submit(ask_from_elsewhere, str(http.base_url), 0.1).result()  # its imports are behind it
+        asking = elsewhere.submit(ask_from_elsewhere, str(http.base_url), LATENCY_S)
         while not asking.done():
-            ask_server(url.replace("/api", "/v1"), "llama", prompts(21, max(AT_ONCE)))
+            ask_lathe(http, prompts(21, max(AT_ONCE)))
         latencies = [1000 * seconds for seconds in asking.result()]
     return (
         f"`GET /api/training/jobs` while {max(AT_ONCE)} are answered: {statistics.median(latencies):.2f} ms, "

@@ -15,7 +15,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from pathlib import Path
 
 import httpx
 
+from benchmarks.server import free_port
 from runtime.deaths import MAX_ATTEMPTS, newest_checkpoint
 from state import adapters, jobs, metrics, models
 from state.errors import BrokenFile
@@ -175,9 +175,7 @@ class Server:
     """`python main.py` with two slots."""
 
     def __init__(self, root: DataRoot) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        port = free_port()
         command = [sys.executable, "main.py", "--root", str(root.path), "--port", str(port), "--slots", "2"]
         with (root.path / "server.log").open("ab") as log:
             self._process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)

@@ -39,7 +39,9 @@ def attended(  # noqa: PLR0913
     """
     new, total = query_1HTD.shape[2], key_1HSD.shape[2]
     if softcap is None:
-        mask_TS = _seen(new, total, window, query_1HTD.device)
+        # a single token sees all; tokens that are the whole document see what is before them: torch needs no mask
+        is_told = (window is None or total <= window) and new in {1, total}
+        mask_TS = None if is_told else _seen(new, total, window, query_1HTD.device)
         return scaled_dot_product_attention(
             query_1HTD,
             key_1HSD,
@@ -67,30 +69,20 @@ def _capped(  # noqa: PLR0913
     key_1HSD: torch.Tensor,
     value_1HSD: torch.Tensor,
     *,
-    mask_TS: torch.Tensor | None,
+    mask_TS: torch.Tensor,
     scale: float | None,
     softcap: float,
     dropout: float,
 ) -> torch.Tensor:
     scale = query_1HTD.shape[-1] ** -0.5 if scale is None else scale
     scores_1HTS = softcap * torch.tanh((query_1HTD @ key_1HSD.transpose(2, 3)) * (scale / softcap))
-    new, total = scores_1HTS.shape[2:]
-    if mask_TS is None and new > 1:
-        mask_TS = torch.ones(new, total, dtype=torch.bool, device=scores_1HTS.device).tril()
-    if mask_TS is not None:
-        scores_1HTS = scores_1HTS.masked_fill(~mask_TS, -torch.inf)
+    scores_1HTS = scores_1HTS.masked_fill(~mask_TS, -torch.inf)
     accurate = torch.promote_types(scores_1HTS.dtype, torch.float32)
     weights_1HTS = scores_1HTS.softmax(-1, dtype=accurate).to(value_1HSD.dtype)
     return drop(weights_1HTS, dropout) @ value_1HSD
 
 
-def _seen(new: int, total: int, window: int | None, device: torch.device) -> torch.Tensor | None:
-    """Which of S tokens each of the last T sees, [T, S]; None where torch's own ways say it.
-
-    Those are: a single token sees all, and tokens that are the whole document see what is before them.
-    """
-    is_short = window is None or total <= window
-    if is_short and new in {1, total}:
-        return None
+def _seen(new: int, total: int, window: int | None, device: torch.device) -> torch.Tensor:
+    """Which of S tokens each of the last T sees, [T, S]."""
     seen_TS = torch.ones(new, total, dtype=torch.bool, device=device).tril(total - new)
-    return seen_TS if is_short or window is None else seen_TS.triu(total - new + 1 - window)
+    return seen_TS if window is None else seen_TS.triu(total - new + 1 - window)

@@ -12,6 +12,16 @@ from runtime.export.__main__ import export
 from runtime.export.order import Format, Order
 from tests import toys
 
+PATTERNS: dict[str, Any] = {
+    "target_modules": "all-linear",
+    "use_rslora": True,
+    "r": 4,
+    "lora_alpha": 7,
+    "rank_pattern": {"q_proj": 2},
+    "alpha_pattern": {"v_proj": 3},
+}
+"""Ranks and scalings of each layer's own."""
+
 
 class Exported(Struct, frozen=True):
     """The folders of a base, of an adapter for it, and of what was made of both."""

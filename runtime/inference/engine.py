@@ -94,7 +94,7 @@ class Sequence:
 
     @property
     def is_reading(self) -> bool:
-        """Whether more of its prompt is to be computed than the token before the first new one."""
+        """Whether some of its prompt is still to be computed."""
         return self.num_computed < self.num_prompt_tokens
 
     @property

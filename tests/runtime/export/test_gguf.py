@@ -30,14 +30,6 @@ LAYERS = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
-OF_ITS_OWN = {
-    "target_modules": "all-linear",
-    "use_rslora": True,
-    "r": 4,
-    "lora_alpha": 7,
-    "rank_pattern": {"q_proj": 2},
-    "alpha_pattern": {"v_proj": 3},
-}
 
 
 def _tensors(file: Path) -> dict[str, torch.Tensor]:
@@ -69,7 +61,7 @@ def _expected(architecture: str, layer: str, rows: torch.Tensor) -> torch.Tensor
 
 @pytest.mark.parametrize("architecture", ["llama", "mistral", "qwen2", "qwen3", "gemma"])
 def test_a_gguf_model_has_the_merged_numbers_in_llamas_order(tmp_path: Path, architecture: str) -> None:
-    made = exports.make(tmp_path, architecture, "gguf", OF_ITS_OWN)
+    made = exports.make(tmp_path, architecture, "gguf", exports.PATTERNS)
 
     found, fields = _tensors(made.folder / "model.gguf"), _fields(made.folder / "model.gguf")
     merged = _peft(made)
@@ -91,7 +83,7 @@ def test_a_gguf_model_has_the_merged_numbers_in_llamas_order(tmp_path: Path, arc
 
 
 def test_a_gguf_lora_changes_what_peft_changes(tmp_path: Path) -> None:
-    made = exports.make(tmp_path, "llama", "gguf-lora", OF_ITS_OWN)
+    made = exports.make(tmp_path, "llama", "gguf-lora", exports.PATTERNS)
 
     found, fields = _tensors(made.folder / "adapter.gguf"), _fields(made.folder / "adapter.gguf")
     plain, merged = AutoModelForCausalLM.from_pretrained(made.base).state_dict(), _peft(made)

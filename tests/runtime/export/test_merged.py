@@ -12,16 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from runtime.export import merged
 from tests import exports
 
-PATTERNS = {
-    "target_modules": "all-linear",
-    "use_rslora": True,
-    "r": 4,
-    "lora_alpha": 7,
-    "rank_pattern": {"q_proj": 2},
-    "alpha_pattern": {"v_proj": 3},
-}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama, ranks and scalings of each layer's own": ("llama", PATTERNS),
+    "llama, ranks and scalings of each layer's own": ("llama", exports.PATTERNS),
     "gpt2, weights the other way round": ("gpt2", {"target_modules": ["c_attn", "c_fc"], "fan_in_fan_out": True}),
     "qwen2, biases": ("qwen2", {"target_modules": ["q_proj", "v_proj"], "bias": "all"}),
     "mistral, whole layers": (
