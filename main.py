@@ -18,13 +18,15 @@ from litestar.openapi import OpenAPIConfig
 from msgspec import Struct
 
 from handlers import find_handlers
-from runtime import machine, replies, requests
-from runtime.noise import hush_libraries
-from runtime.service import Service
-from runtime.version import VERSION
+from handlers._http import bodies, refusals
+from handlers._http.local_only import LocalOnly
+from runtime.process import machine
+from runtime.process.noise import hush_libraries
+from runtime.server.service import Service
 from state import locks, store
 from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
+from state.version import VERSION
 
 CHECKOUT = Path(__file__).resolve().parent
 OWNER = ".server.json"
@@ -34,25 +36,25 @@ SHUTDOWN_S = 1
 def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
     """The HTTP application of a service. `names` are host names it answers to beside the loopback ones."""
     routers = [
-        Router(path=path, route_handlers=found, before_request=requests.check_body)
+        Router(path=path, route_handlers=found, before_request=bodies.check_body)
         for path, found in find_handlers().items()
     ]
     app = Litestar(
         route_handlers=routers,
         dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
         exception_handlers={
-            ServiceError: replies.shaped(replies.from_service_error),
-            HTTPException: replies.shaped(replies.from_http_exception),
-            Exception: replies.shaped(replies.from_any),
+            ServiceError: refusals.shaped(refusals.from_service_error),
+            HTTPException: refusals.shaped(refusals.from_http_exception),
+            Exception: refusals.shaped(refusals.from_any),
         },
-        middleware=[DefineMiddleware(requests.LocalOnly, names=names)],
-        lifespan=[service.running],
+        middleware=[DefineMiddleware(LocalOnly, names=names)],
+        lifespan=[lambda _: service.running()],
         request_max_body_size=max_body_mb * 2**20,
         openapi_config=OpenAPIConfig(title="Lathe", version=VERSION, path="/schema"),
         logging_config=None,
         signature_namespace={"Service": Service},
     )
-    replies.describe_failures(app.openapi_schema)
+    refusals.describe_failures(app.openapi_schema)
     return app
 
 

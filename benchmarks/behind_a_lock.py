@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from runtime import cpu
+from runtime.process import cpu
 
 
 def main() -> None:
@@ -19,11 +19,11 @@ def main() -> None:
     import torch  # noqa: PLC0415
     from transformers import StoppingCriteria, StoppingCriteriaList  # noqa: PLC0415
 
-    from runtime import device, models  # noqa: PLC0415
+    from runtime.model import bases, device  # noqa: PLC0415
 
     source, cache = sys.argv[1:]
-    model: Any = models.load_base(source, device.pick(), Path(cache)).eval()
-    tokenizer = models.load_tokenizer(source)
+    model: Any = bases.load_base(source, device.pick(), Path(cache)).eval()
+    tokenizer = bases.load_tokenizer(source)
     lock = threading.Lock()
 
     class Clock(StoppingCriteria):

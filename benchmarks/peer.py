@@ -24,7 +24,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from runtime.models import load_tokenizer
+from runtime.model.bases import load_tokenizer
 from runtime.trainer.batches import examples_of_step, tokenize
 from state import config, jobs, models
 from state.jobs import JobFolder

@@ -38,7 +38,7 @@ from benchmarks.document import write
 from benchmarks.server import answers, ask_from_elsewhere, free_port, percentile, server
 from benchmarks.training import CHECKOUT, SIZES, make_model, shown
 from pretraining import corpus
-from runtime.inference import adapter
+from runtime.model import adapter_files
 from state.root import DataRoot
 
 NEW_TOKENS = 64
@@ -98,7 +98,7 @@ def forbid_the_end(folder: Path) -> None:
 def make_adapters(model: Path, adapters: Path) -> None:
     """Two of random weights, of rank 8 on all linear layers."""
     settings = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted: Any = get_peft_model(adapter.skeleton(str(model)), settings).to_empty(device="cpu")
+    adapted: Any = get_peft_model(adapter_files.skeleton(str(model)), settings).to_empty(device="cpu")
     for name in ("one", "other"):
         for parameter in adapted.parameters():
             if parameter.requires_grad:

@@ -26,12 +26,12 @@ SPARE_READY_S = 10.0  # its imports take about 4 s of an idle machine
 LOAD = """
 import sys, time
 from pathlib import Path
-from runtime import cpu
+from runtime.process import cpu
 cpu.prepare()
-from runtime import device, models
+from runtime.model import bases, device
 import transformers.integrations.bitsandbytes, transformers.models.llama.modeling_llama
 began = time.monotonic()
-models.load_base(sys.argv[1], device.pick(), Path(sys.argv[2]))
+bases.load_base(sys.argv[1], device.pick(), Path(sys.argv[2]))
 print(time.monotonic() - began)
 """
 MODELS = {"tiny-python": "tiny-python", "llama": "370M"}

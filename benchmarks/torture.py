@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.server import free_port
-from runtime.deaths import MAX_ATTEMPTS, newest_checkpoint
+from runtime.server.jobs.deaths import MAX_ATTEMPTS
 from state import adapters, jobs, metrics, models
 from state.errors import BrokenFile
 from state.jobs import JobFolder
@@ -204,7 +204,7 @@ class Server:
 def is_spared(folder: JobFolder, status: jobs.Status) -> bool:
     """Whether one more death would be the third without progress."""
     deaths = status.attempt if status.status == "running" else status.attempt + 1
-    return deaths >= MAX_ATTEMPTS and newest_checkpoint(folder) <= status.attempt_step
+    return deaths >= MAX_ATTEMPTS and folder.newest_checkpoint() <= status.attempt_step
 
 
 def trainer_of(folder: JobFolder) -> int | None:

@@ -33,7 +33,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from benchmarks import llamafactory, peers
 from benchmarks.document import write
 from pretraining import corpus, train_tiny_python
-from runtime.models import load_tokenizer
+from runtime.model.bases import load_tokenizer
 from state import jobs, metrics, models
 from state.jobs import JobFolder
 

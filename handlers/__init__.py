@@ -2,7 +2,7 @@
 
 `POST /api/training/start` is `training/start.py`. Where one path has several methods, or a parameter stands in it,
 the verb names the file: `GET /api/training/jobs` is `training/jobs/list.py`; `POST /v1/completions` is
-`v1/completions.py`. Endpoints are found, not listed.
+`v1/completions.py`. Endpoints are found, not listed. `_http/` is what they share.
 """
 
 import importlib

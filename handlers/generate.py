@@ -7,9 +7,9 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from runtime.requests import while_connected
-from runtime.service import Service
-from runtime.worker import Choosing
+from handlers._http.bodies import while_connected
+from runtime.server.answering.worker import Choosing
+from runtime.server.service import Service
 
 
 class GenerateRequest(Struct, forbid_unknown_fields=True):

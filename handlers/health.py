@@ -4,8 +4,8 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from runtime.service import Service
-from runtime.version import VERSION
+from runtime.server.service import Service
+from state.version import VERSION
 
 
 class Slots(Struct):

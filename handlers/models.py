@@ -7,7 +7,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state import models
 from state.errors import BrokenFile
 from state.models import Model

@@ -20,5 +20,9 @@ class BrokenFile(ServiceError):
         self.reason = reason
 
 
+class LoadFailed(ServiceError):
+    """A base or an adapter that cannot be loaded; what was loaded before still answers."""
+
+
 class Busy(ServiceError):
     """As much is under way as there may be; a moment later it may be less."""

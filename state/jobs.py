@@ -132,6 +132,10 @@ class JobFolder(Struct, frozen=True):
         steps = [path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*")]
         return [int(step) for step in steps if step.isdigit()]
 
+    def newest_checkpoint(self) -> int:
+        """Its step; 0 without one."""
+        return max(self.checkpoint_steps(), default=0)
+
     @property
     def adapter(self) -> Path:
         return self.path / "adapter"

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from runtime.inference.engine import Engine
-from runtime.worker_protocol import AdapterFiles, Choosing, Done, Generate, Generated, LoadFailed, Piece, Refused
-from state.errors import ServiceError
+from runtime.messages.inference import AdapterFiles, Choosing, Done, Generate, Generated, Piece, Refused
+from state.errors import LoadFailed, ServiceError
 
 PROMPT = "def f("
 

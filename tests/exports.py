@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from runtime.export.__main__ import export
-from runtime.export.order import Format, Order
+from runtime.messages.export import Format, Order
 from tests import toys
 
 PATTERNS: dict[str, Any] = {

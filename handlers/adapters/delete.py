@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 
 
 class DeletedAdapterReply(Struct):

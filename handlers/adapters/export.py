@@ -7,10 +7,10 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Struct
 
-from runtime.export.order import Format
-from runtime.exporting import export
-from runtime.requests import while_connected
-from runtime.service import Service
+from handlers._http.bodies import while_connected
+from runtime.messages.export import Format
+from runtime.server.adapters.exporting import export
+from runtime.server.service import Service
 
 
 class ExportRequest(Struct, forbid_unknown_fields=True):
@@ -37,7 +37,7 @@ async def export_adapter(
     service: NamedDependency[Service],
     request: Request[Any, Any, Any],
 ) -> ExportReply:
-    adapter = service.cache.adapter(adapter_name)
+    adapter = service.index.adapter(adapter_name)
     folder = await while_connected(request, export(service.root, adapter, data.format, data.output_dir))
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     return ExportReply(

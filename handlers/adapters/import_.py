@@ -12,9 +12,9 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, 
 from litestar.params import FromQuery
 from msgspec import Struct
 
-from runtime import arrivals
-from runtime.requests import decoded
-from runtime.service import Service
+from handlers._http.bodies import decoded
+from runtime.server.adapters import importing
+from runtime.server.service import Service
 from state import packages
 from state.adapters import Adapter
 from state.errors import ServiceError
@@ -65,7 +65,7 @@ async def import_adapter(
     elif kind == "application/json":
         data = await decoded(request, ImportRequest)
         name, words = data.adapter_name or adapter_name, data.description or description
-        adapter = await asyncio.to_thread(arrivals.from_path, service.root, service.cache, data.path, name, words)
+        adapter = await asyncio.to_thread(importing.from_path, service.root, service.index, data.path, name, words)
     else:
         raise HTTPException(
             f"Send JSON with a path, or an archive, with its Content-Type: {', '.join(ARCHIVES)}", status_code=415
@@ -84,4 +84,4 @@ async def _from_body(
         async for chunk in request.stream():
             await asyncio.to_thread(file.write, chunk)
         package = packages.archive(file)
-        return await asyncio.to_thread(arrivals.take_in, service.root, service.cache, package, name, description)
+        return await asyncio.to_thread(importing.take_in, service.root, service.index, package, name, description)

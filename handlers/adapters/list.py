@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 
 
 class ListedMetrics(Struct):
@@ -49,6 +49,6 @@ async def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
             is_loaded=adapter.name == current,
             metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
         )
-        for adapter in service.cache.adapters()
+        for adapter in service.index.adapters()
     ]
     return AdaptersReply(adapters=listed, total=len(listed), current_adapter=current)

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state.adapters import Adapter
 
 
@@ -53,4 +53,4 @@ class AdapterReply(Struct):
 
 @get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"})
 async def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
-    return AdapterReply.of(service.cache.adapter(adapter_name), service)
+    return AdapterReply.of(service.index.adapter(adapter_name), service)

@@ -4,7 +4,7 @@ from litestar import post
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 
 
 class UnloadReply(Struct):

@@ -8,7 +8,7 @@ from litestar.params import FromPath, JSONBody
 from msgspec import Meta, Struct
 
 from handlers.adapters.show import AdapterReply
-from runtime.service import Service
+from runtime.server.service import Service
 from state.errors import ServiceError
 
 Tag = Annotated[str, Meta(min_length=1, max_length=100)]

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state.logs import tail
 
 
@@ -22,4 +22,4 @@ def training_logs(
     service: NamedDependency[Service],
     lines: Annotated[int, QueryParameter(ge=1, le=10_000, description="how many lines, counted from the end")] = 200,
 ) -> LogsReply:
-    return LogsReply(job_id=job_id, lines=tail(service.cache.job(job_id).folder.log_file, lines))
+    return LogsReply(job_id=job_id, lines=tail(service.index.job(job_id).folder.log_file, lines))

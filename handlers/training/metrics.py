@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state import metrics
 
 
@@ -19,5 +19,5 @@ class MetricsReply(Struct):
 
 @get("/training/metrics/{job_id:str}", opt={"action": "get training metrics"}, sync_to_thread=True)
 def training_metrics(job_id: FromPath[str], service: NamedDependency[Service]) -> MetricsReply:
-    points = metrics.read(service.cache.job(job_id).folder.metrics_file)
+    points = metrics.read(service.index.job(job_id).folder.metrics_file)
     return MetricsReply(job_id=job_id, metrics=points, total=len(points))

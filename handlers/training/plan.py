@@ -7,15 +7,15 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from handlers.training.start import StartRequest
-from runtime.forecast import Forecast
-from runtime.planning import forecast
-from runtime.service import Service
-from runtime.submission import check
+from runtime.messages.forecast import Forecast
+from runtime.server.jobs.forecasting import forecast
+from runtime.server.jobs.submission import check
+from runtime.server.service import Service
 
 
 @post("/training/plan", status_code=200, opt={"action": "plan training"})
 async def plan(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> Forecast:
     job = data.job()
     texts = await asyncio.to_thread(data.texts, service.root)
-    await asyncio.to_thread(check, service.root, service.cache, job, texts, data.eval_texts)
+    await asyncio.to_thread(check, service.root, service.index, job, texts, data.eval_texts)
     return await forecast(service.root, job, texts, data.eval_texts or [])

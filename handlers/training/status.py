@@ -7,8 +7,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.cache import JobEntry
-from runtime.service import Service
+from runtime.server.index import JobEntry
+from runtime.server.service import Service
 from state import jobs
 from state.jobs import JobState
 
@@ -41,7 +41,7 @@ class StatusReply(Struct):
 
 @get("/training/status/{job_id:str}", opt={"action": "get training status"})
 async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> StatusReply:
-    entry = service.cache.job(job_id)
+    entry = service.index.job(job_id)
     now = entry.status
     return StatusReply(
         job_id=entry.job_id,

@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
-from runtime.requests import while_connected
-from runtime.service import Service
-from runtime.serving import Prompt
-from runtime.worker import Generated, Piece, TokenLogprob
+from runtime.server.answering.serving import Prompt
+from runtime.server.answering.worker import Generated, Piece, TokenLogprob
+from runtime.server.service import Service
 
 MAX_TOKENS = 16  # the protocol's default
 

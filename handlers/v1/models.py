@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct, field
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state import models
 
 
@@ -30,6 +30,6 @@ class ModelList(Struct):
 def list_models(service: NamedDependency[Service]) -> ModelList:
     adapters = [
         Model(adapter.name, int(adapter.created_at.timestamp()), "lathe", adapter.model_name)
-        for adapter in service.cache.adapters()
+        for adapter in service.index.adapters()
     ]
     return ModelList([*(Model(model.name, 0, "local") for model in models.available(service.root)), *adapters])

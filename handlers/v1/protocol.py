@@ -10,8 +10,9 @@ from litestar import MediaType, Response
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
-from runtime.replies import protocol_error
-from runtime.worker import Choosing, Generated, Piece, WorkerDied
+from handlers._http.refusals import protocol_error
+from runtime.server.answering.worker import Choosing, Generated, Piece
+from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 
 END = b"data: [DONE]\n\n"
@@ -139,7 +140,7 @@ async def streamed(
                 yield _event(reply([], usage([done[index] for index in sorted(done)])))
             yield END
         except ServiceError as error:
-            yield _event(protocol_error(500 if isinstance(error, WorkerDied) else 400, str(error)))
+            yield _event(protocol_error(500 if isinstance(error, ProcessDied) else 400, str(error)))
         finally:
             await events.aclose()
 

@@ -1,7 +1,7 @@
 """`python -m runtime.export`: reads an order on its standard input, and makes the folder that it asks for.
 
-Started by runtime/exporting.py. It ends with that: when its standard input closes, and by SIGTERM. Then nothing of the
-folder is left.
+Started by runtime/server/adapters/exporting.py. It ends with that: when its standard input closes, and by SIGTERM. Then
+nothing of the folder is left.
 """
 
 import os
@@ -13,9 +13,9 @@ from typing import NoReturn
 
 import msgspec
 
-from runtime import cpu
-from runtime.export.order import Order, Outcome
-from runtime.noise import hush_libraries
+from runtime.messages.export import Order, Outcome
+from runtime.process import cpu
+from runtime.process.noise import hush_libraries
 from state import exports, folders
 from state.errors import ServiceError
 from state.jobs import DISK_FULL

@@ -8,9 +8,8 @@ from msgspec import Struct
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from runtime import models as base_models
-from runtime.inference import adapter as adapter_files
-from runtime.inference.adapter import Checked
+from runtime.model import adapter_files, bases
+from runtime.model.adapter_files import Checked
 from state.errors import ServiceError
 
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*")
@@ -67,7 +66,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Raises ServiceError."""
-        return base_models.load_tokenizer(str(self.base))
+        return bases.load_tokenizer(str(self.base))
 
 
 def _folder(model_name: str, source: str) -> Path:

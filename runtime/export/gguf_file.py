@@ -9,7 +9,7 @@ from gguf import GGMLQuantizationType, GGUFWriter
 from msgspec import Struct
 
 from runtime.export.merging import as_bytes
-from runtime.version import VERSION
+from state.version import VERSION
 
 TYPES = {
     torch.float32: GGMLQuantizationType.F32,

@@ -13,7 +13,7 @@ from msgspec import Struct
 from safetensors import safe_open
 
 from runtime.export.fitted import Fitted
-from runtime.inference.adapter import PREFIX
+from runtime.model.adapter_files import PREFIX
 from state import models
 from state.adapters import WEIGHTS
 from state.errors import ServiceError

@@ -1,6 +1,7 @@
-"""`python -m runtime.inference <descriptor> <folder>`: started by runtime/worker.py with its end of a socket pair.
+"""`python -m runtime.inference <descriptor> <folder>`: completes prompts for the server.
 
-The folder is where quantized bases are kept.
+Started by runtime/server/answering/worker.py with its end of a socket pair, the descriptor. The folder is where
+quantized bases are kept.
 
 Requests are worked side by side, in the main thread. A second thread listens all the while: for cancellations, and for
 the end of the server, with which the process ends at once, in the middle of whatever it does.
@@ -16,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-from runtime import cpu
 from runtime.inference import watchdog
-from runtime.noise import hush_libraries
-from runtime.worker_protocol import Cancel, LastWords, Piece, Request, decode_request, line
+from runtime.messages.inference import Cancel, LastWords, Piece, Request, decode_request, line
+from runtime.process import cpu
+from runtime.process.noise import hush_libraries
 
 log = logging.getLogger("inference")
 

@@ -16,8 +16,8 @@ from torch import nn
 from torch.nn.functional import embedding, linear
 from transformers import PreTrainedModel
 
-from runtime.inference.adapter import PREFIX, Checked
-from runtime.worker_protocol import AdapterFiles
+from runtime.messages.inference import AdapterFiles
+from runtime.model.adapter_files import PREFIX, Checked
 from state.adapters import WEIGHTS
 from state.errors import ServiceError
 

@@ -16,30 +16,28 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from runtime import device
-from runtime import models as base_models
-from runtime.device import Plan
-from runtime.inference import adapter, ragged
+from runtime.inference import ragged
 from runtime.inference.adapters import Adapter, Adapters
 from runtime.inference.prefixes import WORTH, Computed, Prefixes, in_common
 from runtime.inference.ragged import Kept, Part
 from runtime.inference.sampling import Sampler, logprobs
 from runtime.inference.text import Writer, decoded, prompt_tokens
-from runtime.worker_protocol import (
+from runtime.messages.inference import (
     AdapterFiles,
     Done,
     Generate,
     Generated,
     Load,
-    LoadFailed,
     Piece,
     Refused,
     Request,
     TokenLogprob,
     Unload,
 )
+from runtime.model import adapter_files, bases, device
+from runtime.model.device import Plan
 from state import models
-from state.errors import ServiceError
+from state.errors import LoadFailed, ServiceError
 
 log = logging.getLogger("inference")
 
@@ -57,8 +55,8 @@ class Base:
     def __init__(self, source: str, plan: Plan, quantized_bases: Path) -> None:
         """Raises ServiceError."""
         self.source = source
-        self.tokenizer: PreTrainedTokenizerBase = base_models.load_tokenizer(source)
-        self.model: PreTrainedModel = base_models.load_base(source, plan, quantized_bases).eval()
+        self.tokenizer: PreTrainedTokenizerBase = bases.load_tokenizer(source)
+        self.model: PreTrainedModel = bases.load_base(source, plan, quantized_bases).eval()
         self.forward = ragged.choose(self.model)
         self.adapters = Adapters(self.model)
         self.prefixes = Prefixes(int(REMEMBERED_SHARE * plan.memory_mb * 2**20))
@@ -280,7 +278,7 @@ class Engine:
         loaded = self._base.adapters.get(files) if self._base and self._base.source == source else None
         if loaded is not None:
             return loaded
-        checked = adapter.check(Path(files.path), adapter.skeleton(source))
+        checked = adapter_files.check(Path(files.path), adapter_files.skeleton(source))
         base = self._have_base(source)
         try:
             with _memory_in_words("load the adapter"):

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from msgspec import Struct
 
 from runtime.inference.ragged import Kept
-from runtime.worker_protocol import AdapterFiles
+from runtime.messages.inference import AdapterFiles
 
 WORTH = 16  # tokens; fewer are as soon computed as copied
 

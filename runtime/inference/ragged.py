@@ -15,7 +15,7 @@ from msgspec import Struct
 from torch import nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
-from runtime.attention import attended, refuse_others
+from runtime.model.attention import attended, refuse_others
 
 log = logging.getLogger("inference")
 

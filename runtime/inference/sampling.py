@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from runtime.worker_protocol import Alternative, Choosing, TokenLogprob
+from runtime.messages.inference import Alternative, Choosing, TokenLogprob
 from state.errors import ServiceError
 
 

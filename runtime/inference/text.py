@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from runtime.worker_protocol import Message
+from runtime.messages.inference import Message
 from state.errors import ServiceError
 
 CONTEXT = 6  # tokens decoded before a piece: some tokenizers drop the space that begins a text

@@ -10,7 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from runtime import cpu
+from runtime.process import cpu
 from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Terminated
 from state import clock, jobs, locks, logs

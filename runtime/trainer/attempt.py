@@ -5,7 +5,6 @@ import shutil
 
 from msgspec import structs
 
-from runtime import deaths
 from state import clock, jobs, store
 from state.jobs import JobFolder, Status
 
@@ -21,7 +20,7 @@ def begin(folder: JobFolder) -> Status:
     if before.started_at is None:
         shutil.rmtree(folder.checkpoints, ignore_errors=True)
         folder.metrics_file.unlink(missing_ok=True)
-    checkpoint = deaths.newest_checkpoint(folder)
+    checkpoint = folder.newest_checkpoint()
     is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
     status = structs.replace(
         before,

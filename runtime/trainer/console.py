@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from runtime.noise import hush_libraries
+from runtime.process.noise import hush_libraries
 
 
 def log_to_console_and_file(log_file: Path) -> None:

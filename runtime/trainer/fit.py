@@ -11,7 +11,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from runtime.device import Plan
+from runtime.model.device import Plan
 from state.errors import ServiceError
 
 MB = 2**20

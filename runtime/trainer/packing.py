@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from runtime.attention import attended, refuse_others
+from runtime.model.attention import attended, refuse_others
 
 ATTENTION = "lathe_packed"
 FLASH_HEAD = 256  # the widest head that flash attention takes

@@ -7,8 +7,8 @@ from msgspec import Struct
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from runtime import device
-from runtime.models import load_base, load_tokenizer
+from runtime.model import device
+from runtime.model.bases import load_base, load_tokenizer
 from runtime.trainer import batches, lora, memory
 from runtime.trainer.batches import Tokenized
 from runtime.trainer.fit import Fit, Needs, fit, rows

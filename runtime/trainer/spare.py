@@ -1,7 +1,7 @@
 """`python -m runtime.trainer.spare`: a trainer that waits for its job with the imports behind it.
 
-Started by runtime/launch.py. It imports what a training needs, computes nothing, and waits for a line on its standard
-input; the end of the input means that the server is gone or wants none, and ends it.
+Started by runtime/server/jobs/launch.py. It imports what a training needs, computes nothing, and waits for a line on
+its standard input; the end of the input means that the server is gone or wants none, and ends it.
 """
 
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from runtime import cpu
-from runtime.assignment import Assignment
+from runtime.messages.spare import Assignment
+from runtime.process import cpu
 from runtime.trainer.__main__ import FAILED, run
 from state.jobs import JobFolder
 

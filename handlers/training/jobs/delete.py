@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state import jobs
 
 
@@ -17,6 +17,6 @@ class DeletedJobReply(Struct):
 
 @delete("/training/jobs/{job_id:str}", status_code=200, opt={"action": "delete training job"}, sync_to_thread=True)
 def delete_job(job_id: FromPath[str], service: NamedDependency[Service]) -> DeletedJobReply:
-    jobs.remove(service.cache.job(job_id).folder)
-    service.cache.refresh_job(job_id)
+    jobs.remove(service.index.job(job_id).folder)
+    service.index.refresh_job(job_id)
     return DeletedJobReply(job_id, "deleted", f"Training job {job_id} deleted successfully")

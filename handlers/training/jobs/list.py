@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from msgspec import Struct
 
-from runtime.service import Service
+from runtime.server.service import Service
 from state.jobs import JobState
 
 
@@ -37,6 +37,6 @@ async def list_jobs(service: NamedDependency[Service]) -> JobsReply:
             started_at=entry.status.started_at,
             completed_at=entry.status.completed_at,
         )
-        for entry in reversed(service.cache.jobs())
+        for entry in reversed(service.index.jobs())
     ]
     return JobsReply(jobs=listed, total=len(listed))

@@ -7,10 +7,10 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
+from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Count, Head, Reply, Usage, answered, streamed
-from runtime.requests import while_connected
-from runtime.service import Service
-from runtime.worker import Generated, Message, Piece, TokenLogprob
+from runtime.server.answering.worker import Generated, Message, Piece, TokenLogprob
+from runtime.server.service import Service
 from state.errors import ServiceError
 
 

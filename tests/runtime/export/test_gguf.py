@@ -17,7 +17,7 @@ from peft import PeftModel
 from tokenizers import Tokenizer, models, normalizers, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from runtime.export.order import Format
+from runtime.messages.export import Format
 from state.errors import ServiceError
 from tests import exports, toys
 

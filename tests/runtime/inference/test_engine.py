@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM
 from runtime.inference import engine as engine_module
 from runtime.inference.adapters import MAX_LOADED, Adapters
 from runtime.inference.engine import Engine
-from runtime.models import load_tokenizer, quantization
-from runtime.worker_protocol import AdapterFiles, Done, Generated, Load, LoadFailed, Message, Piece
-from state.errors import ServiceError
+from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, Piece
+from runtime.model.bases import load_tokenizer, quantization
+from state.errors import LoadFailed, ServiceError
 from tests import toys
 from tests.completing import PROMPT, complete, finish, request, step, together
 

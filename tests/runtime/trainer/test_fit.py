@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.device import Facts, Plan, plan
+from runtime.model.device import Facts, Plan, plan
 from runtime.trainer.fit import MB, Fit, Needs, fit, rows
 from state.errors import ServiceError
 

@@ -13,8 +13,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy, linear
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from runtime import models as base_models
-from runtime.device import pick
+from runtime.model import bases
+from runtime.model.device import pick
 from runtime.trainer import head_loss, lora, loss, packing
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.loss import one_by_one, packed
@@ -69,7 +69,7 @@ def test_every_known_architecture_takes_the_packed_way(
     tmp_path: Path, architecture: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     toy = toys.make(tmp_path / "toy", architecture)
-    adapted = _adapt(base_models.load_base(str(toy), pick(), tmp_path / "bases"))
+    adapted = _adapt(bases.load_base(str(toy), pick(), tmp_path / "bases"))
     documents = [[5, 6, 7, 8], [9, 10], list(range(20, 80))]
 
     with caplog.at_level(logging.INFO):

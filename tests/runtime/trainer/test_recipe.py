@@ -10,9 +10,9 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from runtime.device import pick
 from runtime.inference.engine import Engine
-from runtime.models import quantization
+from runtime.model.bases import quantization
+from runtime.model.device import pick
 from runtime.trainer.optimizer import learning_rate_at
 from state import metrics
 from state.errors import ServiceError

@@ -1,0 +1,127 @@
+"""Every failure's status and its one shape, `{"error": "..."}`, in the specification's words."""
+
+import errno
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Reference, Schema
+from msgspec import Struct
+
+from handlers._http.sentences import parameter_problem
+from runtime.server.processes import ProcessDied
+from state.errors import Busy, NotFound, ServiceError
+from state.jobs import DISK_FULL
+
+log = logging.getLogger(__name__)
+
+PROTOCOL_PATH = "/v1"
+
+_OF_THE_DISK = (*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+
+class ErrorReply(Struct):
+    """The body of every answer that is not a success."""
+
+    error: str
+
+
+def refuse(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response[ErrorReply]:
+    return Response(ErrorReply(sentence), status_code=status, headers=headers, media_type="application/json")
+
+
+class ProtocolProblem(Struct):
+    """Why, in the shape of OpenAI's API."""
+
+    message: str
+    type: str
+    param: str | None = None
+    code: str | None = None
+
+
+class ProtocolErrorReply(Struct):
+    """The body of every answer below /v1 that is not a success."""
+
+    error: ProtocolProblem
+
+
+def protocol_error(status: int, sentence: str) -> ProtocolErrorReply:
+    kinds = {404: "not_found_error", 429: "rate_limit_error"}
+    kind = "server_error" if status >= 500 else kinds.get(status, "invalid_request_error")
+    return ProtocolErrorReply(ProtocolProblem(sentence, kind))
+
+
+def shaped(
+    failure: Callable[[Request[Any, Any, Any], Any], Response[ErrorReply]],
+) -> Callable[[Request[Any, Any, Any], Any], Response[Any]]:
+    """A failure's handler whose answers have the shape of what the path belongs to."""
+
+    def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+        return in_shape(request, failure(request, error))
+
+    return handle
+
+
+def in_shape(request: Request[Any, Any, Any], response: Response[ErrorReply]) -> Response[Any]:
+    if not request.scope["path"].startswith(PROTOCOL_PATH):
+        return response
+    status = response.status_code or 500
+    body = protocol_error(status, response.content.error)
+    return Response(body, status_code=status, headers=response.headers, media_type="application/json")
+
+
+def from_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[ErrorReply]:
+    if isinstance(error, ProcessDied):
+        return refuse(500, str(error))
+    if isinstance(error, Busy):
+        return refuse(429, str(error), {"Retry-After": "1"})
+    return refuse(404 if isinstance(error, NotFound) else 400, str(error))
+
+
+def from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[ErrorReply]:
+    """Litestar's own refusals: unknown paths, wrong methods, bad parameters, bodies beyond the limit."""
+    path = request.scope["path"]
+    if isinstance(error, MethodNotAllowedException):
+        allowed = (error.headers or {}).get("allow", "")
+        return refuse(
+            405, f"{request.method} is not allowed on {path}{f': use {allowed}' if allowed else ''}", error.headers
+        )
+    if isinstance(error, NotFoundException):
+        return refuse(404, f"No endpoint at {path}")
+    if error.status_code == 413:
+        return refuse(413, "The request body is larger than this server accepts")
+    problems = [parameter_problem(problem) for problem in error.extra or [] if isinstance(problem, dict)]
+    return refuse(error.status_code, "; ".join(problems) or error.detail, error.headers)
+
+
+def from_any(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorReply]:
+    """What nobody foresaw: the log has the traceback, the caller what failed."""
+    log.error("%s %s failed", request.method, request.scope["path"], exc_info=error)
+    handler = request.scope.get("route_handler")
+    action = handler.opt.get("action", "answer") if handler is not None else "answer"
+    reason = error.strerror if isinstance(error, OSError) and error.errno in _OF_THE_DISK else None
+    return refuse(500, f"Failed to {action}: {reason or 'Internal server error'}")
+
+
+def describe_failures(schema: OpenAPI) -> None:
+    """Say in the OpenAPI description what litestar cannot know: the shape of every refusal."""
+    sentence = Schema(type=OpenAPIType.STRING)
+    nullable = Schema(one_of=[sentence, Schema(type=OpenAPIType.NULL)])
+    problem: dict[str, Reference | Schema]
+    problem = {"message": sentence, "type": sentence, "param": nullable, "code": nullable}
+    refusals = {
+        "/api": _refusal(sentence),
+        PROTOCOL_PATH: _refusal(Schema(type=OpenAPIType.OBJECT, properties=problem, required=list(problem))),
+    }
+    for name, path in (schema.paths or {}).items():
+        for operation in (path.get, path.post, path.patch, path.delete):
+            if operation is not None:
+                success = {"200": (operation.responses or {})["200"]}
+                operation.responses = success | {"default": refusals[f"/{name.split('/')[1]}"]}
+
+
+def _refusal(error: Schema) -> OpenAPIResponse:
+    body = Schema(type=OpenAPIType.OBJECT, properties={"error": error}, required=["error"])
+    return OpenAPIResponse("a refusal, in one sentence", content={"application/json": OpenAPIMediaType(body)})

@@ -1,0 +1,1 @@
+"""What the server and its other processes say to each other. Every kind of process imports this: msgspec alone."""

@@ -1,0 +1,24 @@
+"""What the server asks of `python -m runtime.export`, and what that answers: a line of JSON each."""
+
+from typing import Literal
+
+from msgspec import Struct
+
+Format = Literal["merged", "gguf", "gguf-lora"]
+
+
+class Order(Struct, frozen=True):
+    """`source` is the base, as transformers loads it; `target` the folder that is to appear."""
+
+    adapter: str
+    model_name: str
+    source: str
+    format: Format
+    target: str
+
+
+class Outcome(Struct, frozen=True):
+    """Neither: the folder has appeared. Else why not, in words, or as the disk says it."""
+
+    error: str | None = None
+    errno: int | None = None

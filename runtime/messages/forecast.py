@@ -1,0 +1,48 @@
+"""What the server asks of `python -m runtime.trainer.forecast`, and what that answers: a line of JSON each."""
+
+from msgspec import Struct
+
+from state.jobs import Job
+
+
+class Question(Struct, frozen=True):
+    """A job that does not exist."""
+
+    root: str
+    job: Job
+    train_texts: list[str]
+    eval_texts: list[str]
+
+
+class Forecast(Struct, frozen=True, kw_only=True):
+    """What training it would be. Tokens are of the cut examples; memory is in 2^20 bytes."""
+
+    num_examples: int
+    num_truncated: int
+    num_dropped: int
+    """Texts of fewer than two tokens: nothing to predict."""
+    tokens_per_epoch: int
+    max_seq_length: int
+    steps_per_epoch: int
+    total_steps: int
+    warmup_steps: int
+    trained_parameters: int
+    device: str
+    dtype: str
+    available_memory_mb: float
+    fits: bool = True
+    advice: str | None = None
+    """Why it does not fit, and what would. What follows is None then."""
+    gradient_checkpointing: str | None = None
+    row_tokens: int | None = None
+    peak_memory_mb: float | None = None
+    tokens_per_second: float | None = None
+    estimated_minutes: float | None = None
+    """Of the whole job, its start included."""
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """The process's last line: either a forecast, or why there is none."""
+
+    forecast: Forecast | None = None
+    error: str | None = None

@@ -1,0 +1,144 @@
+"""What the server and the inference worker say to each other: JSON, one message a line, over a socket of their own.
+
+Every request names its base and its adapter, so that a fresh worker needs no memory of the one before it.
+"""
+
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+
+class AdapterFiles(Struct, frozen=True):
+    """An adapter's folder. Another fingerprint is another adapter, though the path be the same."""
+
+    path: str
+    fingerprint: str
+
+
+class Message(Struct, frozen=True):
+    """One turn of a conversation, for the model's own chat template."""
+
+    role: str
+    content: str
+
+
+class Load(Struct, frozen=True, tag=True, kw_only=True):
+    """Have a base and an adapter ready. `source` is what transformers loads: a folder's path or a hub id."""
+
+    id: int
+    source: str
+    adapter: AdapterFiles
+
+
+class Unload(Struct, frozen=True, tag=True):
+    """Let go of the adapter, and keep the base."""
+
+    id: int
+
+
+class Choosing(Struct, frozen=True, kw_only=True):
+    """How a completion's tokens are chosen, and where it ends.
+
+    `temperature` 0 takes the most likely token each time. Without `max_new_tokens` the model's context ends it.
+    """
+
+    max_new_tokens: int | None = None
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    top_logprobs: int | None = None
+    """Tell how likely the model held each token, and so many of its most likely ones."""
+
+
+class Generate(Struct, frozen=True, tag=True, kw_only=True):
+    """Complete a prompt: a text, tokens, or a conversation; without an adapter it is the bare base that answers."""
+
+    id: int
+    source: str
+    adapter: AdapterFiles | None
+    prompt: str | list[int | Message]
+    choosing: Choosing
+    stream: bool = False
+    """Answer with Pieces as they come, before Done."""
+
+
+class Cancel(Struct, frozen=True, tag=True):
+    """Nobody waits for the answer to request `id` any more."""
+
+    id: int
+
+
+Request = Load | Unload | Generate
+
+
+class Alternative(Struct, frozen=True):
+    """A token that might have come, as text, and its logarithmic probability."""
+
+    token: str
+    logprob: float
+
+
+class TokenLogprob(Struct, frozen=True):
+    """The token that came, and the most likely ones in its place."""
+
+    token: str
+    logprob: float
+    top: list[Alternative]
+
+
+class Generated(Struct, frozen=True):
+    """A completion, without its prompt and without the stop string that ended it.
+
+    `finish_reason` is "length" when `max_new_tokens` ended it. `completion_tokens` counts every token computed, the
+    end-of-text token and the stop string's included.
+    """
+
+    text: str
+    prompt_tokens: int
+    completion_tokens: int
+    finish_reason: Literal["stop", "length"]
+    logprobs: list[TokenLogprob] | None = None
+
+
+class Piece(Struct, frozen=True, tag=True):
+    """The next of a completion's text; `text` may be empty where more tokens are needed for a character."""
+
+    id: int
+    text: str
+    logprobs: list[TokenLogprob] | None = None
+
+
+class Done(Struct, frozen=True, tag=True):
+    """The answer to Load and Unload, and with a completion to Generate."""
+
+    id: int
+    generated: Generated | None = None
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """A ServiceError's sentence; `loading` where it is a LoadFailed."""
+
+    id: int
+    message: str
+    loading: bool
+
+
+class LastWords(Struct, frozen=True, tag=True):
+    """The worker ends by an error that nobody foresaw; its log has the traceback."""
+
+    message: str
+
+
+Reply = Piece | Done | Refused | LastWords
+
+
+def line(message: Request | Cancel | Reply) -> bytes:
+    return msgspec.json.encode(message) + b"\n"
+
+
+decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
+decode_reply = msgspec.json.Decoder(Piece | Done | Refused | LastWords).decode

@@ -1,0 +1,1 @@
+"""Models as the trainer, inference and export share them."""

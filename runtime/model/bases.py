@@ -1,0 +1,128 @@
+"""Loading a base model in NF4, and its tokenizer: the same way for training and for inference.
+
+QLoRA's storage (Dettmers et al. 2023): 4-bit NormalFloat in blocks of 64 weights, the blocks' scales quantized once
+more. Embeddings, norms and the output layer stay in the plan's dtype. bitsandbytes does this on CUDA, MPS and CPU.
+"""
+
+import gc
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from runtime.model import base_cache
+from runtime.model.device import Plan
+from state import locks
+from state.errors import ServiceError
+
+log = logging.getLogger(__name__)
+
+transformers_logging.disable_progress_bar()  # a bar in a log file is noise
+transformers_logging.set_verbosity_error()
+
+
+def quantization(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """NF4 with double quantization, computing in `dtype`."""
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def load_base(source: str, plan: Plan, cache: Path) -> PreTrainedModel:
+    """A causal language model in NF4 on the plan's device, from a folder or a hub id, in eval mode.
+
+    Quantized on the first load and kept under `cache`; the first load and every later one give the kept copy's weights.
+    Raises ServiceError for what is not a causal language model, or has no safetensors weights.
+    """
+    try:
+        kept = base_cache.place(cache, source, plan)
+        base = _load_kept(kept, plan)
+        if base is None:
+            with _making(kept) as may_keep:
+                base = _load_kept(kept, plan)  # another process made it while this one waited
+                if base is None:
+                    base = _quantize(source, plan)
+                    if may_keep and base_cache.keep(base, kept):
+                        del base
+                        gc.collect()  # its memory is free before the copy is mapped
+                        base = _from_pretrained(str(kept), plan)
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"Model {_shown(source)} cannot be loaded: {_first_line(error)}") from error
+    base.config.name_or_path = base.name_or_path = source
+    return base
+
+
+def _load_kept(kept: Path, plan: Plan) -> PreTrainedModel | None:
+    if not kept.is_dir():
+        return None
+    try:
+        return _from_pretrained(str(kept), plan)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        log.warning("The quantized copy %s cannot be read and is made anew: %s", kept, error)
+        return None
+
+
+@contextmanager
+def _making(kept: Path) -> Iterator[bool]:
+    """Hold the lock under which a copy is made: many that start at once quantize once. False where none can be kept."""
+    with ExitStack() as held:
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locks.hold(kept.with_suffix(".lock"), timeout_s=math.inf))
+            may_keep = True
+        except OSError as error:
+            log.warning("The quantized base is not kept on disk: %s", error)
+            may_keep = False
+        yield may_keep
+
+
+def _quantize(source: str, plan: Plan) -> PreTrainedModel:
+    with base_cache.read_sparingly():
+        return _from_pretrained(source, plan, quantization_config=quantization(plan.torch_dtype))
+
+
+def _from_pretrained(source: str, plan: Plan, **options: BitsAndBytesConfig) -> PreTrainedModel:
+    model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
+        source,
+        dtype=plan.torch_dtype,
+        device_map={"": plan.device},
+        use_safetensors=True,
+        trust_remote_code=False,
+        **options,
+    )
+    return model
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a token to pad with. Raises ServiceError when there is none."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"The tokenizer of {_shown(source)} cannot be loaded: {_first_line(error)}") from error
+    if tokenizer.pad_token_id is None:
+        # padding is masked everywhere: any token of the vocabulary serves, and a new one would need a new embedding
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
+    return tokenizer
+
+
+def _shown(source: str) -> str:
+    return Path(source).name if Path(source).is_absolute() else source
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,1 @@
+"""The server's own process: the index of the folders, the queue of jobs, adapters, and who answers. Never torch."""

@@ -1,0 +1,1 @@
+"""Who answers a prompt, and the inference worker that does the work."""

@@ -1,0 +1,264 @@
+"""The inference worker as the server sees it: a process that is there when it is needed.
+
+`python -m runtime.inference` holds the model. It is started by the first request and, after a death, by the next one.
+The server speaks to it over one end of a socket pair, the other end of which only the worker has: nobody else can
+connect, and the worker ends by itself when the server's end closes, however the server went.
+"""
+
+import asyncio
+import itertools
+import logging
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import Self
+
+from runtime.messages.inference import (
+    AdapterFiles,
+    Cancel,
+    Choosing,
+    Done,
+    Generate,
+    Generated,
+    LastWords,
+    Load,
+    Message,
+    Piece,
+    Refused,
+    Request,
+    TokenLogprob,
+    Unload,
+    decode_reply,
+    line,
+)
+from runtime.server.processes import CODE, ProcessDied, explain
+from state.errors import LoadFailed, ServiceError
+
+__all__ = [
+    "AdapterFiles",
+    "Choosing",
+    "Generated",
+    "Message",
+    "Piece",
+    "TokenLogprob",
+    "Worker",
+]
+
+LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
+STDERR = 2
+log = logging.getLogger(__name__)
+
+END_TIMEOUT_S = 5.0  # a worker whose socket has closed is gone within milliseconds
+
+
+class Worker:
+    """Loads and asks models in a process of its own. Its methods may be called concurrently.
+
+    Cancelling a call stops its generation within a token.
+    """
+
+    def __init__(self, quantized_bases: Path, log: Path | None = None) -> None:
+        """`quantized_bases` is where the process keeps its copies.
+
+        `log` takes what it prints; without one that goes to this process's stderr.
+        """
+        self._quantized_bases = quantized_bases
+        self._log = log
+        self._ids = itertools.count(1)
+        self._life: asyncio.Task[_Life] | None = None
+        self._closed = False
+        self._in_flight = 0
+        self._last_used_s = time.monotonic()
+
+    async def load(self, source: str, adapter: AdapterFiles) -> None:
+        """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before answers on; ProcessDied."""
+        await self._ask(Load(id=next(self._ids), source=source, adapter=adapter))
+
+    async def unload(self) -> None:
+        """Let go of all adapters; the base stays in memory. Raises ProcessDied."""
+        if self._life is not None and _is_usable(self._life):
+            await self._ask(Unload(next(self._ids)))
+
+    async def generate(
+        self,
+        source: str,
+        adapter: AdapterFiles | None,
+        prompt: str | list[int | Message],
+        choosing: Choosing,
+        hear: Callable[[Piece], None] | None = None,
+    ) -> Generated:
+        """Complete a prompt, or a conversation in the model's own chat template; `hear` is called with each piece.
+
+        Loads first what is not loaded. Raises ServiceError for a prompt that the model cannot take, LoadFailed,
+        ProcessDied.
+        """
+        request = Generate(
+            id=next(self._ids),
+            source=source,
+            adapter=adapter,
+            prompt=prompt,
+            choosing=choosing,
+            stream=hear is not None,
+        )
+        generated = await self._ask(request, hear)
+        if generated is None:
+            raise TypeError("The worker answered a Generate without a completion")
+        return generated
+
+    async def rest(self, after_s: float) -> None:
+        """End the process where nobody has asked it anything for so long; the next request has another."""
+        life = self._life
+        is_idle = self._in_flight == 0 and time.monotonic() - self._last_used_s >= after_s
+        if life is not None and is_idle and _is_usable(life):
+            self._life = None
+            await (await life).end()
+            log.info("The inference worker was idle and has given its memory back")
+
+    async def close(self) -> None:
+        """End the process, if there is one; calls that wait for it raise ProcessDied, and so do later ones."""
+        self._closed = True
+        if self._life is not None:
+            with suppress(ProcessDied):
+                await (await self._life).end()
+
+    async def _ask(self, request: Request, hear: Callable[[Piece], None] | None = None) -> Generated | None:
+        if self._closed:
+            raise ProcessDied("The server is shutting down")
+        life = self._life
+        if life is None or not _is_usable(life):
+            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log))
+        self._in_flight += 1
+        try:
+            return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
+        finally:
+            self._in_flight -= 1
+            self._last_used_s = time.monotonic()
+
+
+class _Life:
+    """One process from its beginning to its death, and everyone who waits for an answer of it."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._waiting: dict[int, asyncio.Future[Generated | None]] = {}
+        self._hearing: dict[int, Callable[[Piece], None]] = {}
+        self._is_wanted = True
+        self._obituary: str | None = None
+        self.is_alive = True
+        self._listening = asyncio.create_task(self._listen())
+
+    @classmethod
+    async def begin(cls, quantized_bases: Path, log: Path | None) -> Self:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log)
+            except OSError as error:
+                ours.close()
+                raise ProcessDied(f"The inference worker cannot be started: {error}") from error
+        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
+        return cls(process, reader, writer)
+
+    async def ask(self, request: Request, hear: Callable[[Piece], None] | None) -> Generated | None:
+        if self._obituary is not None:
+            raise ProcessDied(self._obituary)
+        answer: asyncio.Future[Generated | None] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = answer
+        if hear is not None:
+            self._hearing[request.id] = hear
+        self._writer.write(line(request))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if self.is_alive:
+                self._writer.write(line(Cancel(request.id)))
+            raise
+        finally:
+            del self._waiting[request.id]
+            self._hearing.pop(request.id, None)
+
+    async def end(self) -> None:
+        self._is_wanted = False
+        self._writer.close()
+        await self._listening
+
+    async def _listen(self) -> None:
+        last_words = None
+        try:
+            last_words = await self._hear_replies()
+        finally:
+            self.is_alive = False
+            self._writer.close()
+            exit_code = await asyncio.to_thread(_exit_code, self._process)
+            self._obituary = self._explain(last_words, exit_code)
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(ProcessDied(self._obituary))
+
+    async def _hear_replies(self) -> LastWords | None:
+        """Hand every reply to who waits for it, until the process ends."""
+        with suppress(ConnectionError):  # a socket that broke says no more than one that closed
+            while (text := await self._reader.readline()).endswith(b"\n"):
+                reply = decode_reply(text)
+                if isinstance(reply, LastWords):
+                    return reply
+                if isinstance(reply, Piece):
+                    if reply.id in self._hearing:
+                        self._hearing[reply.id](reply)
+                    continue
+                answer = self._waiting.get(reply.id)
+                if answer is not None and not answer.done():
+                    _settle(answer, reply)
+        return None
+
+    def _explain(self, last_words: LastWords | None, exit_code: int) -> str:
+        if not self._is_wanted:
+            return "The server is shutting down"
+        if last_words is not None:
+            return f"The inference worker ended; the server's log has the details. {last_words.message}"
+        return f"The inference worker died; the next request starts another. {explain(exit_code)}"
+
+
+def _is_usable(life: asyncio.Task[_Life]) -> bool:
+    """Whether a life has begun, or is about to, and has not ended."""
+    if not life.done():
+        return True
+    return not life.cancelled() and life.exception() is None and life.result().is_alive
+
+
+def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> None:
+    if isinstance(reply, Done):
+        answer.set_result(reply.generated)
+    else:
+        answer.set_exception(LoadFailed(reply.message) if reply.loading else ServiceError(reply.message))
+
+
+def _start(descriptor: int, quantized_bases: Path, log: Path | None) -> subprocess.Popen[bytes]:
+    """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
+    with log.open("ab") if log else nullcontext(STDERR) as output:
+        return subprocess.Popen(  # noqa: S603  our own module
+            [sys.executable, "-m", "runtime.inference", str(descriptor), str(quantized_bases)],
+            cwd=CODE,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int:
+    """How a process ended whose socket has closed; one that stays is ended here."""
+    try:
+        return process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()

@@ -1,0 +1,1 @@
+"""Jobs: from a request to a trainer, and to the end of it."""

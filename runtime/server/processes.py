@@ -1,0 +1,36 @@
+"""The processes that the server starts: where their code lies, and how one ended, in words."""
+
+import signal
+from pathlib import Path
+
+from state.errors import ServiceError
+
+CODE = Path(__file__).resolve().parent.parent.parent
+"""The working directory of every process of Lathe's."""
+
+_MEANINGS = {
+    signal.SIGKILL: "killed from outside; with little memory left this is the system's out-of-memory killer",
+    signal.SIGTERM: "asked to end, for example by a machine that shuts down",
+    signal.SIGSEGV: "a crash in native code",
+    signal.SIGBUS: "a memory or disk error, for example a full disk under a mapped file",
+    signal.SIGABRT: "a library gave up, see the log",
+    signal.SIGILL: "this processor lacks an instruction that a library uses",
+}
+
+
+class ProcessDied(ServiceError):
+    """A process ended before it answered."""
+
+
+def explain(exit_code: int | None) -> str:
+    """One sentence about how a process ended, from its exit code; negative ones are signals."""
+    if exit_code is None:
+        return "How it ended is not known: it was not started by this server."
+    if exit_code >= 0:
+        return f"It ended with exit code {exit_code}."
+    try:
+        name = signal.Signals(-exit_code)
+    except ValueError:
+        return f"It was ended by signal {-exit_code}."
+    meaning = _MEANINGS.get(name)
+    return f"It was ended by signal {-exit_code} ({name.name}{': ' + meaning if meaning else ''})."

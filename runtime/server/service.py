@@ -1,0 +1,76 @@
+"""The running service: its parts, built once by main.py and handed to the handlers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from msgspec import Struct
+
+from runtime.process.machine import Machine
+from runtime.server import watch
+from runtime.server.adapters import importing
+from runtime.server.answering.serving import Serving
+from runtime.server.answering.worker import Worker
+from runtime.server.index import Index
+from runtime.server.jobs.launch import Launcher
+from runtime.server.jobs.queue import Queue
+from state import folders
+from state.root import DataRoot
+
+
+class Service(Struct, frozen=True):
+    """What a handler may need."""
+
+    root: DataRoot
+    machine: Machine
+    index: Index
+    queue: Queue
+    serving: Serving
+    worker: Worker
+    unload_after_s: float
+    """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
+
+    @classmethod
+    def build(
+        cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool, unload_after_s: float
+    ) -> "Service":
+        """The service of one data root, its index filled; nothing runs yet."""
+        root.create()
+        for parent in (root.training_jobs, root.training_data):
+            folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
+        folders.sweep(root.adapters, by=importing.BY)  # trainers make folders there too
+        folders.sweep(root.exports)
+        index = Index(root)
+        index.rescan()
+        worker = Worker(root.quantized_bases)
+        launcher = Launcher(may_have_spare=spare_trainer)
+        queue = Queue(root, index, machine, launcher, slots, partial(worker.rest, 0.0))
+        return cls(root, machine, index, queue, Serving(root, index, worker), worker, unload_after_s)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Watch the folders and work the queue for as long as the server lives. Trainers go on after it."""
+        tasks = [
+            asyncio.create_task(watch.follow_events(self.root, self.index, self._changed)),
+            asyncio.create_task(watch.rescan_forever(self.index, self.serving, self._changed)),
+            asyncio.create_task(self.queue.run()),
+        ]
+        if self.unload_after_s > 0:
+            tasks.append(asyncio.create_task(self._unload_when_idle()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self.queue.close()
+            await self.worker.close()
+
+    async def _unload_when_idle(self) -> None:
+        while True:
+            await asyncio.sleep(min(5.0, self.unload_after_s / 4))
+            await self.worker.rest(self.unload_after_s)
+
+    def _changed(self) -> None:
+        self.queue.wake()

@@ -1,0 +1,71 @@
+"""`python -m runtime.trainer.forecast`: reads a job that does not exist on its standard input; says what it would take.
+
+Started by runtime/server/jobs/forecasting.py. It prepares the job as a trainer does, takes a few of its steps, and
+forgets them.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+from msgspec import structs
+
+from runtime.messages.forecast import Answer, Forecast, Question
+from runtime.process import cpu
+from state.errors import ServiceError
+from state.root import DataRoot
+
+
+def main() -> None:
+    cpu.prepare()
+    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    try:
+        answer = Answer(forecast=foresee(question))
+    except ServiceError as error:
+        answer = Answer(error=str(error))
+    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+
+
+def foresee(question: Question) -> Forecast:
+    """Raises ServiceError for what cannot be trained. That it does not fit is a forecast, too."""
+    from runtime.trainer import lora, timing  # noqa: PLC0415  these import torch, which takes seconds
+    from runtime.trainer.fit import MB  # noqa: PLC0415
+    from runtime.trainer.preparation import prepare  # noqa: PLC0415
+
+    job = question.job
+    ready = prepare(DataRoot.at(Path(question.root)), job, question.train_texts, question.eval_texts)
+    start_s = time.time() - psutil.Process().create_time()
+    texts = ready.texts
+    forecast = Forecast(
+        num_examples=len(texts.train.examples),
+        num_truncated=texts.train.num_cut,
+        num_dropped=texts.train.num_dropped,
+        tokens_per_epoch=sum(map(len, texts.train.examples)),
+        max_seq_length=texts.max_seq_length,
+        steps_per_epoch=len(texts.steps),
+        total_steps=texts.total_steps,
+        warmup_steps=texts.warmup_steps,
+        trained_parameters=sum(value.numel() for value in lora.trainable(ready.model).values()),
+        device=ready.plan.device,
+        dtype=ready.plan.dtype,
+        available_memory_mb=round(ready.memory / MB, 1),
+    )
+    try:
+        fitted = ready.fit()
+    except ServiceError as error:
+        return structs.replace(forecast, fits=False, advice=str(error))
+    training_s, tokens_per_second = timing.foresee(ready, fitted, job)
+    return structs.replace(
+        forecast,
+        gradient_checkpointing=fitted.checkpointing,
+        row_tokens=fitted.row_tokens,
+        peak_memory_mb=round(ready.peak(fitted) / MB, 1),
+        tokens_per_second=round(tokens_per_second, 1),
+        estimated_minutes=round((start_s + training_s) / 60, 2),
+    )
+
+
+if __name__ == "__main__":
+    main()

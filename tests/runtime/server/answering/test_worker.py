@@ -1,0 +1,115 @@
+"""The inference worker's process: born when it is needed, replaced when it dies, gone with its server."""
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from runtime.server.answering.worker import AdapterFiles, Choosing, Generated, Worker
+from runtime.server.processes import ProcessDied
+from tests.server import Server, wait_until
+
+
+async def _generate(worker: Worker, toy: Path, max_new_tokens: int = 4) -> Generated:
+    return await worker.generate(str(toy), None, "def f(", Choosing(max_new_tokens=max_new_tokens))
+
+
+def _pid(worker: Worker) -> int:
+    assert worker._life is not None
+    return worker._life.result()._process.pid
+
+
+def _with_worker(act: Callable[[Worker], Awaitable[None]], log: Path) -> None:
+    async def live() -> None:
+        worker = Worker(log.parent / "bases", log)
+        try:
+            await act(worker)
+        finally:
+            await worker.close()
+
+    asyncio.run(live())
+
+
+def test_a_worker_that_dies_says_how_and_the_next_request_has_another(toy: Path, tmp_path: Path) -> None:
+    async def act(worker: Worker) -> None:
+        before = await _generate(worker, toy)
+        first = _pid(worker)
+        asked = asyncio.create_task(_generate(worker, toy, 250))
+        await asyncio.sleep(0)
+
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(ProcessDied, match="SIGKILL"):
+            await asked
+
+        assert await _generate(worker, toy) == before
+        assert _pid(worker) != first
+
+    _with_worker(act, tmp_path / "log")
+
+
+def test_a_request_that_nobody_waits_for_is_given_up(toy: Path, tmp_path: Path) -> None:
+    async def act(worker: Worker) -> None:
+        await _generate(worker, toy)
+        asked = asyncio.create_task(_generate(worker, toy, 250))
+        await asyncio.sleep(0.02)
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+
+        assert (await _generate(worker, toy)).completion_tokens == 4
+
+    _with_worker(act, tmp_path / "log")
+
+
+def test_an_idle_worker_gives_its_memory_back_and_the_next_request_has_the_same_answer(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server("--unload-after", "0.01")
+    request = {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 4}
+    before = server.post("/generate", request).json()
+    [worker] = server.children()
+
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
+
+    assert server.children() == []
+    assert server.post("/generate", request).json() == before
+
+
+def test_two_hundred_loads_and_unloads_leave_no_memory_behind(toy: Path, trained: Path, tmp_path: Path) -> None:
+    folders = [shutil.copytree(trained, tmp_path / f"adapter-{number}") for number in range(3)]
+    sizes_mb: list[float] = []
+
+    async def act(worker: Worker) -> None:
+        for number in range(200):
+            adapter = AdapterFiles(str(folders[number % 3]), str(number))  # another fingerprint: other files each time
+            await worker.load(str(toy), adapter)
+            await worker.generate(str(toy), adapter, f"def f{number}(", Choosing(max_new_tokens=2))
+            if number % 5 == 4:
+                await worker.unload()
+            if number in (99, 199):
+                sizes_mb.append(_anonymous_mb(_pid(worker)))
+
+    _with_worker(act, tmp_path / "log")
+
+    half, whole = sizes_mb
+    assert whole - half < 4
+
+
+def _anonymous_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("RssAnon:", 1)[1].split(maxsplit=1)[0]) / 1024
+
+
+def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    server.post("/generate", {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 1})
+    [worker] = server.children()
+
+    server.kill()
+
+    wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
