@@ -47,6 +47,7 @@ class Index:
     def __init__(self, root: DataRoot) -> None:
         self._root = root
         self._jobs: dict[str, JobEntry] = {}
+        self._unfinished: dict[str, JobEntry] = {}
         self._adapters: dict[str, tuple[Stamp, adapters.Adapter]] = {}
         self._lock = threading.RLock()
 
@@ -60,6 +61,19 @@ class Index:
     def jobs(self) -> list[JobEntry]:
         """All jobs, the oldest first."""
         return sorted(self._jobs.values(), key=lambda entry: (entry.created_at, entry.job_id))
+
+    def unfinished(self) -> list[JobEntry]:
+        """The jobs that wait or run, the oldest first. It costs what they are, however many have ended."""
+        with self._lock:
+            found = list(self._unfinished.values())
+        return sorted(found, key=lambda entry: (entry.created_at, entry.job_id))
+
+    def claimant(self, adapter_name: str) -> str | None:
+        """The id of the job, not done yet, that will make an adapter of this name; None where there is none."""
+        for entry in self.unfinished():
+            if entry.job is not None and entry.job.adapter_name == adapter_name:
+                return entry.job_id
+        return None
 
     def adapter(self, name: str) -> adapters.Adapter:
         """Raises NotFound."""
@@ -89,9 +103,17 @@ class Index:
                 stamp = _stamp(folder.path, "job.json", "status.json")
                 known = self._jobs.get(job_id)
                 if known is None or known.stamp != stamp or known.folder != folder:
-                    self._jobs[job_id] = _read_job(folder, stamp, known)
+                    self._keep(_read_job(folder, stamp, known))
             except (NotFound, FileNotFoundError):
                 self._jobs.pop(job_id, None)
+                self._unfinished.pop(job_id, None)
+
+    def _keep(self, entry: JobEntry) -> None:
+        self._jobs[entry.job_id] = entry
+        if entry.status.status in jobs.FINISHED:
+            self._unfinished.pop(entry.job_id, None)
+        else:
+            self._unfinished[entry.job_id] = entry
 
     def refresh_adapter(self, name: str) -> None:
         """Read one adapter's files again, if they changed."""

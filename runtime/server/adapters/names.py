@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from runtime.server.index import Index
-from state import adapters, jobs, names
+from state import adapters, names
 from state.errors import ServiceError
 from state.root import DataRoot
 
@@ -27,7 +27,6 @@ def check_is_free(root: DataRoot, index: Index, field: str, name: str | None) ->
     names.check_adapter(field, name)
     if adapters.is_taken(root, name):
         raise ServiceError(f"{field} {name!r} is taken: choose another, or delete that adapter first")
-    for entry in index.jobs():
-        waiting = entry.status.status not in jobs.FINISHED
-        if waiting and entry.job is not None and entry.job.adapter_name == name:
-            raise ServiceError(f"{field} {name!r} is taken by job {entry.job_id}, which is not done yet")
+    claimant = index.claimant(name)
+    if claimant is not None:
+        raise ServiceError(f"{field} {name!r} is taken by job {claimant}, which is not done yet")
