@@ -21,6 +21,8 @@ SETTINGS = {
     # (6.3 and 6.7 thousand tokens/s; either alone: 1190 and 1773 MB).
     "LRU_CACHE_CAPACITY": "8",
     "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+    # On a GPU, what repeatable training needs (runtime/trainer/repeatable.py): cuBLAS looks once, at its first product.
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
 }
 ALLOCATOR = ("libtbbmalloc.so.2", "libtbbmalloc_proxy.so.2")
 

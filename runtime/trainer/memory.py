@@ -81,7 +81,9 @@ def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    with torch.random.fork_rng(), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
+    # of this model's GPU alone: fork_rng's default is all that there are, with a warning where they are several
+    gpus = [model.device.index] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
         loss = summed_loss([[0] * TRIAL_TOKENS])
     del loss
     return sum(sizes.values())

@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from runtime.model import device
 from runtime.model.bases import load_base, load_tokenizer
-from runtime.trainer import batches, lora, memory
+from runtime.trainer import batches, lora, memory, repeatable
 from runtime.trainer.batches import Tokenized
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
@@ -84,6 +84,8 @@ def prepare(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[s
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
     fuse(model)
     summed_loss = choose(model, plan.device)
+    if plan.device.startswith("cuda"):
+        repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, plan.device)
     return Ready(plan, texts, model, summed_loss, needs, memory.available(plan.device))
 
