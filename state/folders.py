@@ -19,7 +19,7 @@ def appearing(target: Path, by: str = "", *, replacing: bool = False) -> Iterato
     parent is missing, or `target` is a folder with something in it: unless `replacing`, which removes that one when
     the new one is complete and on the disk.
     """
-    hidden = target.with_name(f".{target.name}{by and f'.{by}'}.new")
+    hidden = _hidden(target, by)
     shutil.rmtree(hidden, ignore_errors=True)
     hidden.mkdir()
     try:
@@ -58,3 +58,16 @@ def sweep(parent: Path, by: str | None = None) -> None:
     for pattern in (f".*.{by}.new",) if by else (".*.new", ".*.removed"):
         for leftover in parent.glob(pattern):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def abandon(target: Path, by: str = "") -> None:
+    """Clear away what a process that was killed had begun of `target`. Only while nobody else is at it."""
+    aside = target.with_name(f".{target.name}.removed")
+    if aside.exists() and not target.exists():
+        aside.rename(target)
+    shutil.rmtree(_hidden(target, by), ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _hidden(target: Path, by: str) -> Path:
+    return target.with_name(f".{target.name}{by and f'.{by}'}.new")

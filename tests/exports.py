@@ -8,7 +8,7 @@ from msgspec import Struct
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from runtime.export.__main__ import export
+from runtime.export.making import export
 from runtime.messages.export import Format, Order
 from tests import toys
 

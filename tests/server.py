@@ -1,5 +1,7 @@
 """A real server for the tests: `python main.py` on a free port and a data root of its own."""
 
+import http.client
+import json
 import os
 import signal
 import socket
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +107,22 @@ class Server:
             return self.http.get("/health").status_code == 200
         except httpx.TransportError:
             return False
+
+
+class Client:
+    """A client that has asked for something that takes long, and does not wait for it yet."""
+
+    def __init__(self, server: Server, path: str, body: object) -> None:
+        self._connection = http.client.HTTPConnection("localhost", server.port, timeout=600)
+        self._connection.request("POST", f"/api{path}", json.dumps(body), {"Content-Type": "application/json"})
+
+    def go_away(self) -> None:
+        self._connection.close()
+
+    def answer(self) -> tuple[int, str]:
+        """The refusal's status and sentence."""
+        with closing(self._connection), self._connection.getresponse() as reply:
+            return reply.status, str(json.loads(reply.read())["error"])
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:

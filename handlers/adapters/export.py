@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from handlers._http.bodies import while_connected
 from runtime.messages.export import Format
-from runtime.server.adapters.exporting import export
 from runtime.server.service import Service
 
 
@@ -38,7 +37,7 @@ async def export_adapter(
     request: Request[Any, Any, Any],
 ) -> ExportReply:
     adapter = service.index.adapter(adapter_name)
-    folder = await while_connected(request, export(service.root, adapter, data.format, data.output_dir))
+    folder = await while_connected(request, service.exporter.export(adapter, data.format, data.output_dir))
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     return ExportReply(
         adapter_name=adapter_name,

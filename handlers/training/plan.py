@@ -1,21 +1,24 @@
 """POST /api/training/plan: what a training would take, of a job that is not started."""
 
 import asyncio
+from typing import Any
 
-from litestar import post
+from litestar import Request, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
+from handlers._http.bodies import while_connected
 from handlers.training.start import StartRequest
 from runtime.messages.forecast import Forecast
-from runtime.server.jobs.forecasting import forecast
 from runtime.server.jobs.submission import check
 from runtime.server.service import Service
 
 
 @post("/training/plan", status_code=200, opt={"action": "plan training"})
-async def plan(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> Forecast:
+async def plan(
+    data: JSONBody[StartRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
+) -> Forecast:
     job = data.job()
     texts = await asyncio.to_thread(data.texts, service.root)
     await asyncio.to_thread(check, service.root, service.index, job, texts, data.eval_texts)
-    return await forecast(service.root, job, texts, data.eval_texts or [])
+    return await while_connected(request, service.forecaster.forecast(job, texts, data.eval_texts or []))

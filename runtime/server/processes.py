@@ -1,13 +1,33 @@
-"""The processes that the server starts: where their code lies, and how one ended, in words."""
+"""The processes that the server starts: one way to start them, to ask one a question, and to say how one ended.
 
+Trainers and the inference worker are started and live on their own. A process that is asked answers one question and
+lives only as long as somebody waits for it. All of them run this checkout's code with this interpreter, each in a
+session of its own, out of reach of the terminal's Ctrl-C.
+"""
+
+import asyncio
+import os
 import signal
+import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import IO, TypeVar
+
+import msgspec
+from msgspec import Struct
 
 from state.errors import ServiceError
 
 CODE = Path(__file__).resolve().parent.parent.parent
 """The working directory of every process of Lathe's."""
 
+LAST_LINES = 5  # of what a process said before it died
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _MEANINGS = {
     signal.SIGKILL: "killed from outside; with little memory left this is the system's out-of-memory killer",
     signal.SIGTERM: "asked to end, for example by a machine that shuts down",
@@ -17,9 +37,63 @@ _MEANINGS = {
     signal.SIGILL: "this processor lacks an instruction that a library uses",
 }
 
+Answer = TypeVar("Answer", bound=Struct)
+
 
 class ProcessDied(ServiceError):
     """A process ended before it answered."""
+
+
+def start(  # noqa: PLR0913  what differs from process to process
+    module: str,
+    *arguments: str,
+    output: int | IO[bytes],
+    errors: int | IO[bytes] = subprocess.STDOUT,
+    stdin: int = subprocess.DEVNULL,
+    environment: Mapping[str, str] = _NOTHING,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start `python -m <module>`. `environment` is added to the server's own. Raises OSError."""
+    return subprocess.Popen(  # noqa: S603  our own module
+        _command(module, *arguments),
+        cwd=CODE,
+        env=os.environ | environment,
+        stdin=stdin,
+        stdout=output,
+        stderr=errors,
+        pass_fds=pass_fds,
+        start_new_session=True,
+    )
+
+
+async def ask(
+    module: str, question: Struct, answer: type[Answer], *, who: str, environment: Mapping[str, str] = _NOTHING
+) -> Answer:
+    """Have a process of its own answer a question: a line of JSON on its standard input, and one on its output.
+
+    Its input stays open for as long as somebody waits; so it sees the end of a server that was killed
+    (`runtime/process/question.py`). Cancelled, this kills the process, which has no time to clear anything away.
+    Raises ProcessDied, which calls the process `who`.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *_command(module),
+        cwd=CODE,
+        env=os.environ | environment,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        start_new_session=True,
+    )
+    try:
+        output, log = await _say(process, msgspec.json.encode(question) + b"\n")
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode or not output:
+        raise ProcessDied(f"{who} died. {explain(process.returncode)}{_last_lines(log)}")
+    return msgspec.json.decode(output.splitlines()[-1], type=answer)
 
 
 def explain(exit_code: int | None) -> str:
@@ -34,3 +108,27 @@ def explain(exit_code: int | None) -> str:
         return f"It was ended by signal {-exit_code}."
     meaning = _MEANINGS.get(name)
     return f"It was ended by signal {-exit_code} ({name.name}{': ' + meaning if meaning else ''})."
+
+
+def _command(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+async def _say(process: asyncio.subprocess.Process, line: bytes) -> tuple[bytes, bytes]:
+    """Write a line, and read all that the process writes until its end: output and log."""
+    stdin, stdout, stderr = process.stdin, process.stdout, process.stderr
+    if stdin is None or stdout is None or stderr is None:
+        raise TypeError("The process was started without its pipes")
+
+    async def write() -> None:
+        with suppress(ConnectionError):  # it died before it had read; its end is told below
+            stdin.write(line)
+            await stdin.drain()
+
+    _, output, log = await asyncio.gather(write(), stdout.read(), stderr.read())
+    return output, log
+
+
+def _last_lines(log: bytes) -> str:
+    lines = log.decode(errors="replace").splitlines()[-LAST_LINES:]
+    return "\n\n" + "\n".join(lines) if lines else ""

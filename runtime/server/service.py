@@ -10,9 +10,11 @@ from msgspec import Struct
 from runtime.process.machine import Machine
 from runtime.server import watch
 from runtime.server.adapters import importing
+from runtime.server.adapters.exporting import Exporter
 from runtime.server.answering.serving import Serving
 from runtime.server.answering.worker import Worker
 from runtime.server.index import Index
+from runtime.server.jobs.forecasting import Forecaster
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
 from state import folders
@@ -28,6 +30,8 @@ class Service(Struct, frozen=True):
     queue: Queue
     serving: Serving
     worker: Worker
+    exporter: Exporter
+    forecaster: Forecaster
     unload_after_s: float
     """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
@@ -46,7 +50,17 @@ class Service(Struct, frozen=True):
         worker = Worker(root.quantized_bases)
         launcher = Launcher(may_have_spare=spare_trainer)
         queue = Queue(root, index, machine, launcher, slots, partial(worker.rest, 0.0))
-        return cls(root, machine, index, queue, Serving(root, index, worker), worker, unload_after_s)
+        return cls(
+            root=root,
+            machine=machine,
+            index=index,
+            queue=queue,
+            serving=Serving(root, index, worker),
+            worker=worker,
+            exporter=Exporter(root),
+            forecaster=Forecaster(root),
+            unload_after_s=unload_after_s,
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

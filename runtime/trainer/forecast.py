@@ -1,41 +1,39 @@
-"""`python -m runtime.trainer.forecast`: reads a job that does not exist on its standard input; says what it would take.
+"""`python -m runtime.trainer.forecast`: is asked about a job that does not exist, and says what it would take.
 
 Started by runtime/server/jobs/forecasting.py. It prepares the job as a trainer does, takes a few of its steps, and
-forgets them.
+forgets them. It ends at once when nobody waits for the answer any more.
 """
 
-import sys
 import time
 from pathlib import Path
 
-import msgspec
 import psutil
 from msgspec import structs
 
 from runtime.messages.forecast import Answer, Forecast, Question
-from runtime.process import cpu
+from runtime.process import cpu, question
 from state.errors import ServiceError
 from state.root import DataRoot
 
 
 def main() -> None:
     cpu.prepare()
-    question = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    asked = question.read(Question)
     try:
-        answer = Answer(forecast=foresee(question))
+        answer = Answer(forecast=foresee(asked))
     except ServiceError as error:
         answer = Answer(error=str(error))
-    sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+    question.answer(answer)
 
 
-def foresee(question: Question) -> Forecast:
+def foresee(asked: Question) -> Forecast:
     """Raises ServiceError for what cannot be trained. That it does not fit is a forecast, too."""
     from runtime.trainer import lora, timing  # noqa: PLC0415  these import torch, which takes seconds
     from runtime.trainer.fit import MB  # noqa: PLC0415
     from runtime.trainer.preparation import prepare  # noqa: PLC0415
 
-    job = question.job
-    ready = prepare(DataRoot.at(Path(question.root)), job, question.train_texts, question.eval_texts)
+    job = asked.job
+    ready = prepare(DataRoot.at(Path(asked.root)), job, asked.train_texts, asked.eval_texts)
     start_s = time.time() - psutil.Process().create_time()
     texts = ready.texts
     forecast = Forecast(

@@ -10,7 +10,6 @@ import itertools
 import logging
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
@@ -35,7 +34,8 @@ from runtime.messages.inference import (
     decode_reply,
     line,
 )
-from runtime.server.processes import CODE, ProcessDied, explain
+from runtime.server import processes
+from runtime.server.processes import ProcessDied, explain
 from state.errors import LoadFailed, ServiceError
 
 __all__ = [
@@ -244,14 +244,8 @@ def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> 
 def _start(descriptor: int, quantized_bases: Path, log: Path | None) -> subprocess.Popen[bytes]:
     """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
     with log.open("ab") if log else nullcontext(STDERR) as output:
-        return subprocess.Popen(  # noqa: S603  our own module
-            [sys.executable, "-m", "runtime.inference", str(descriptor), str(quantized_bases)],
-            cwd=CODE,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            pass_fds=[descriptor],
-            start_new_session=True,
+        return processes.start(
+            "runtime.inference", str(descriptor), str(quantized_bases), output=output, pass_fds=[descriptor]
         )
 
 

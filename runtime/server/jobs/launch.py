@@ -9,15 +9,15 @@ torch's threads and Apple's frameworks do not survive a fork.
 """
 
 import logging
-import os
 import subprocess
-import sys
 
 import msgspec
 
 from runtime.messages.spare import Assignment
-from runtime.server.processes import CODE
+from runtime.server import processes
 from state.jobs import JobFolder
+
+STDERR = 2
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +34,17 @@ class Launcher:
         spare, self._spare = self._spare, None
         if spare is not None and _give(spare, Assignment(str(folder.path), accelerator)):
             return spare
-        environment = dict(os.environ)
-        if accelerator is not None:
-            environment["CUDA_VISIBLE_DEVICES"] = accelerator
+        environment = {} if accelerator is None else {"CUDA_VISIBLE_DEVICES": accelerator}
         with folder.log_file.open("ab") as output:
-            return subprocess.Popen(  # noqa: S603  our own module and a folder that we found ourselves
-                [sys.executable, "-m", "runtime.trainer", str(folder.path)],
-                cwd=CODE,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            return processes.start("runtime.trainer", str(folder.path), output=output, environment=environment)
 
     def prepare(self) -> None:
         """Have a spare, where there may be one. A machine that cannot start it launches cold."""
         if not self._may_have_spare or (self._spare is not None and self._spare.poll() is None):
             return
         try:
-            self._spare = subprocess.Popen(
-                [sys.executable, "-m", "runtime.trainer.spare"],
-                cwd=CODE,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,
+            self._spare = processes.start(
+                "runtime.trainer.spare", output=subprocess.DEVNULL, errors=STDERR, stdin=subprocess.PIPE
             )
         except OSError as error:
             log.warning("No spare trainer can be started, jobs start cold: %s", error)

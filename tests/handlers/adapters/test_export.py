@@ -1,13 +1,13 @@
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-import pytest
-
 from state import exports
-from tests.server import Server, wait_until
+from tests.processes import on_linux
+from tests.server import Client, Server, wait_until
 
 
 def _exporters(server: Server) -> list[int]:
@@ -83,11 +83,30 @@ def test_what_cannot_be_exported_is_refused_in_words(training: Server, copy_in: 
     assert not (training.root / "exports" / "of-another-base-gguf").exists()
 
 
+@on_linux
 def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Callable[[str], Path]) -> None:
     copy_in("hurried")
+    asking = Client(training, "/adapters/hurried/export", {"format": "merged"})
+    wait_until(lambda: bool(_exporters(training)), "the export has begun", timeout_s=60)
 
-    with pytest.raises(httpx.ReadTimeout):
-        training.post("/adapters/hurried/export", {"format": "merged"}, timeout=0.3)
+    asking.go_away()
 
-    wait_until(lambda: not _exporters(training), "the export has ended", timeout_s=2)
+    wait_until(lambda: not _exporters(training), "the export has ended", timeout_s=60)
     assert not list((training.root / "exports").glob("*hurried*"))
+
+
+@on_linux
+def test_an_export_that_is_killed_leaves_nothing_and_says_so(training: Server, copy_in: Callable[[str], Path]) -> None:
+    copy_in("killed")
+    half = training.root / "exports" / ".killed-merged.new"
+    half.mkdir(parents=True)
+    asking = Client(training, "/adapters/killed/export", {"format": "merged"})
+    wait_until(lambda: bool(_exporters(training)), "the export has begun", timeout_s=60)
+
+    os.kill(_exporters(training)[0], signal.SIGKILL)
+
+    status, error = asking.answer()
+    assert status == 500
+    assert error.startswith("The process that exports died. It was ended by signal 9 (SIGKILL")
+    assert "next request" not in error
+    assert not half.exists()

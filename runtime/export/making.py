@@ -1,0 +1,18 @@
+"""Making an export's folder. Importing this imports torch."""
+
+from pathlib import Path
+
+from runtime.export import gguf_lora, gguf_model, merged
+from runtime.export.fitted import Fitted
+from runtime.messages.export import Order
+from state import exports, folders
+
+WRITERS = {"merged": merged.write, "gguf": gguf_model.write, "gguf-lora": gguf_lora.write}
+
+
+def export(order: Order) -> None:
+    """Have the order's folder, in place of the one before. Raises ServiceError, OSError."""
+    adapter = Path(order.adapter)
+    with folders.appearing(Path(order.target), replacing=True) as hidden:
+        WRITERS[order.format](Fitted.of(adapter, order.model_name, order.source), hidden)
+        exports.write_record(hidden, adapter.name, order.model_name, order.format)
