@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import msgspec
@@ -89,3 +90,13 @@ def test_every_command_of_the_page_works_as_written(training: Server, page: str)
             job_id = str(reply["job_id"])
     for name in ("my-first", "my-second", "my-third"):
         training.delete(f"/adapters/{name}")  # free for the next page
+
+
+def test_the_licence_is_there_whole_and_the_project_and_the_readme_name_it() -> None:
+    licence = (CHECKOUT / "LICENSE").read_text()
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+
+    assert "Apache License\n                           Version 2.0" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence
+    assert (project["license"], project["license-files"]) == ("Apache-2.0", ["LICENSE"])
+    assert "Apache License 2.0, see [LICENSE](LICENSE)" in (CHECKOUT / "README.md").read_text()
