@@ -28,7 +28,7 @@ import httpx
 
 from benchmarks.server import free_port
 from runtime.server.jobs.deaths import MAX_ATTEMPTS
-from state import adapters, jobs, metrics, models
+from state import adapter_places, adapters, jobs, metrics, safetensors
 from state.errors import BrokenFile
 from state.jobs import JobFolder
 from state.root import DataRoot
@@ -137,7 +137,7 @@ class Torture:
             self.problems.append(f"job {job_id} is not equal to the undisturbed one")
         else:
             self.counts["jobs equal to the undisturbed one"] += 1
-        named = [path for path in adapters.all_folders(self.root) if adapters.belongs_to(path, job_id)]
+        named = [path for path in adapters.all_folders(self.root) if adapter_places.belongs_to(path, job_id)]
         if len(named) != 1:
             self.problems.append(f"job {job_id} has {len(named)} adapters")
         hidden = [path.name for path in folder.path.rglob(".*")]
@@ -161,7 +161,7 @@ class Torture:
                     jobs.read_status(folder)
                 for path in adapters.all_folders(self.root):
                     found = adapters.read(self.root, path)
-                    models.read_header(path / adapters.WEIGHTS)
+                    safetensors.read_header(path / adapters.WEIGHTS)
                     if found.problem is not None:
                         self.problems.append(f"adapter {found.name}: {found.problem}")
                 self.counts["readings of all files"] += 1

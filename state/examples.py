@@ -12,11 +12,6 @@ class Example(Struct, forbid_unknown_fields=True):
     text: str
 
 
-def write(path: Path, texts: list[str]) -> None:
-    """Replace the file, whole and durable."""
-    store.write_lines(path, map(Example, texts))
-
-
 def write_new(path: Path, texts: list[str]) -> None:
     """The file of a folder that nobody sees yet."""
     path.write_bytes(store.lines(map(Example, texts)))

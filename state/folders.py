@@ -3,71 +3,157 @@
 What a killed process leaves behind has a hidden name and is in no list; `sweep` clears it away.
 """
 
+import errno
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from state import store
+from state import exchange, store
+from state.errors import ServiceError
+
+_OCCUPIED = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+
+
+class Taken(ServiceError):
+    """There is something of that name already."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__(f"{target.parent.name}/{target.name} exists already")
 
 
 @contextmanager
 def appearing(target: Path, by: str = "", *, replacing: bool = False) -> Iterator[Path]:
     """Give a hidden folder to fill; when the block ends, flush it to the disk and rename it to `target`.
 
-    An error leaves nothing new. `by` tells apart those who may want the same target at once. Raises OSError where the
-    parent is missing, or `target` is a folder with something in it: unless `replacing`, which removes that one when
-    the new one is complete and on the disk.
+    An error leaves nothing new. `by` tells apart those who may want the same target at once. Raises Taken when
+    `target` exists by then, unless `replacing`: then the two change places, and the old one is removed.
     """
     hidden = _hidden(target, by)
-    shutil.rmtree(hidden, ignore_errors=True)
+    _discard(hidden)
     hidden.mkdir()
     try:
         yield hidden
         for path in (*hidden.rglob("*"), hidden):
             store.flush(path)
-        leaving = _aside(target) if replacing and target.exists() else None
-        hidden.rename(target)
+        if replacing:
+            _replace(hidden, target)
+        else:
+            _rename_new(hidden, target)
     except BaseException:
-        shutil.rmtree(hidden, ignore_errors=True)
+        _discard(hidden)
         raise
     store.flush(target.parent)
-    if leaving is not None:
-        shutil.rmtree(leaving, ignore_errors=True)
+    if replacing:
+        _discard(hidden)  # by now the old one
 
 
 def vanish(folder: Path) -> None:
     """Remove a folder: gone in one rename, then its bytes."""
-    leaving = _aside(folder)
-    store.flush(folder.parent)
-    shutil.rmtree(leaving, ignore_errors=True)
-
-
-def _aside(folder: Path) -> Path:
-    """Give a folder a hidden name, for a removal."""
     leaving = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(leaving, ignore_errors=True)
-    return folder.rename(leaving)
+    _discard(leaving)
+    folder.rename(leaving)
+    store.flush(folder.parent)
+    _discard(leaving)
+
+
+def copy_by_links(source: Path, target: Path) -> None:
+    """Give the files of a folder second names in another one: hard links where the file system has them, else copies.
+
+    What `target` has already stays as it is.
+    """
+    shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 
 def sweep(parent: Path, by: str | None = None) -> None:
     """Clear away what was half made or half removed, where `by` is given only what that one half made.
 
-    Only while nobody makes or removes such folders in there.
+    Only while nobody makes or removes such folders in there. What was to be replaced, and was not, is there again.
     """
-    for pattern in (f".*.{by}.new",) if by else (".*.new", ".*.removed"):
+    for aside in parent.glob(".*.replaced"):
+        with_its_name = aside.with_name(aside.name.removeprefix(".").removesuffix(".replaced"))
+        if by is None and not os.path.lexists(with_its_name):
+            aside.rename(with_its_name)
+    for pattern in (f".*.{by}.new",) if by else (".*.new", ".*.removed", ".*.replaced"):
         for leftover in parent.glob(pattern):
-            shutil.rmtree(leftover, ignore_errors=True)
+            _discard(leftover)
 
 
 def abandon(target: Path, by: str = "") -> None:
     """Clear away what a process that was killed had begun of `target`. Only while nobody else is at it."""
-    aside = target.with_name(f".{target.name}.removed")
+    aside = _aside(target)
     if aside.exists() and not target.exists():
         aside.rename(target)
-    shutil.rmtree(_hidden(target, by), ignore_errors=True)
-    shutil.rmtree(aside, ignore_errors=True)
+    _discard(_hidden(target, by))
+    _discard(aside)
 
 
 def _hidden(target: Path, by: str) -> Path:
     return target.with_name(f".{target.name}{by and f'.{by}'}.new")
+
+
+def _aside(target: Path) -> Path:
+    """What `target` is called while another folder takes its name, where two names cannot be exchanged."""
+    return target.with_name(f".{target.name}.replaced")
+
+
+def _rename_new(hidden: Path, target: Path) -> None:
+    if os.path.lexists(target):  # an empty folder would be replaced
+        raise Taken(target)
+    try:
+        hidden.rename(target)
+    except OSError as error:
+        if error.errno in _OCCUPIED:
+            raise Taken(target) from error
+        raise
+
+
+def _replace(hidden: Path, target: Path) -> None:
+    """Have the two change places, or `target` appear; whoever else does the same meanwhile comes before or after."""
+    while True:
+        try:
+            if not os.path.lexists(target):
+                _rename_new(hidden, target)
+            elif not exchange.names(hidden, target):
+                _rename_aside(hidden, target)
+        except (Taken, FileNotFoundError):  # it appeared, or went, between the question and the rename
+            if not hidden.exists():
+                raise
+        else:
+            return
+
+
+def _rename_aside(hidden: Path, target: Path) -> None:
+    """For file systems that cannot exchange two names: for an instant there is neither.
+
+    A kill in that instant leaves the old folder to `sweep`, which puts it back.
+    """
+    aside = _aside(target)
+    _discard(aside)
+    target.rename(aside)
+    try:
+        _rename_new(hidden, target)
+    except BaseException:
+        if not os.path.lexists(target):
+            aside.rename(target)
+        raise
+    with suppress(FileNotFoundError):  # whoever replaced the new one in turn has removed it
+        aside.rename(hidden)
+
+
+def _discard(path: Path) -> None:
+    """Remove a folder or a link as far as it can be; a link's own target stays."""
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    if os.path.lexists(target):
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

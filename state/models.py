@@ -11,17 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
-from state import names, store
-from state.errors import BrokenFile, ServiceError
+from state import names, safetensors, store
+from state.errors import ServiceError
 from state.root import DataRoot
+from state.safetensors import Tensor
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-_MAX_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -32,13 +31,6 @@ class Model(Struct, frozen=True, kw_only=True):
     kind: Literal["folder", "alias", "hub"]
     folder: Path | None
     """Where its files lie here; None for a hub model that has not been downloaded."""
-
-
-class Tensor(Struct, frozen=True):
-    """One entry of a safetensors header."""
-
-    dtype: str
-    shape: list[int]
 
 
 def resolve(root: DataRoot, name: str) -> Model | None:
@@ -143,32 +135,8 @@ def tensors(folder: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(f"{folder.name} has no model.safetensors")
     found: dict[str, Tensor] = {}
     for file in files:
-        found |= read_header(file)
+        found |= safetensors.read_header(file)
     return found
-
-
-def read_header(file: Path) -> dict[str, Tensor]:
-    """A safetensors file begins with the length of a JSON header (8 bytes, little endian), then the header.
-
-    Raises BrokenFile, also where the file ends before the tensors that the header announces.
-    """
-    try:
-        with file.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
-            if not 2 <= length <= _MAX_HEADER_BYTES:
-                raise BrokenFile(file, "is not a safetensors file")
-            header = msgspec.json.decode(stream.read(length), type=dict[str, dict[str, object]])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BrokenFile(file, f"is not a safetensors file: {error}") from error
-    header.pop("__metadata__", None)
-    try:
-        entries = {name: msgspec.convert(entry, _HeaderEntry) for name, entry in header.items()}
-    except msgspec.ValidationError as error:
-        raise BrokenFile(file, f"has a broken header: {error}") from error
-    end = 8 + length + max((entry.data_offsets[1] for entry in entries.values()), default=0)
-    if file.stat().st_size < end:
-        raise BrokenFile(file, f"is cut short: {file.stat().st_size} bytes of {end}")
-    return {name: Tensor(entry.dtype, entry.shape) for name, entry in entries.items()}
 
 
 def linear_modules(tensors: dict[str, Tensor]) -> set[str]:
@@ -183,9 +151,3 @@ def linear_modules(tensors: dict[str, Tensor]) -> set[str]:
         for name, tensor in tensors.items()
         if len(tensor.shape) == 2 and (match := inside_a_block.search(f".{name}")) is not None
     }
-
-
-class _HeaderEntry(Struct):
-    dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]

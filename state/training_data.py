@@ -25,22 +25,24 @@ class Dataset(Struct, frozen=True, kw_only=True):
 
 
 def save(root: DataRoot, dataset_name: str | None, texts: list[str]) -> Dataset:
-    """Keep a data set, replacing the examples of one of the same name. Jobs have copies: they are not touched."""
+    """Keep a data set, replacing the examples of one of the same name. Jobs have copies: they are not touched.
+
+    The whole folder is replaced in one step: of two uploads at once, one is what is there. What else its owner keeps
+    in it stays.
+    """
     if dataset_name is None:
         dataset_name = f"dataset-{clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     names.check("dataset_name", dataset_name)
     examples.check("train_texts", texts)
     dataset = Dataset(dataset_name=dataset_name, num_texts=len(texts), created_at=clock.now())
     folder = root.training_data / dataset_name
-    if not folder.exists():
-        with suppress(FileExistsError), folders.appearing(folder, by=secrets.token_hex(4)) as hidden:
-            examples.write_new(hidden / EXAMPLES, texts)
-            (hidden / RECORD).write_bytes(store.pretty(dataset))
-            return dataset
     if not root.holds(folder):
         raise ServiceError(f"dataset_name {dataset_name!r} is a link out of the data root")
-    examples.write(folder / EXAMPLES, texts)
-    store.write(folder / RECORD, dataset)
+    with folders.appearing(folder, by=secrets.token_hex(4), replacing=True) as hidden:
+        examples.write_new(hidden / EXAMPLES, texts)
+        (hidden / RECORD).write_bytes(store.pretty(dataset))
+        with suppress(FileNotFoundError):
+            folders.copy_by_links(folder, hidden)
     return dataset
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from state import adapters, clock, jobs, metrics, store, training_data
+from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, training_data
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 
@@ -34,19 +34,19 @@ def rewind_metrics(root: DataRoot) -> None:
 
 
 def place_adapter(root: DataRoot) -> None:
-    adapters.place(root.training_jobs / "job_ended" / "adapter", root.adapters / "placed", "ended")
+    adapter_places.place(root.training_jobs / "job_ended" / "adapter", root.adapters / "placed", "ended")
 
 
 def remove_adapter(root: DataRoot) -> None:
-    adapters.remove(root, "published")
+    adapter_places.remove(root, "published")
 
 
 def rename_adapter(root: DataRoot) -> None:
-    adapters.rename(root, "published", "renamed")
+    adapter_places.rename(root, "published", "renamed")
 
 
 def describe_adapter(root: DataRoot) -> None:
-    adapters.describe(root, "published", "New words", ["new"])
+    adapter_records.describe(root, "published", "New words", ["new"])
 
 
 def upload(root: DataRoot) -> None:
@@ -55,6 +55,12 @@ def upload(root: DataRoot) -> None:
 
 def upload_again(root: DataRoot) -> None:
     training_data.save(root, "old", ["new one", "new two"])
+
+
+def upload_again_without_exchange(root: DataRoot) -> None:
+    """As on a file system that cannot exchange two names."""
+    exchange.names = lambda *_: False
+    upload_again(root)
 
 
 SCENARIOS: dict[str, Callable[[DataRoot], None]] = {
@@ -70,6 +76,7 @@ SCENARIOS: dict[str, Callable[[DataRoot], None]] = {
         describe_adapter,
         upload,
         upload_again,
+        upload_again_without_exchange,
     )
 }
 
@@ -88,8 +95,8 @@ def prepare(root: DataRoot) -> None:
     (folder.adapter / adapters.RECORD).write_bytes(
         store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
     )
-    adapters.place(folder.adapter, root.adapters / "published", "ended")
-    adapters.place(folder.adapter, root.path / "out" / "published", "ended")
+    adapter_places.place(folder.adapter, root.adapters / "published", "ended")
+    adapter_places.place(folder.adapter, root.path / "out" / "published", "ended")
     training_data.save(root, "old", ["old one"])
 
 

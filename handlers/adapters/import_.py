@@ -13,9 +13,8 @@ from litestar.params import FromQuery
 from msgspec import Struct
 
 from handlers._http.bodies import decoded
-from runtime.server.adapters import importing
 from runtime.server.service import Service
-from state import packages
+from state import archives
 from state.adapters import Adapter
 from state.errors import ServiceError
 
@@ -65,7 +64,7 @@ async def import_adapter(
     elif kind == "application/json":
         data = await decoded(request, ImportRequest)
         name, words = data.adapter_name or adapter_name, data.description or description
-        adapter = await asyncio.to_thread(importing.from_path, service.root, service.index, data.path, name, words)
+        adapter = await asyncio.to_thread(service.imports.from_path, data.path, name, words)
     else:
         raise HTTPException(
             f"Send JSON with a path, or an archive, with its Content-Type: {', '.join(ARCHIVES)}", status_code=415
@@ -83,5 +82,5 @@ async def _from_body(
     with TemporaryFile(dir=service.root.path) as file:
         async for chunk in request.stream():
             await asyncio.to_thread(file.write, chunk)
-        package = packages.archive(file)
-        return await asyncio.to_thread(importing.take_in, service.root, service.index, package, name, description)
+        package = archives.archive(file)
+        return await asyncio.to_thread(service.imports.take_in, package, name, description)

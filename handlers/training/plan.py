@@ -10,7 +10,6 @@ from litestar.params import JSONBody
 from handlers._http.bodies import while_connected
 from handlers.training.start import StartRequest
 from runtime.messages.forecast import Forecast
-from runtime.server.jobs.submission import check
 from runtime.server.service import Service
 
 
@@ -20,5 +19,5 @@ async def plan(
 ) -> Forecast:
     job = data.job()
     texts = await asyncio.to_thread(data.texts, service.root)
-    await asyncio.to_thread(check, service.root, service.index, job, texts, data.eval_texts)
+    await asyncio.to_thread(service.submission.check, job, texts, data.eval_texts)
     return await while_connected(request, service.forecaster.forecast(job, texts, data.eval_texts or []))

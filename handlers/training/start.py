@@ -7,7 +7,6 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from runtime.server.jobs.submission import submit
 from runtime.server.service import Service
 from state import training_data
 from state.config import LoraConfig, TrainingConfig
@@ -61,5 +60,5 @@ class StartReply(Struct):
 
 @post("/training/start", status_code=200, opt={"action": "start training"}, sync_to_thread=True)
 def start(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> StartReply:
-    folder = submit(service.root, service.index, data.job(), data.texts(service.root), data.eval_texts)
+    folder = service.submission.submit(data.job(), data.texts(service.root), data.eval_texts)
     return StartReply(folder.job_id, "submitted", f"Training job {folder.job_id} submitted successfully")

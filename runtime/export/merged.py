@@ -4,13 +4,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import torch
 
 from runtime.export import merging
 from runtime.export.fitted import Fitted
 from runtime.export.merging import Part
-from state import models, store
+from state import models, safetensors, store
 
 SHARD = 4_000_000_000  # bytes
 TAKEN_ALONG = (
@@ -57,15 +56,8 @@ def _shards(parts: list[Part]) -> list[list[Part]]:
 
 def _write_safetensors(file: Path, parts: list[Part], value: Callable[[Part], torch.Tensor]) -> None:
     """The format's own library wants all tensors of a file in memory; here one is at a time."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for part in parts:
-        offsets = [end, end := end + part.num_bytes]
-        header[part.name] = {"dtype": part.tensor.dtype, "shape": part.tensor.shape, "data_offsets": offsets}
-    encoded = msgspec.json.encode(header)
-    encoded += b" " * (-len(encoded) % 8)  # readers map the data, which wants to be aligned
     with file.open("wb") as stream:
-        stream.write(len(encoded).to_bytes(8, "little") + encoded)
+        stream.write(safetensors.header((part.name, part.tensor, part.num_bytes) for part in parts))
         for part in parts:
             stream.write(merging.as_bytes(value(part)))
 

@@ -14,10 +14,10 @@ from safetensors import safe_open
 
 from runtime.export.fitted import Fitted
 from runtime.model.adapter_files import PREFIX
-from state import models
+from state import models, safetensors
 from state.adapters import WEIGHTS
 from state.errors import ServiceError
-from state.models import Tensor
+from state.safetensors import Tensor
 
 BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "BF16": 2, "F16": 2, "I16": 2, "U8": 1, "I8": 1, "BOOL": 1}
 MERGEABLE = ("F32", "BF16", "F16")
@@ -86,7 +86,7 @@ def as_bytes(tensor: torch.Tensor) -> memoryview:
 def _stored(fitted: Fitted) -> Iterator[Part]:
     wanted = set(fitted.names)
     for file in models.weight_files(fitted.base):
-        for stored, tensor in models.read_header(file).items():
+        for stored, tensor in safetensors.read_header(file).items():
             for name in (stored, fitted.prefix + stored, stored.removeprefix(fitted.prefix)):
                 if name in wanted:
                     yield Part(name, file, stored, tensor)

@@ -16,10 +16,10 @@ from safetensors import safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from state import models, store
+from state import safetensors, store
 from state.adapters import CONFIG, WEIGHTS
 from state.errors import BrokenFile, LoadFailed
-from state.models import Tensor
+from state.safetensors import Tensor
 
 PREFIX = "base_model.model."
 REPLACEABLE = (nn.Linear, nn.Embedding, ModulesToSaveWrapper)
@@ -43,7 +43,7 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
     """
     try:
         config = _config(folder)
-        tensors = models.read_header(folder / WEIGHTS)
+        tensors = safetensors.read_header(folder / WEIGHTS)
         checked = _try_on(folder, config, tensors, skeleton)
         _check_finite(folder / WEIGHTS)
     except FileNotFoundError as error:

@@ -6,7 +6,7 @@ huggingface_hub is imported on the first question only: most servers never ask.
 import logging
 import os
 
-from state.models import Tensor
+from state.safetensors import Tensor
 
 TIMEOUT_S = 5.0
 

@@ -11,12 +11,15 @@ from runtime.process.machine import Machine
 from runtime.server import watch
 from runtime.server.adapters import importing
 from runtime.server.adapters.exporting import Exporter
+from runtime.server.adapters.importing import Imports
+from runtime.server.adapters.names import AdapterNames
 from runtime.server.answering.serving import Serving
 from runtime.server.answering.worker import Worker
 from runtime.server.index import Index
 from runtime.server.jobs.forecasting import Forecaster
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
+from runtime.server.jobs.submission import Submission
 from state import folders
 from state.root import DataRoot
 
@@ -27,6 +30,8 @@ class Service(Struct, frozen=True):
     root: DataRoot
     machine: Machine
     index: Index
+    submission: Submission
+    imports: Imports
     queue: Queue
     serving: Serving
     worker: Worker
@@ -47,6 +52,7 @@ class Service(Struct, frozen=True):
         folders.sweep(root.exports)
         index = Index(root)
         index.rescan()
+        adapter_names = AdapterNames(root, index)
         worker = Worker(root.quantized_bases)
         launcher = Launcher(may_have_spare=spare_trainer)
         queue = Queue(root, index, machine, launcher, slots, partial(worker.rest, 0.0))
@@ -54,8 +60,10 @@ class Service(Struct, frozen=True):
             root=root,
             machine=machine,
             index=index,
+            submission=Submission(root, index, adapter_names),
+            imports=Imports(root, index, adapter_names),
             queue=queue,
-            serving=Serving(root, index, worker),
+            serving=Serving(root, index, adapter_names, worker),
             worker=worker,
             exporter=Exporter(root),
             forecaster=Forecaster(root),

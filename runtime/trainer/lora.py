@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 
 from state import models
 from state.config import ALL_LINEAR, LoraConfig, resolved_target_modules
+from state.safetensors import Tensor
 
 MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
 READ_PAST_ITS_FORWARD = "out_proj"  # these models' kernels take its weight alone, and PEFT refuses to adapt it
@@ -49,9 +50,7 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
 def linear_modules(base: nn.Module) -> set[str]:
     """Last names of the linear layers inside the model's blocks."""
     named = {
-        f"{name}.weight": models.Tensor("", [0, 0])
-        for name, module in base.named_modules()
-        if isinstance(module, nn.Linear)
+        f"{name}.weight": Tensor("", [0, 0]) for name, module in base.named_modules() if isinstance(module, nn.Linear)
     }
     return models.linear_modules(named)
 

@@ -8,8 +8,10 @@ import msgspec
 from peft import PeftModel
 
 from runtime.trainer import checkpoint
-from state import adapters, clock, folders, jobs, names, store
-from state.adapters import NameTaken, Record, Results
+from state import adapter_places, adapters, clock, folders, jobs, names, store
+from state.adapters import Record, Results
+from state.errors import ServiceError
+from state.folders import Taken
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
 
@@ -54,24 +56,24 @@ def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     """
     wanted = jobs.adapter_name(folder, job)
     possible = [wanted, *(f"{wanted[:95]}-{number}" for number in range(2, 1000))]
-    own = {path.name for path in adapters.all_folders(root) if adapters.belongs_to(path, folder.job_id)}
+    own = {path.name for path in adapters.all_folders(root) if adapter_places.belongs_to(path, folder.job_id)}
     for name in sorted(possible, key=lambda name: name not in own):
         try:
             _place(folder, root.adapters / name)
             break
-        except NameTaken:
+        except Taken:
             log.warning("adapters/%s was taken while the job ran", name)
     else:
-        raise NameTaken(f"adapters/{wanted} is taken, and a thousand names like it")
+        raise ServiceError(f"adapters/{wanted} is taken, and a thousand names like it")
     if job.output_dir is not None:
         _place(folder, root.output_folder(job.output_dir) / name)
     return name
 
 
 def _place(folder: JobFolder, target: Path) -> None:
-    if target.exists() and adapters.belongs_to(target, folder.job_id):
+    if target.exists() and adapter_places.belongs_to(target, folder.job_id):
         folders.vanish(target)
-    adapters.place(folder.adapter, target, folder.job_id)
+    adapter_places.place(folder.adapter, target, folder.job_id)
 
 
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:

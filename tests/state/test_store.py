@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from state import examples, jobs, metrics, models, store, training_data
+from state import examples, jobs, metrics, safetensors, store, training_data
 from state.adapters import Record
 from state.errors import BrokenFile
 from state.jobs import Job, JobFolder, Status
@@ -39,7 +39,7 @@ READERS: list[Callable[[Path], object]] = [
     store.read_as_written,
     examples.read,
     metrics.read,
-    models.read_header,
+    safetensors.read_header,
 ]
 
 

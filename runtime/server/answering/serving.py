@@ -11,10 +11,10 @@ from contextlib import aclosing
 
 from msgspec import Struct
 
-from runtime.server.adapters import names as adapter_names
+from runtime.server.adapters.names import AdapterNames
 from runtime.server.answering.worker import AdapterFiles, Choosing, Generated, Message, Piece, Worker
 from runtime.server.index import Index
-from state import adapters, models
+from state import adapter_places, adapter_records, adapters, models
 from state.adapters import Adapter
 from state.errors import Busy, NotFound, ServiceError
 from state.root import DataRoot
@@ -41,9 +41,10 @@ class Answering(Struct, frozen=True):
 class Serving:
     """The adapter that is loaded, kept in step with its folder."""
 
-    def __init__(self, root: DataRoot, index: Index, worker: Worker) -> None:
+    def __init__(self, root: DataRoot, index: Index, adapter_names: AdapterNames, worker: Worker) -> None:
         self._root = root
         self._index = index
+        self._adapter_names = adapter_names
         self._worker = worker
         self._current: Adapter | None = None
         self._changing = asyncio.Lock()
@@ -89,11 +90,11 @@ class Serving:
         """The new name comes last: what was cut off before it can be asked for again, under the old one."""
         adapters.find(self._root, name)
         taken = new_name if new_name != name else None
-        with adapter_names.taking(self._root, self._index, "name", taken):
+        with self._adapter_names.reserved("name", taken):
             if description is not None or tags is not None:
-                adapters.describe(self._root, name, description, tags)
+                adapter_records.describe(self._root, name, description, tags)
             if taken is not None:
-                adapters.rename(self._root, name, taken)
+                adapter_places.rename(self._root, name, taken)
             self._index.refresh_adapter(name)
             self._index.refresh_adapter(new_name)
 
@@ -104,7 +105,7 @@ class Serving:
             if self.current_name == name:
                 self._current = None
                 await self._worker.unload()
-            await asyncio.to_thread(adapters.remove, self._root, name)
+            await asyncio.to_thread(adapter_places.remove, self._root, name)
         self._index.refresh_adapter(name)
 
     def answering(self, name: str | None) -> Answering:

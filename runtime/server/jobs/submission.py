@@ -1,33 +1,41 @@
 """From a request to a pending job: every check is made before anything exists."""
 
 from runtime.server import hub
-from runtime.server.adapters import names as adapter_names
+from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
 from state import config, examples, jobs, models
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
-from state.models import Model, Tensor
+from state.models import Model
 from state.root import DataRoot
+from state.safetensors import Tensor
 
 
-def submit(root: DataRoot, index: Index, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
-    """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-    check(root, index, job, train_texts, eval_texts)
-    with adapter_names.taking(root, index, "adapter_name", job.adapter_name):
-        folder = jobs.create(root, job, train_texts, eval_texts)
-        index.refresh_job(folder.job_id)
-    return folder
+class Submission:
+    """Takes jobs in, each whole and durable or not at all."""
 
+    def __init__(self, root: DataRoot, index: Index, adapter_names: AdapterNames) -> None:
+        self._root = root
+        self._index = index
+        self._adapter_names = adapter_names
 
-def check(root: DataRoot, index: Index, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> None:
-    """Raise ServiceError for a job that could not be submitted."""
-    examples.check("train_texts", train_texts)
-    if eval_texts is not None:
-        examples.check("eval_texts", eval_texts)
-    if job.output_dir is not None:
-        root.output_folder(job.output_dir)
-    check_training(job, len(train_texts), _available(root, job.model_name))
-    adapter_names.check_is_free(root, index, "adapter_name", job.adapter_name)
+    def submit(self, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
+        """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
+        self.check(job, train_texts, eval_texts)
+        with self._adapter_names.reserved("adapter_name", job.adapter_name):
+            folder = jobs.create(self._root, job, train_texts, eval_texts)
+            self._index.refresh_job(folder.job_id)
+        return folder
+
+    def check(self, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> None:
+        """Raise ServiceError for a job that could not be submitted."""
+        examples.check("train_texts", train_texts)
+        if eval_texts is not None:
+            examples.check("eval_texts", eval_texts)
+        if job.output_dir is not None:
+            self._root.output_folder(job.output_dir)
+        check_training(job, len(train_texts), _available(self._root, job.model_name))
+        self._adapter_names.check_is_free("adapter_name", job.adapter_name)
 
 
 def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:

@@ -1,3 +1,5 @@
+import json
+import threading
 from typing import Any
 
 import pytest
@@ -59,3 +61,30 @@ def test_upload_refuses_what_cannot_be_data(queueing: Server, body: dict[str, An
     assert reply.status_code == 400
     assert error in reply.json()["error"]
     assert set((queueing.root / "training_data").iterdir()) == before
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_of_two_uploads_at_once_both_succeed_and_one_of_them_is_there_whole(queueing: Server, exists: bool) -> None:  # noqa: FBT001
+    name = f"raced-{exists}"
+    folder = queueing.root / "training_data" / name
+    if exists:
+        queueing.post("/training/data/upload", {"dataset_name": name, "train_texts": ["old"]})
+        (folder / "notes.txt").write_text("my own")
+    replies = []
+
+    def upload(num_texts: int) -> None:
+        for _ in range(10):
+            body = {"dataset_name": name, "train_texts": [f"of {num_texts}"] * num_texts}
+            replies.append(queueing.post("/training/data/upload", body))
+
+    threads = [threading.Thread(target=upload, args=(num_texts,)) for num_texts in (2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    texts = [json.loads(line)["text"] for line in (folder / "train.jsonl").read_text().splitlines()]
+    assert {reply.status_code for reply in replies} == {200}
+    assert texts == [f"of {len(texts)}"] * json.loads((folder / "dataset.json").read_text())["num_texts"]
+    assert (folder / "notes.txt").exists() == exists
+    assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
