@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from runtime.messages.export import Order, Outcome
+from runtime.model import libraries
 from runtime.process import cpu, question
 from runtime.process.noise import hush_libraries
 from state.errors import ServiceError
@@ -19,6 +20,7 @@ def main() -> None:
     cpu.prepare()
     hush_libraries()
     order = question.read(Order)
+    libraries.load()
     from runtime.export.making import export  # noqa: PLC0415  imports torch, which takes seconds
 
     signal.signal(signal.SIGTERM, _end)

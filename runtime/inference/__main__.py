@@ -19,6 +19,7 @@ from queue import SimpleQueue
 
 from runtime.inference import watchdog
 from runtime.messages.inference import Cancel, LastWords, Piece, Request, decode_request, line
+from runtime.model import libraries
 from runtime.process import cpu
 from runtime.process.noise import hush_libraries
 
@@ -91,6 +92,7 @@ def end(server: socket.socket, reason: str) -> None:
 
 
 def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
+    libraries.load()
     from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
 
     engine = Engine(quantized_bases)

@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from runtime.model import libraries
 from runtime.process import cpu
 from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Terminated
@@ -66,6 +67,7 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
             return COMPLETED
         interruption = Interruption(folder.stop_file)
         interruption.check()
+        libraries.load()
         from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
 
         train(root, folder, interruption)

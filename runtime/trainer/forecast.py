@@ -11,6 +11,7 @@ import psutil
 from msgspec import structs
 
 from runtime.messages.forecast import Answer, Forecast, Question
+from runtime.model import libraries
 from runtime.process import cpu, question
 from state.errors import ServiceError
 from state.root import DataRoot
@@ -28,6 +29,7 @@ def main() -> None:
 
 def foresee(asked: Question) -> Forecast:
     """Raises ServiceError for what cannot be trained. That it does not fit is a forecast, too."""
+    libraries.load()
     from runtime.trainer import lora, timing  # noqa: PLC0415  these import torch, which takes seconds
     from runtime.trainer.fit import MB  # noqa: PLC0415
     from runtime.trainer.preparation import prepare  # noqa: PLC0415

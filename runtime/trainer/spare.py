@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from runtime.messages.spare import Assignment
+from runtime.model import libraries
 from runtime.process import cpu
 from runtime.trainer.__main__ import FAILED, run
 from state.jobs import JobFolder
@@ -27,6 +28,7 @@ NEEDED = (
 
 def main() -> int:
     cpu.prepare()
+    libraries.load()
     for module in NEEDED:
         import_module(module)
     line = sys.stdin.buffer.readline()
