@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import handlers
 from state.config import LoraConfig, TrainingConfig
 from tests.server import CHECKOUT, Server
 
+CODE = ("handlers", "runtime", "state")
 PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
 
 
@@ -48,6 +50,28 @@ def test_every_setting_is_in_the_configuration_page_with_its_default() -> None:
             assert row is not None, field.name
             if field.default is not None:
                 assert json.loads(row[1].strip("` ")) == field.default
+
+
+def test_every_option_of_the_server_is_in_the_configuration_page() -> None:
+    page = (CHECKOUT / "docs" / "configuration.md").read_text()
+    shown = subprocess.run(
+        [sys.executable, "main.py", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    options = set(re.findall(r"--[a-z][a-z-]+", shown.stdout)) - {"--help"}
+
+    assert options > {"--host", "--root"}
+    for option in options:
+        assert re.search(rf"^\|[^|]*`{option}`", page, flags=re.MULTILINE), option
+
+
+def test_every_variable_that_lathe_reads_is_in_the_configuration_page() -> None:
+    page = (CHECKOUT / "docs" / "configuration.md").read_text()
+    sources = [CHECKOUT / "main.py", *(file for name in CODE for file in (CHECKOUT / name).rglob("*.py"))]
+    read = {name for file in sources for name in re.findall(r"\bLATHE_[A-Z_]+", file.read_text())}
+
+    assert read > {"LATHE_ROOT"}
+    for name in read:
+        assert re.search(rf"^\|[^|]*`{name}`", page, flags=re.MULTILINE), name
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))

@@ -1,0 +1,105 @@
+"""The files that run Lathe as a service name what there is, and a container that is stopped loses no training."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from benchmarks.server import free_port
+from state import jobs
+from state.jobs import JobFolder
+from tests.server import CHECKOUT, MODEL, wait_until
+
+UNIT = CHECKOUT / "deploy" / "lathe.service"
+CONTAINERFILE = CHECKOUT / "deploy" / "Containerfile"
+START = CHECKOUT / "deploy" / "container-start"
+PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def _options_of_the_server() -> set[str]:
+    shown = subprocess.run(
+        [sys.executable, "main.py", "--help"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    return set(re.findall(r"--[a-z][a-z-]+", shown.stdout))
+
+
+def test_the_files_name_options_that_the_server_has() -> None:
+    command = re.findall(r"^(?:ExecStart|CMD).*", UNIT.read_text() + CONTAINERFILE.read_text(), flags=re.MULTILINE)
+
+    assert len(command) == 2
+    assert set(re.findall(r"--[a-z][a-z-]+", " ".join(command))) <= _options_of_the_server()
+
+
+def test_the_container_file_copies_what_there_is_and_all_that_the_server_imports() -> None:
+    copied = [
+        name
+        for line in re.findall(r"^COPY (.+) \S+$", CONTAINERFILE.read_text(), flags=re.MULTILINE)
+        for name in line.split()
+    ]
+
+    assert {"main.py", "handlers", "runtime", "state", "models/tiny-python"} <= set(copied)
+    assert all((CHECKOUT / name).exists() for name in copied)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_finds_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
+    here = tmp_path / "lathe.service"
+    here.write_text(UNIT.read_text().replace("/opt/lathe/.venv/bin/python", sys.executable))
+
+    found = subprocess.run(["systemd-analyze", "verify", here], capture_output=True, text=True, check=False)
+
+    assert (found.returncode, found.stdout + found.stderr) == (0, "")
+
+
+def _may_make_pid_namespaces() -> bool:
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run([*PID_NAMESPACE, "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+@pytest.mark.skipif(not _may_make_pid_namespaces(), reason="needs Linux, root and unshare: a container's own processes")
+def test_a_container_that_is_stopped_has_its_trainers_write_a_checkpoint_first(tmp_path: Path) -> None:
+    port = free_port()
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    container = subprocess.Popen(
+        [*PID_NAMESPACE, START, "--root", tmp_path, "--port", str(port), "--no-spare-trainer"],
+        cwd=CHECKOUT,
+        env=environment,
+    )
+    try:
+        with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=60) as client:
+            wait_until(lambda: _answers(client), "the server in the container answers", timeout_s=60)
+            settings = {"max_steps": 100_000, "save_steps": 100_000, "max_seq_length": 16}
+            job = {"model_name": MODEL, "train_texts": ["def add(a, b):"], "training_config": settings}
+            job_id = client.post("/training/start", json=job).json()["job_id"]
+            folder = JobFolder(tmp_path / "training_jobs" / f"job_{job_id}")
+            wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step", timeout_s=120)
+
+            os.kill(_first_process(container), signal.SIGTERM)
+
+            assert container.wait(timeout=120) == 128 + signal.SIGTERM
+    finally:
+        container.kill()
+        container.wait()
+    assert jobs.read_status(folder).status == "running", "the next container's server goes on with the job"
+    assert folder.checkpoint_steps()
+
+
+def _answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _first_process(container: subprocess.Popen[bytes]) -> int:
+    """What is process 1 inside."""
+    (child,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
+    return int(child)
