@@ -1,4 +1,4 @@
-"""`python main.py [serve] [--host 127.0.0.1] [--port 5001] [--root DIR] [--slots N]`: the server.
+"""`python main.py [serve] [--host 127.0.0.1] [--port 5001] [--root DIR] [--slots N] ...`: the server.
 
 The one place that knows both the routes and the runtime: the parts are built here and handed down.
 """
@@ -13,30 +13,29 @@ import uvicorn
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.middleware import DefineMiddleware
-from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp
 from msgspec import Struct
 
 from handlers import find_handlers
-from handlers._http import bodies, refusals
-from handlers._http.local_only import LocalOnly
+from handlers._http import api_key, description, refusals, requests
+from handlers._http.api_key import ApiKey
+from handlers._http.same_origin import SameOrigin
 from runtime.process import machine
 from runtime.process.noise import hush_libraries
 from runtime.server.service import Service
 from state import locks, store
 from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
-from state.version import VERSION
 
 CHECKOUT = Path(__file__).resolve().parent
 OWNER = ".server.json"
 SHUTDOWN_S = 1
 
 
-def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
-    """The HTTP application of a service. `names` are host names it answers to beside the loopback ones."""
+def build_app(service: Service, max_body_mb: int) -> Litestar:
+    """The HTTP application of a service, for whoever is let in."""
     routers = [
-        Router(path=path, route_handlers=found, before_request=bodies.check_body)
+        Router(path=path, route_handlers=refusals.declare(path, found), before_request=requests.check)
         for path, found in find_handlers().items()
     ]
     app = Litestar(
@@ -47,10 +46,10 @@ def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
             HTTPException: refusals.shaped(refusals.from_http_exception),
             Exception: refusals.shaped(refusals.from_any),
         },
-        middleware=[DefineMiddleware(LocalOnly, names=names)],
+        request_class=requests.DeclaredRequest,
         lifespan=[lambda _: service.running()],
         request_max_body_size=max_body_mb * 2**20,
-        openapi_config=OpenAPIConfig(title="Lathe", version=VERSION, path="/schema"),
+        openapi_config=description.CONFIG,
         logging_config=None,
         signature_namespace={"Service": Service},
     )
@@ -58,14 +57,21 @@ def build_app(service: Service, names: list[str], max_body_mb: int) -> Litestar:
     return app
 
 
+def guarded(app: ASGIApp, names: list[str], key: str | None) -> ASGIApp:
+    """The application behind those who decide on who is let in. `names` are its host names beside the loopback ones."""
+    return SameOrigin(app if key is None else ApiKey(app, key), names)
+
+
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
+    key = os.environ.pop(api_key.VARIABLE, None) or None  # none of the processes that this one starts has it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     hush_libraries()
     if options.memory_mb is not None:
         os.environ["LATHE_MEMORY_MB"] = str(options.memory_mb)  # trainers inherit it, as from a shell
     root = DataRoot.at(options.root)
     try:
+        api_key.check(key, options.host)
         root.create()
         with locks.hold(root.path / ".server.lock", timeout_s=1):
             store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
@@ -79,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
                 unload_after_s=60 * options.unload_after,
             )
             uvicorn.run(
-                build_app(service, [options.host], options.max_body_mb),
+                guarded(build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key),
                 host=options.host,
                 port=options.port,
                 log_level="warning",
@@ -87,6 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
             )
     except locks.LockHeld:
         print(f"{_owner(root)} works on {root.path}: stop it, or choose another --root", file=sys.stderr)
+        return 1
+    except ServiceError as error:
+        print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{root.path} cannot be used as a data root: {error}", file=sys.stderr)
@@ -113,6 +122,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python main.py", description="Lathe's server.")
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name or address that requests may use beside localhost and --host; may be given several times",
+    )
     parser.add_argument("--port", type=int, default=5001, help="port to listen on (default: %(default)s)")
     parser.add_argument(
         "--root",

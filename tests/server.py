@@ -21,6 +21,7 @@ from state.jobs import JobFolder
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODEL = "tiny-python"
 COLD = ["--no-spare-trainer"]  # its imports take 4 s of two cores: only tests that use it have one
+OFFLINE = {"HF_HUB_OFFLINE": "1", "LATHE_API_KEY": ""}  # whatever the shell has that runs the tests
 
 
 class Server:
@@ -37,9 +38,11 @@ class Server:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(root / "hf-home")} | (environment or {}),
+                env=os.environ | OFFLINE | {"HF_HOME": str(root / "hf-home")} | (environment or {}),
             )
-        self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120)
+        key = (environment or OFFLINE).get("LATHE_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120, headers=headers)
         wait_until(self._answers, "the server answers", timeout_s=30)
 
     def get(self, path: str, **options: Any) -> httpx.Response:

@@ -30,10 +30,11 @@ def test_schemathesis_finds_nothing(queueing: Server, tmp_path: Path) -> None:
 
 
 def test_every_operation_describes_its_refusals(queueing: Server) -> None:
-    paths = queueing.http.get(f"http://localhost:{queueing.port}/schema/openapi.json").json()["paths"]
+    description = queueing.http.get(f"http://localhost:{queueing.port}/schema/openapi.json").json()
 
-    for path in paths.values():
+    for path in description["paths"].values():
         for operation in path.values():
             schema = operation["responses"]["default"]["content"]["application/json"]["schema"]
+            schema = description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
             assert schema["required"] == ["error"]
             assert set(operation["responses"]) == {"200", "default"}

@@ -7,7 +7,10 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
-from litestar.openapi.spec import OpenAPI, OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Reference, Schema
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import ResponseSpec
+from litestar.openapi.spec import OpenAPI
+from litestar.types import ASGIApp, Scope
 from msgspec import Struct
 
 from handlers._http.sentences import parameter_problem
@@ -18,6 +21,7 @@ from state.jobs import DISK_FULL
 log = logging.getLogger(__name__)
 
 PROTOCOL_PATH = "/v1"
+DECLARED = 500
 
 _OF_THE_DISK = (*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
@@ -50,7 +54,13 @@ class ProtocolErrorReply(Struct):
 def protocol_error(status: int, sentence: str) -> ProtocolErrorReply:
     kinds = {404: "not_found_error", 429: "rate_limit_error"}
     kind = "server_error" if status >= 500 else kinds.get(status, "invalid_request_error")
-    return ProtocolErrorReply(ProtocolProblem(sentence, kind))
+    return ProtocolErrorReply(ProtocolProblem(sentence, kind, code="invalid_api_key" if status == 401 else None))
+
+
+def refusing(scope: Scope, status: int, sentence: str, headers: dict[str, str] | None = None) -> ASGIApp:
+    """What answers in place of the application: the request is refused before any handler is looked for."""
+    request = Request[Any, Any, Any](scope)
+    return in_shape(request, refuse(status, sentence, headers)).to_asgi_response(None, request)
 
 
 def shaped(
@@ -92,7 +102,8 @@ def from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -
         return refuse(404, f"No endpoint at {path}")
     if error.status_code == 413:
         return refuse(413, "The request body is larger than this server accepts")
-    problems = [parameter_problem(problem) for problem in error.extra or [] if isinstance(problem, dict)]
+    fields = request.route_handler.parsed_fn_signature.parameters if error.extra else {}
+    problems = [parameter_problem(problem, fields) for problem in error.extra or [] if isinstance(problem, dict)]
     return refuse(error.status_code, "; ".join(problems) or error.detail, error.headers)
 
 
@@ -106,22 +117,23 @@ def from_any(request: Request[Any, Any, Any], error: Exception) -> Response[Erro
 
 
 def describe_failures(schema: OpenAPI) -> None:
-    """Say in the OpenAPI description what litestar cannot know: the shape of every refusal."""
-    sentence = Schema(type=OpenAPIType.STRING)
-    nullable = Schema(one_of=[sentence, Schema(type=OpenAPIType.NULL)])
-    problem: dict[str, Reference | Schema]
-    problem = {"message": sentence, "type": sentence, "param": nullable, "code": nullable}
-    refusals = {
-        "/api": _refusal(sentence),
-        PROTOCOL_PATH: _refusal(Schema(type=OpenAPIType.OBJECT, properties=problem, required=list(problem))),
-    }
-    for name, path in (schema.paths or {}).items():
+    """Say in the OpenAPI description what litestar cannot know: that every refusal of a path has the one shape.
+
+    The handlers declare it for one status (`declare`), from the Structs that are sent.
+    """
+    for path in (schema.paths or {}).values():
         for operation in (path.get, path.post, path.patch, path.delete):
-            if operation is not None:
-                success = {"200": (operation.responses or {})["200"]}
-                operation.responses = success | {"default": refusals[f"/{name.split('/')[1]}"]}
+            if operation is not None and operation.responses is not None:
+                operation.responses = {
+                    "200": operation.responses["200"],
+                    "default": operation.responses[str(DECLARED)],
+                }
 
 
-def _refusal(error: Schema) -> OpenAPIResponse:
-    body = Schema(type=OpenAPIType.OBJECT, properties={"error": error}, required=["error"])
-    return OpenAPIResponse("a refusal, in one sentence", content={"application/json": OpenAPIMediaType(body)})
+def declare(path: str, handlers: list[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
+    """Have these handlers of one router say what their refusals look like."""
+    kind = ProtocolErrorReply if path == PROTOCOL_PATH else ErrorReply
+    refusal = ResponseSpec(kind, description="a refusal, in one sentence", generate_examples=False)
+    for handler in handlers:
+        handler.responses = {DECLARED: refusal}
+    return handlers

@@ -1,9 +1,13 @@
 """A wrong value, as msgspec tells it, in the specification's words."""
 
 import re
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
-from state.config import ALL_LINEAR
+import msgspec
+from litestar.typing import FieldDefinition
+from msgspec import Struct
 
 _KINDS = {
     "array": "a list",
@@ -16,8 +20,8 @@ _KINDS = {
 }
 
 
-def validation_sentence(message: str) -> str:
-    """A wrong value as msgspec tells it, in the specification's words.
+def validation_sentence(message: str, kind: object = None) -> str:
+    """A wrong value as msgspec tells it, in the specification's words; `kind` is the type that it was decoded as.
 
     >>> validation_sentence("Object missing required field `model_name`")
     'model_name is required'
@@ -29,6 +33,8 @@ def validation_sentence(message: str) -> str:
     for pattern, words in _SENTENCES:
         if match := re.fullmatch(pattern, message):
             return words(field, *match.groups())
+    if match := re.fullmatch(r"Invalid enum value (.+)", message):
+        return _not_offered(field, match[1], kind)
     return f"{field or _BODY}: {message}"
 
 
@@ -55,31 +61,62 @@ def _wrong_length(field: str, kind: str, sign: str, bound: str) -> str:
     return f"{field or _BODY} must have at {'least' if sign == '>=' else 'most'} {bound} {unit}"
 
 
-def _not_offered(field: str, value: str) -> str:
-    offered = _CHOICES.get(field)
-    return f"{field or _BODY} must not be {value}" + (f": use {offered}" if offered else "")
+def _not_offered(field: str, value: str, kind: object) -> str:
+    offered = choices(kind, field)
+    return f"{field or _BODY} must not be {value}" + (f": use {_either(offered)}" if offered else "")
+
+
+def _either(words: list[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def choices(kind: object, field: str) -> list[str]:
+    """What may stand in a field of a type, such as `lora_config.bias`, where that is one of a few values.
+
+    >>> choices(LoraConfig, "bias")
+    ['"none"', '"all"', '"lora_only"']
+    """
+    found = _options(kind)
+    for step in re.findall(r"[^.\[\]]+", field):
+        found = [inner for outer in found for inner in _inside(outer, step)]
+    values = [value for one in found if get_origin(one) is Literal for value in get_args(one)]
+    words = [msgspec.json.encode(value).decode() for value in values]
+    return words + ["a list" for one in found if words and get_origin(one) is list]
+
+
+def _inside(outer: object, step: str) -> list[object]:
+    """The types that a step into an object or a list may lead to."""
+    if isinstance(outer, type) and issubclass(outer, Struct):
+        return _options(get_type_hints(outer, include_extras=True).get(step))
+    if get_origin(outer) in {dict, list}:
+        return _options(get_args(outer)[-1])
+    return []
+
+
+def _options(kind: object) -> list[object]:
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
+    if get_origin(kind) in {Union, types.UnionType}:
+        return [option for one in get_args(kind) for option in _options(one)]
+    return [kind]
 
 
 _BODY = "The request body"
-_CHOICES = {
-    "lora_config.bias": '"none", "all" or "lora_only"',
-    "lora_config.task_type": '"CAUSAL_LM"',
-    "format": '"merged", "gguf" or "gguf-lora"',
-    "training_config.precision": '"bfloat16" or "float32"',
-    "lora_config.target_modules": f'"{ALL_LINEAR}" or a list of names',
-}
 _SENTENCES: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Object missing required field `(.+)`", _missing),
     (r"Object contains unknown field `(.+)`", _unknown),
     (r"Expected `([^`]+)`, got `[^`]+`", _wrong_kind),
     (r"Expected `\w+` (>=|>|<=|<) (.+)", _out_of_bounds),
     (r"Expected `(\w+)` of length (>=|<=) (\d+)", _wrong_length),
-    (r"Invalid enum value (.+)", _not_offered),
 )
 
 
-def parameter_problem(problem: dict[str, str]) -> str:
-    return validation_sentence(f"{problem.get('message', '')} - at `$.{problem.get('key', '')}`")
+def parameter_problem(problem: dict[str, str], fields: Mapping[str, FieldDefinition]) -> str:
+    """A wrong value in the URL, as litestar tells it of a handler's parameters."""
+    key = problem.get("key", "")
+    kind = types.GenericAlias(dict, (str, fields[key].annotation)) if key in fields else None
+    return validation_sentence(f"{problem.get('message', '')} - at `$.{key}`", kind)
 
 
 def _joined(parent: str, name: str) -> str:
