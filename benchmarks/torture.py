@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.server import free_port
-from runtime.server.jobs.deaths import MAX_ATTEMPTS
+from runtime.server.jobs.retries import MAX_ATTEMPTS
 from state import adapter_places, adapters, jobs, metrics, safetensors
 from state.errors import BrokenFile
 from state.jobs import JobFolder

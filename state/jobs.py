@@ -75,6 +75,8 @@ class Status(Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     error_message: str | None = None
     pid: int | None = None
+    accelerator: str | None = None
+    """The CUDA_VISIBLE_DEVICES of the newest trainer; None where it had none."""
     attempt: int = 0
     """Starts since the last checkpoint that was new: a job that dies over and over without progress is given up."""
     attempt_step: int = 0

@@ -81,6 +81,20 @@ class Server:
     def job_folder(self, job_id: str) -> Path:
         return self.root / "training_jobs" / f"job_{job_id}"
 
+    def trainer(self, job_id: str) -> int:
+        """The pid of the job's trainer, which lives."""
+        folder = JobFolder(self.job_folder(job_id))
+        pid = jobs.read_status(folder).pid
+        assert pid, f"job {job_id} has no trainer: {jobs.read_status(folder)}"
+        assert folder.is_training(), f"the trainer of job {job_id} has ended"
+        return pid
+
+    def kill_trainer(self, job_id: str) -> int:
+        """Its pid, which nobody may have any more."""
+        pid = self.trainer(job_id)
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
     def children(self) -> list[int]:
         """The processes that it started and that end with it: the inference worker."""
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")

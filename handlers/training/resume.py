@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
+from runtime.server.jobs import control
 from runtime.server.service import Service
 
 
@@ -16,5 +17,5 @@ class ResumeReply(Struct):
 
 @post("/training/resume/{job_id:str}", status_code=200, opt={"action": "resume training"}, sync_to_thread=True)
 def resume(job_id: FromPath[str], service: NamedDependency[Service]) -> ResumeReply:
-    service.queue.resume(job_id)
+    control.resume(service.index, job_id)
     return ResumeReply(job_id, "resumed", f"Training job {job_id} resumed successfully")

@@ -57,7 +57,7 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
         learning_rate=now.learning_rate,
         metrics=Losses(now.metrics.train_loss, now.metrics.eval_loss),
         adapter_path=_adapter_path(service, entry),
-        error_message=entry.error_message,
+        error_message=entry.error_message or service.queue.obstacle(job_id),
     )
 
 

@@ -5,6 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
+from runtime.server.jobs import control
 from runtime.server.service import Service
 
 
@@ -16,5 +17,6 @@ class StopReply(Struct):
 
 @post("/training/stop/{job_id:str}", status_code=200, opt={"action": "stop training"})
 async def stop(job_id: FromPath[str], service: NamedDependency[Service]) -> StopReply:
-    await service.queue.stop(job_id)
+    await control.stop(service.index, service.trainers, job_id)
+    service.queue.wake()
     return StopReply(job_id, "cancelled", f"Training job {job_id} cancelled successfully")

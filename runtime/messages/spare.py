@@ -4,7 +4,6 @@ from msgspec import Struct
 
 
 class Assignment(Struct, frozen=True):
-    """A job's folder, and the CUDA_VISIBLE_DEVICES that its trainer is to have (None: as it is)."""
+    """A job's folder. Its accelerator is the one that the spare was started with."""
 
     job_dir: str
-    accelerator: str | None

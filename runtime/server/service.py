@@ -16,10 +16,13 @@ from runtime.server.adapters.names import AdapterNames
 from runtime.server.answering.serving import Serving
 from runtime.server.answering.worker import Worker
 from runtime.server.index import Index
+from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.forecasting import Forecaster
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
+from runtime.server.jobs.room import Room
 from runtime.server.jobs.submission import Submission
+from runtime.server.jobs.trainers import Trainers
 from state import folders
 from state.root import DataRoot
 
@@ -32,6 +35,7 @@ class Service(Struct, frozen=True):
     index: Index
     submission: Submission
     imports: Imports
+    trainers: Trainers
     queue: Queue
     serving: Serving
     worker: Worker
@@ -53,20 +57,23 @@ class Service(Struct, frozen=True):
         index = Index(root)
         index.rescan()
         adapter_names = AdapterNames(root, index)
-        worker = Worker(root.quantized_bases)
-        launcher = Launcher(may_have_spare=spare_trainer)
-        queue = Queue(root, index, machine, launcher, slots, partial(worker.rest, 0.0))
+        accelerators = Accelerators(machine)
+        worker = Worker(root.quantized_bases, environment=accelerators.for_inference)
+        room = Room(root, machine, accelerators, partial(worker.rest, 0.0))
+        launcher = Launcher(accelerators, may_have_spare=spare_trainer)
+        trainers = Trainers(launcher, accelerators)
         return cls(
             root=root,
             machine=machine,
             index=index,
             submission=Submission(root, index, adapter_names),
             imports=Imports(root, index, adapter_names),
-            queue=queue,
+            trainers=trainers,
+            queue=Queue(root, index, trainers, launcher, accelerators, room, slots),
             serving=Serving(root, index, adapter_names, worker),
             worker=worker,
             exporter=Exporter(root),
-            forecaster=Forecaster(root),
+            forecaster=Forecaster(root, accelerators, room),
             unload_after_s=unload_after_s,
         )
 

@@ -10,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+from runtime.messages.training import OUT_OF_MEMORY
 from runtime.model import libraries
 from runtime.process import cpu
 from runtime.trainer.console import log_to_console_and_file
@@ -104,7 +105,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, ServiceError):
         return str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
+        return (
+            f"{OUT_OF_MEMORY}: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
+        )
     if (isinstance(error, OSError) and error.errno in jobs.DISK_FULL) or "No space left on device" in str(error):
         return "The disk is full: free some space, then resume the job; it goes on from its last checkpoint"
     if isinstance(error, OSError) and error.strerror:

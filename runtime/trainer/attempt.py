@@ -26,6 +26,7 @@ def begin(folder: JobFolder) -> Status:
         before,
         status="running",
         pid=os.getpid(),
+        accelerator=os.environ.get("CUDA_VISIBLE_DEVICES"),
         attempt=1 if is_fresh else before.attempt + 1,
         attempt_step=checkpoint,
         started_at=before.started_at or clock.now(),

@@ -1,7 +1,8 @@
 """`python -m runtime.trainer.spare`: a trainer that waits for its job with the imports behind it.
 
-Started by runtime/server/jobs/launch.py. It imports what a training needs, computes nothing, and waits for a line on
-its standard input; the end of the input means that the server is gone or wants none, and ends it.
+Started by runtime/server/jobs/launch.py, with its accelerator in its environment. It imports what a training needs,
+computes nothing, and waits for a line on its standard input; the end of the input means that the server is gone or
+wants none, and ends it.
 """
 
 import os
@@ -41,8 +42,6 @@ def main() -> int:
     except OSError as error:
         print(f"{folder.path} cannot be worked in: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
-    if assignment.accelerator is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = assignment.accelerator  # CUDA reads it when it is first used
     return run(folder.path)
 
 

@@ -11,7 +11,7 @@ import logging
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Self
@@ -61,13 +61,20 @@ class Worker:
     Cancelling a call stops its generation within a token.
     """
 
-    def __init__(self, quantized_bases: Path, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        quantized_bases: Path,
+        log: Path | None = None,
+        environment: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
         """`quantized_bases` is where the process keeps its copies.
 
-        `log` takes what it prints; without one that goes to this process's stderr.
+        `log` takes what it prints; without one that goes to this process's stderr. `environment` is asked at each start
+        of the process for what it is to have beside the server's own.
         """
         self._quantized_bases = quantized_bases
         self._log = log
+        self._environment = environment
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
@@ -130,7 +137,7 @@ class Worker:
             raise ProcessDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
-            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log))
+            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log, self._environment()))
         self._in_flight += 1
         try:
             return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
@@ -156,11 +163,11 @@ class _Life:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def begin(cls, quantized_bases: Path, log: Path | None) -> Self:
+    async def begin(cls, quantized_bases: Path, log: Path | None, environment: Mapping[str, str]) -> Self:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log)
+                process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log, environment)
             except OSError as error:
                 ours.close()
                 raise ProcessDied(f"The inference worker cannot be started: {error}") from error
@@ -241,11 +248,18 @@ def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> 
         answer.set_exception(LoadFailed(reply.message) if reply.loading else ServiceError(reply.message))
 
 
-def _start(descriptor: int, quantized_bases: Path, log: Path | None) -> subprocess.Popen[bytes]:
+def _start(
+    descriptor: int, quantized_bases: Path, log: Path | None, environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
     with log.open("ab") if log else nullcontext(STDERR) as output:
         return processes.start(
-            "runtime.inference", str(descriptor), str(quantized_bases), output=output, pass_fds=[descriptor]
+            "runtime.inference",
+            str(descriptor),
+            str(quantized_bases),
+            output=output,
+            environment=environment,
+            pass_fds=[descriptor],
         )
 
 

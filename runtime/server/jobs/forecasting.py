@@ -4,6 +4,8 @@ import asyncio
 
 from runtime.messages.forecast import Answer, Forecast, Question
 from runtime.server import processes
+from runtime.server.jobs.accelerators import Accelerators
+from runtime.server.jobs.room import Room
 from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
@@ -12,18 +14,29 @@ from state.root import DataRoot
 class Forecaster:
     """Makes one plan at a time: two would time each other."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: DataRoot, accelerators: Accelerators, room: Room) -> None:
         self._root = root
+        self._accelerators = accelerators
+        self._room = room
         self._one_at_a_time = asyncio.Lock()
 
     async def forecast(self, job: Job, train_texts: list[str], eval_texts: list[str]) -> Forecast:
         """Takes as long as a trainer's start and a few steps. Cancelled, it stops computing at once.
 
-        Raises ServiceError for a job that cannot be trained, ProcessDied when the process dies.
+        It has the memory that the training would have, idle inference's included. Raises ServiceError for a job that
+        cannot be trained, Busy when all accelerators train, ProcessDied when the process dies.
         """
         question = Question(str(self._root.path), job, train_texts, eval_texts)
         async with self._one_at_a_time:
-            answer = await processes.ask("runtime.trainer.forecast", question, Answer, who="The process that plans")
+            with self._accelerators.for_plan() as accelerator:
+                await self._room.make(job.model_name, accelerator)
+                answer = await processes.ask(
+                    "runtime.trainer.forecast",
+                    question,
+                    Answer,
+                    who="The process that plans",
+                    environment=self._accelerators.environment(accelerator),
+                )
         if answer.forecast is None:
             raise ServiceError(answer.error or "")
         return answer.forecast

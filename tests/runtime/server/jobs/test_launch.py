@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from state import jobs as state_jobs
+from tests.processes import is_alive, on_linux
 from tests.server import Server, wait_until
+
+pytestmark = on_linux
 
 SPARE = "runtime.trainer.spare"
 
@@ -70,7 +73,7 @@ def test_a_trainer_that_was_a_spare_outlives_its_server(start_server: Callable[.
     spare = _waiting_spare(server)
     job_id = server.start(training_config={"max_steps": 60, "save_steps": 10, "logging_steps": 1})
     server.wait_for(job_id, "running")
-    wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains")
+    wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains", timeout_s=60)
     assert state_jobs.read_status(state_jobs.JobFolder(server.job_folder(job_id))).pid == spare
 
     server.kill()
@@ -87,7 +90,7 @@ def test_a_waiting_spare_goes_with_its_server(start_server: Callable[..., Server
 
         end(server)
 
-        wait_until(lambda pid=spare: not Path(f"/proc/{pid}").exists(), "the spare has gone", timeout_s=5)  # type: ignore[misc]
+        wait_until(lambda pid=spare: not is_alive(pid), "the spare has gone", timeout_s=60)  # type: ignore[misc]
 
 
 def test_a_killed_spare_costs_no_job(start_server: Callable[..., Server]) -> None:

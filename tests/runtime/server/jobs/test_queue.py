@@ -1,9 +1,6 @@
 """Jobs wait in order, run as many at once as there are slots, and outlive trainers and servers that are killed."""
 
-import json
-import os
 import shutil
-import signal
 from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
@@ -32,11 +29,6 @@ def _wait_for_step(server: Server, job_id: str, step: int) -> None:
     wait_until(checkpoint.exists, f"step {step} is saved", timeout_s=60)
 
 
-def _trainer(server: Server, job_id: str) -> int:
-    """The pid of the job's trainer; 0 while it has none."""
-    return int(json.loads((server.job_folder(job_id) / "status.json").read_text())["pid"] or 0)
-
-
 def test_jobs_run_one_after_another_in_the_order_of_their_requests(start: Callable[..., Server]) -> None:
     server = start()
     ids = [server.start(model_name="toy", training_config={"max_steps": 2}) for _ in range(3)]
@@ -62,13 +54,13 @@ def test_slots_run_side_by_side_and_the_rest_waits(start: Callable[..., Server])
 
 def test_a_killed_trainers_job_is_taken_up_again_by_itself(start: Callable[..., Server]) -> None:
     server = start()
-    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 300})
+    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 1000})
     _wait_for_step(server, job_id, 50)
 
-    os.kill(_trainer(server, job_id), signal.SIGKILL)
+    server.kill_trainer(job_id)
     done = server.wait_for(job_id, "completed")
 
-    assert done["current_step"] == 300
+    assert done["current_step"] == 1000
     log = (server.job_folder(job_id) / "train.log").read_text()
     assert "Going on from step-" in log
 
@@ -81,10 +73,8 @@ def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(start: 
     def is_over() -> bool:
         now = server.status(job_id)
         if now["status"] == "running" and now["current_step"] > 0:
-            pid = _trainer(server, job_id)
-            if pid and pid not in killed:
-                killed.add(pid)
-                os.kill(pid, signal.SIGKILL)
+            killed.add(server.kill_trainer(job_id))
+            wait_until(lambda: server.status(job_id)["status"] != "running", "the death is noticed", timeout_s=60)
         return bool(now["status"] == "failed")
 
     wait_until(is_over, "the job is given up", timeout_s=90)
@@ -100,13 +90,13 @@ def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Call
     running = first.start(model_name="toy", training_config=LONG)
     waiting = first.start(model_name="toy", training_config={"max_steps": 2})
     _wait_for_step(first, running, 50)
-    trainer = _trainer(first, running)
+    trainer = first.trainer(running)
 
     first.kill()
     second = start()
 
     assert second.status(running)["status"] == "running"
-    assert _trainer(second, running) == trainer
+    assert second.trainer(running) == trainer
     assert second.status(waiting)["status"] == "pending"
     assert second.post(f"/training/stop/{running}").status_code == 200
     assert second.wait_for(waiting, "completed")["current_step"] == 2
@@ -114,14 +104,14 @@ def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Call
 
 def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(start: Callable[..., Server]) -> None:
     first = start()
-    job_id = first.start(model_name="toy", training_config=LONG | {"max_steps": 300})
+    job_id = first.start(model_name="toy", training_config=LONG | {"max_steps": 1000})
     _wait_for_step(first, job_id, 50)
 
     first.kill()
-    os.kill(_trainer(first, job_id), signal.SIGKILL)
+    first.kill_trainer(job_id)
     second = start()
 
-    assert second.wait_for(job_id, "completed")["current_step"] == 300
+    assert second.wait_for(job_id, "completed")["current_step"] == 1000
 
 
 def test_a_second_server_on_the_same_root_is_refused_by_the_first_ones_name(start: Callable[..., Server]) -> None:

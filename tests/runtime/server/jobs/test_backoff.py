@@ -1,0 +1,115 @@
+"""What fails is tried again after growing pauses, and its reason is told once."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from runtime.process.machine import Machine
+from runtime.server import processes
+from runtime.server.jobs import backoff
+from runtime.server.jobs.backoff import Backoff
+from runtime.server.jobs.launch import SPARE
+from tests.standins import Rig
+
+CPU = Machine("cpu", "any")
+
+Rigs = Callable[..., Rig]
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr(backoff, "time", clock)
+    return clock
+
+
+def test_pauses_double_up_to_five_minutes_and_a_success_forgets_them(clock: _Clock) -> None:
+    tries = Backoff()
+    pauses = []
+    for _ in range(11):
+        tries.failed("it", "broken")
+        began = clock.now_s
+        while not tries.may_try("it"):
+            clock.now_s += 1
+        pauses.append(clock.now_s - began)
+
+    tries.forget("it")
+    tries.failed("it", "broken")
+    clock.now_s += 1
+
+    assert pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert tries.may_try("it")
+
+
+def test_a_reason_is_logged_when_it_is_new(caplog: pytest.LogCaptureFixture) -> None:
+    tries = Backoff()
+    for reason in ("broken", "broken", "worse", "worse"):
+        tries.failed("it", reason)
+
+    assert [record.message for record in caplog.records] == ["broken", "worse"]
+
+
+def test_what_is_over_is_forgotten() -> None:
+    tries = Backoff()
+    for number in range(100):
+        tries.failed(str(number), "broken")
+        tries.keep({str(number)})
+
+    assert list(tries._failing) == ["99"]
+
+
+def test_a_spare_that_dies_at_its_imports_is_told_once_and_tried_again_later(
+    rig: Rigs, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = rig(CPU, spare=True)
+    (processes.CODE / "runtime/trainer/spare.py").write_text("import os, no_such_library\n")
+    started: list[object] = []
+
+    async def scenario() -> None:
+        for _ in range(3):
+            await server.until(lambda: not server.launcher._backoff.may_try(SPARE), "a spare has died")
+            started.append(server.launcher._spare)
+            clock.now_s += 1000
+        assert (await server.given(server.add()))["spare"] is False
+
+    server.run(scenario)
+    told = [record.message for record in caplog.records if "spare" in record.message]
+    assert len(told) == 1
+    assert "ModuleNotFoundError: No module named 'no_such_library'" in told[0]
+    assert started == [None, None, None]
+
+
+def test_a_job_whose_folder_cannot_be_worked_in_waits_and_says_why_once(
+    rig: Rigs, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its trainer.lock is a folder here, which even root cannot lock; in life it belongs to somebody else."""
+    server = rig(CPU)
+    caplog.set_level(logging.WARNING)
+
+    async def scenario() -> None:
+        folder = server.add()
+        folder.trainer_lock.mkdir()
+        await server.until(lambda: server.queue.obstacle(folder.job_id), "it is told")
+        assert server.trainers.collect() == []
+        log = folder.log_file.read_text()
+        for _ in range(3):
+            await server.queue._round()
+        assert folder.log_file.read_text() == log, "it was launched again at once"
+
+        folder.trainer_lock.rmdir()
+        clock.now_s += 1
+        await server.given(folder)
+        await server.until(lambda: server.queue.obstacle(folder.job_id) is None, "it is told no more")
+
+    server.run(scenario)
+    told = [record.message for record in caplog.records if "cannot be worked on" in record.message]
+    assert len(told) == 1

@@ -1,0 +1,122 @@
+"""Stopping a job: its trainer is asked, then terminated, then killed; and no other process ever is."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+
+import psutil
+import pytest
+
+from runtime.process.machine import Machine
+from runtime.server.jobs import control
+from runtime.server.jobs.trainers import pid_of_trainer
+from state import locks, store
+from state.errors import ServiceError
+from state.jobs import JobFolder, Status
+from tests.standins import Rig
+
+CPU = Machine("cpu", "any")
+
+Rigs = Callable[..., Rig]
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(control, "TERMINATE_AFTER_S", 0.1)
+    monkeypatch.setattr(control, "KILL_AFTER_S", 0.2)
+
+
+@pytest.fixture
+def bystander() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is no trainer, and has a number that a dead trainer had."""
+    with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytest.LogCaptureFixture) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("deaf")
+        pid = int((await server.given(folder))["pid"])
+
+        ended = await control.stop(server.index, server.trainers, folder.job_id)
+
+        assert (ended.status, ended.pid) == ("cancelled", None)
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        assert server.queue.busy() == 0
+
+    server.run(scenario)
+    sent = [record.message.rsplit(maxsplit=1)[-1] for record in caplog.records if "does not end" in record.message]
+    assert sent == ["SIGTERM", "SIGKILL"]
+
+
+def test_a_trainer_of_a_server_before_is_killed_too(rig: Rigs) -> None:
+    first, folders = rig(CPU), list[JobFolder]()
+
+    async def before() -> None:
+        folders.append(first.add("deaf"))
+        await first.given(folders[0])
+
+    first.run(before)
+    second = rig(CPU)
+    second.index.refresh_job(folders[0].job_id)
+
+    ended = asyncio.run(control.stop(second.index, second.trainers, folders[0].job_id))
+
+    assert ended.status == "cancelled"
+    assert not folders[0].is_training()
+
+
+def test_the_pid_of_a_dead_predecessor_is_never_signalled(
+    rig: Rigs, bystander: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "GIVE_UP_AFTER_S", 0.3)
+    server = rig(CPU)
+    folder = server.add()
+    store.write(folder.status_file, Status(status="running", pid=bystander.pid))
+    server.index.refresh_job(folder.job_id)
+
+    with (
+        locks.hold(folder.trainer_lock, 0),  # by a trainer that has not written its pid yet
+        pytest.raises(ServiceError, match="does not end, and which process it is cannot be told"),
+    ):
+        asyncio.run(control.stop(server.index, server.trainers, folder.job_id))
+
+    assert bystander.poll() is None
+
+
+@pytest.mark.parametrize("pid", [None, 0])
+def test_no_pid_is_nobody(rig: Rigs, pid: int | None) -> None:
+    folder = rig(CPU).add()
+    store.write(folder.status_file, Status(status="running", pid=pid))
+
+    with locks.hold(folder.trainer_lock, 0):
+        assert pid_of_trainer(folder) is None
+
+
+def test_who_holds_the_lock_and_has_said_so_is_the_trainer(rig: Rigs) -> None:
+    folder = rig(CPU).add()
+    store.write(folder.status_file, Status(status="running", pid=os.getpid()))
+
+    with locks.hold(folder.trainer_lock, 0):
+        assert pid_of_trainer(folder) == os.getpid()
+    assert pid_of_trainer(folder) is None
+
+
+def test_a_stop_signals_a_launched_trainer_that_has_written_no_pid(rig: Rigs) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("deaf")
+        await server.given(folder)
+        store.write(folder.status_file, Status(status="running"))
+
+        assert server.trainers.signal(folder, signal.SIGKILL)
+        await server.until(lambda: not folder.is_training(), "the trainer is gone")
+
+    server.run(scenario)

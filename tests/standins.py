@@ -1,0 +1,202 @@
+"""Stand-ins for the processes that the server starts: they take no time, and write down what they were given.
+
+They lie in a folder of their own, which takes the place of the checkout (`processes.CODE`), so that the real queue and
+launcher start them as they start the real ones. What a trainer does is decided by files in its job's folder: `deaf`
+lets it ignore whoever asks it to end, `finish` ends it.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime.process.machine import Machine
+from runtime.server import processes
+from runtime.server.answering.worker import Worker
+from runtime.server.index import Index
+from runtime.server.jobs.accelerators import Accelerators
+from runtime.server.jobs.forecasting import Forecaster
+from runtime.server.jobs.launch import Launcher
+from runtime.server.jobs.queue import Queue
+from runtime.server.jobs.room import Room
+from runtime.server.jobs.trainers import Trainers
+from state import jobs
+from state.jobs import Job, JobFolder, Status
+from state.root import DataRoot
+from tests.server import CHECKOUT
+
+DEADLINE_S = 60.0
+GIVEN = "given.json"
+_PREAMBLE = f"""
+import json, os, signal, sys, time
+from pathlib import Path
+sys.path.append({str(CHECKOUT)!r})
+GIVEN = {{"pid": os.getpid(), "spare": Path(sys.argv[0]).name == "spare.py"}}
+GIVEN["accelerator"] = os.environ.get("CUDA_VISIBLE_DEVICES")
+"""
+TRAINER = (
+    _PREAMBLE
+    + """
+from state import locks, store
+from state.jobs import JobFolder, Status
+
+def train(folder):
+    is_deaf = (folder.path / "deaf").exists()
+    if is_deaf:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with locks.hold(folder.trainer_lock, 2):
+        status = {"pid": os.getpid(), "accelerator": GIVEN["accelerator"], "attempt": 1}
+        GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]
+        (folder.path / "given.json").write_text(json.dumps(GIVEN))
+        store.write(folder.status_file, Status(status="running", **status))
+        while is_deaf or not ((folder.path / "finish").exists() or folder.stop_file.exists()):
+            time.sleep(0.01)
+            if not folder.path.exists():
+                return
+        end = "cancelled" if folder.stop_file.exists() else "completed"
+        failure = folder.path / "finish"
+        message = failure.read_text() if failure.exists() else ""
+        failure.unlink(missing_ok=True)
+        store.write(folder.status_file, Status(status="failed" if message else end, error_message=message or None))
+        sys.exit(1 if message else 0)
+"""
+)
+FILES = {
+    "runtime/__init__.py": "",
+    "runtime/trainer/__init__.py": "",
+    "runtime/trainer/training.py": TRAINER,
+    "runtime/trainer/__main__.py": """
+import sys
+from pathlib import Path
+from runtime.trainer.training import JobFolder, train
+train(JobFolder(Path(sys.argv[1])))
+""",
+    "runtime/trainer/spare.py": """
+import json, sys
+from pathlib import Path
+from runtime.trainer.training import JobFolder, train
+line = sys.stdin.readline()
+if line:
+    train(JobFolder(Path(json.loads(line)["job_dir"])))
+""",
+    "runtime/trainer/forecast.py": _PREAMBLE
+    + """
+root = Path(json.loads(sys.stdin.readline())["root"])
+(root / "plan.json").write_text(json.dumps(GIVEN))
+while root.exists() and not (root / "plan may end").exists():
+    time.sleep(0.01)
+print(json.dumps({"error": "planned"}))
+""",
+    "runtime/inference/__init__.py": "",
+    "runtime/inference/__main__.py": _PREAMBLE
+    + """
+import socket
+(Path(sys.argv[2]).parent / "inference.json").write_text(json.dumps(GIVEN))
+socket.socket(fileno=int(sys.argv[1])).recv(1 << 20)
+""",
+}
+
+
+def stand_in(code: Path, monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
+    """Have the server start stand-ins from now on; `changed` are other contents, by the file's stem."""
+    for name, text in FILES.items():
+        file = code / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(changed.get(file.stem, text))
+    monkeypatch.setattr(processes, "CODE", code)
+
+
+class Rig:
+    """The server's parts that run jobs, without HTTP and file events. `stop` ends every process."""
+
+    def __init__(
+        self,
+        root: Path,
+        machine: Machine,
+        slots: int | None = None,
+        *,
+        spare: bool = False,
+        worker: Worker | None = None,
+    ) -> None:
+        self.root = DataRoot.at(root)
+        self.root.create()
+        self.index = Index(self.root)
+        self.accelerators = Accelerators(machine)
+        self.worker = worker or Worker(root / "bases", environment=self.accelerators.for_inference)
+        self.room = Room(self.root, machine, self.accelerators, lambda: self.worker.rest(0))
+        self.launcher = Launcher(self.accelerators, may_have_spare=spare)
+        self.trainers = Trainers(self.launcher, self.accelerators)
+        self.queue = Queue(
+            self.root, self.index, self.trainers, self.launcher, self.accelerators, self.room, slots or machine.slots
+        )
+        self.forecaster = Forecaster(self.root, self.accelerators, self.room)
+
+    def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
+        """Play a scenario while the queue works."""
+
+        async def play() -> None:
+            working = asyncio.create_task(self.queue.run())
+            try:
+                await scenario()
+            finally:
+                working.cancel()
+                with suppress(asyncio.CancelledError):
+                    await working
+                self.queue.close()
+                await self.worker.close()
+
+        for folder in jobs.all_folders(self.root):
+            self.index.refresh_job(folder.job_id)
+        asyncio.run(play())
+
+    def add(self, *markers: str) -> JobFolder:
+        """A waiting job, with these files in its folder."""
+        folder = jobs.create(self.root, Job(model_name="toy"), ["some text"], None)
+        for marker in markers:
+            (folder.path / marker).touch()
+        self.index.refresh_job(folder.job_id)
+        return folder
+
+    async def given(self, folder: JobFolder) -> dict[str, Any]:
+        """What a job's trainer was given, once it runs."""
+        await self.until(lambda: jobs.read_status(folder).status == "running", "the trainer runs")
+        return dict(json.loads((folder.path / GIVEN).read_text()))
+
+    async def finish(self, folder: JobFolder, failure: str = "") -> None:
+        """Let a job's trainer end, failed with these words if there are any, and the queue see it."""
+        trainer = status(folder).pid
+        hidden = folder.path / ".finish"
+        hidden.write_text(failure)
+        hidden.rename(folder.path / "finish")
+        await self.until(lambda: trainer not in self.pids(), "the trainer has ended")
+
+    def pids(self) -> list[int]:
+        """The trainers that the queue has launched and not collected yet."""
+        return [child.process.pid for child in self.trainers._children.values()]
+
+    async def until(self, condition: Callable[[], object], what: str) -> None:
+        """Wait for a condition, while the index is kept up to date as file events would."""
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline, f"waited {DEADLINE_S} s in vain until {what}"
+            await asyncio.to_thread(self._refresh)
+            await asyncio.sleep(0.02)
+
+    def end_trainers(self) -> None:
+        """Trainers outlive their server; these are not to outlive their test."""
+        for child in self.trainers._children.values():
+            child.process.kill()
+            child.process.wait()
+
+    def _refresh(self) -> None:
+        for folder in jobs.all_folders(self.root):
+            self.index.refresh_job(folder.job_id)
+
+
+def status(folder: JobFolder) -> Status:
+    return jobs.read_status(folder)
