@@ -6,13 +6,13 @@ adapter.json   Lathe's record; absent in an adapter that came from elsewhere
 """
 
 import os
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from state import models, names, store
+from state import clock, folders, models, names, stamps, store
 from state.errors import BrokenFile, NotFound
 from state.root import DataRoot
 
@@ -75,17 +75,27 @@ class PeftConfig(Struct):
     peft_type: str | None = None
 
 
+def all_names(root: DataRoot) -> set[str]:
+    """The name of everything in `adapters/` that could be an adapter; `find` tells whether it is one."""
+    return {name for name in os.listdir(root.adapters) if names.is_valid(name)}  # noqa: PTH208  names alone
+
+
 def all_folders(root: DataRoot) -> list[Path]:
     """Every adapter's folder: one with an adapter_config.json, whatever else it holds."""
-    return [path for path in root.adapters.iterdir() if _is_adapter(root, path)]
+    return [root.adapters / name for name in all_names(root) if _is_adapter(root, root.adapters / name)]
 
 
 def find(root: DataRoot, name: str) -> Path:
-    """The folder of an adapter. Raises NotFound."""
+    """The folder of an adapter, readable or not. Raises NotFound."""
     path = root.adapters / name
     if not names.is_valid(name) or not _is_adapter(root, path):
         raise NotFound(f"Adapter {name} not found")
     return path
+
+
+def stamp(folder: str) -> int:
+    """Another number whenever one of the adapter's files is another (`state/stamps.py`)."""
+    return stamps.of(folder, (".", CONFIG, WEIGHTS, RECORD))
 
 
 def is_taken(root: DataRoot, name: str) -> bool:
@@ -114,7 +124,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         name=path.name,
         path=path,
         model_name=record.model_name,
-        created_at=record.created_at,
+        created_at=clock.aware(record.created_at),
         size_mb=_size_mb(path),
         description=record.description,
         tags=record.tags,
@@ -126,17 +136,35 @@ def read(root: DataRoot, path: Path) -> Adapter:
     )
 
 
+def unreadable(path: Path, problem: str) -> Adapter:
+    """An adapter of which nothing can be told but what is wrong."""
+    return Adapter(
+        name=path.name,
+        path=path,
+        model_name="",
+        created_at=clock.changed(path.stat()),
+        size_mb=0.0,
+        description="",
+        tags=[],
+        job_id=None,
+        training_config={},
+        metrics=Results(),
+        fingerprint=(),
+        problem=problem,
+    )
+
+
 def record_of(root: DataRoot, path: Path, peft: PeftConfig) -> Record:
     """What Lathe shows for an adapter that has no record."""
     return Record(
         model_name=_base_name(root, peft.base_model_name_or_path),
-        created_at=datetime.fromtimestamp((path / CONFIG).stat().st_mtime, UTC),
+        created_at=clock.changed((path / CONFIG).stat()),
         training_config=known({"r": peft.r, "lora_alpha": peft.lora_alpha, "lora_dropout": peft.lora_dropout}),
     )
 
 
 def _is_adapter(root: DataRoot, path: Path) -> bool:
-    return names.is_valid(path.name) and path.is_dir() and root.holds(path) and (path / CONFIG).is_file()
+    return names.is_valid(path.name) and folders.has(path, CONFIG) and root.holds_entry(path)
 
 
 def _base_name(root: DataRoot, base: str | None) -> str:
@@ -144,10 +172,13 @@ def _base_name(root: DataRoot, base: str | None) -> str:
     if base is None:
         return ""
     last = base.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]
-    found = models.resolve(root, last)
-    if found is not None and found.kind == "folder":
-        return last
-    return next((alias for alias, hub_id in models.aliases(root).items() if hub_id == base), base)
+    try:
+        found = models.resolve(root, last)
+        if found is not None and found.kind == "folder":
+            return last
+        return next((alias for alias, hub_id in models.aliases(root).items() if hub_id == base), base)
+    except (BrokenFile, OSError):
+        return base  # models/ has a problem of its own, which is told where a model is asked for
 
 
 def known(figures: dict[str, object]) -> dict[str, object]:
@@ -155,9 +186,15 @@ def known(figures: dict[str, object]) -> dict[str, object]:
 
 
 def _size_mb(path: Path) -> float:
-    files = (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    total = sum(file.stat().st_size for file in files)
-    return round(total / 1e6, 3)
+    return round(_size(str(path)) / 1e6, 3)
+
+
+def _size(folder: str) -> int:
+    """The bytes of all files in it and below; hidden ones are temporary."""
+    with os.scandir(folder) as found:
+        shown = [entry for entry in found if not entry.name.startswith(".")]
+    files = (entry.stat().st_size for entry in shown if entry.is_file())
+    return sum(files) + sum(_size(entry.path) for entry in shown if entry.is_dir(follow_symlinks=False))
 
 
 def _fingerprint(path: Path) -> tuple[tuple[str, int, int], ...]:

@@ -14,6 +14,7 @@ from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
 
 RECORD = "export.json"
+BY = "export"  # in the hidden name of what is half made
 
 
 class Record(Struct, frozen=True, kw_only=True):

@@ -66,18 +66,33 @@ def copy_by_links(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
 
 
+def has(folder: Path, name: str) -> bool:
+    """Whether there is such a file. One that may not be looked at is one: reading it tells what is wrong."""
+    try:
+        os.stat(f"{folder}/{name}")  # noqa: PTH116  a listing asks this of 100,000 folders
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
 def sweep(parent: Path, by: str | None = None) -> None:
     """Clear away what was half made or half removed, where `by` is given only what that one half made.
 
-    Only while nobody makes or removes such folders in there. What was to be replaced, and was not, is there again.
+    Only while nobody makes such folders in there; who removes one is not disturbed. What was to be replaced, and was
+    not, is there again. It costs one listing: 0.1 s for 100,000 folders.
     """
-    for aside in parent.glob(".*.replaced"):
-        with_its_name = aside.with_name(aside.name.removeprefix(".").removesuffix(".replaced"))
-        if by is None and not os.path.lexists(with_its_name):
-            aside.rename(with_its_name)
-    for pattern in (f".*.{by}.new",) if by else (".*.new", ".*.removed", ".*.replaced"):
-        for leftover in parent.glob(pattern):
-            _discard(leftover)
+    if not parent.is_dir():
+        return
+    endings = (f".{by}.new", ".removed") if by else (".new", ".removed", ".replaced")
+    for name in os.listdir(parent):  # noqa: PTH208  names alone
+        if name.startswith(".") and name.endswith(endings):
+            target = parent / name.removeprefix(".").removesuffix(".replaced")
+            if name.endswith(".replaced") and not os.path.lexists(target):
+                (parent / name).rename(target)
+            else:
+                _discard(parent / name)
 
 
 def abandon(target: Path, by: str = "") -> None:

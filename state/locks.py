@@ -45,12 +45,12 @@ def hold(path: Path, timeout_s: float) -> Iterator[None]:
 
 def is_held(path: Path) -> bool:
     """Whether a living process holds the lock. Asking takes the lock for an instant (about 0.1 ms)."""
-    if not path.exists():
-        return False
     try:
+        if not path.exists():
+            return False
         with hold(path, timeout_s=0):
             return False
     except LockHeld:
         return True
     except OSError:
-        return False  # gone meanwhile, or on a file system that became read-only, where no trainer lasts
+        return False  # gone meanwhile, somebody else's, or on a file system that became read-only, where no trainer lasts

@@ -50,13 +50,17 @@ class DataRoot(msgspec.Struct, frozen=True):
         for folder in self.managed:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def shown(self, path: Path) -> str:
-        """A path as the API shows it: `./adapters/mine`, relative to the root."""
-        return f"./{path.relative_to(self.path).as_posix()}"
+    def shown(self, path: Path | str) -> str:
+        """A path in the root as the API shows it: `./adapters/mine`."""
+        return f".{str(path).removeprefix(str(self.path))}"
 
     def holds(self, path: Path) -> bool:
         """Whether the path, its symlinks followed, stays inside the root."""
         return path.resolve().is_relative_to(self.path)
+
+    def holds_entry(self, path: Path) -> bool:
+        """`holds` for what lies in a folder of the root itself: only a symlink can lead out of it."""
+        return not path.is_symlink() or self.holds(path)
 
     def output_folder(self, output_dir: str) -> Path:
         """The absolute folder that a request's `output_dir` means. Raises ServiceError when it may not be used."""

@@ -15,7 +15,7 @@ class ListedMetrics(Struct):
 
 
 class ListedAdapter(Struct):
-    """`size_mb` is in 10^6 bytes, all files of the adapter's folder."""
+    """`size_mb` is in 10^6 bytes, all files of the adapter's folder; `problem` says why it could not be loaded."""
 
     name: str
     path: str
@@ -26,17 +26,22 @@ class ListedAdapter(Struct):
     tags: list[str]
     is_loaded: bool
     metrics: ListedMetrics
+    problem: str | None
 
 
 class AdaptersReply(Struct):
+    """`complete` is false while a server that has just started still reads the folders: adapters may be missing."""
+
     adapters: list[ListedAdapter]
     total: int
     current_adapter: str | None
+    complete: bool
 
 
-@get("/adapters", opt={"action": "list adapters"})
-async def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
+@get("/adapters", opt={"action": "list adapters"}, sync_to_thread=True)
+def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
     current = service.serving.current_name
+    complete = service.index.adapters_are_read
     listed = [
         ListedAdapter(
             name=adapter.name,
@@ -48,7 +53,8 @@ async def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
             tags=adapter.tags,
             is_loaded=adapter.name == current,
             metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
+            problem=adapter.problem,
         )
         for adapter in service.index.adapters()
     ]
-    return AdaptersReply(adapters=listed, total=len(listed), current_adapter=current)
+    return AdaptersReply(listed, total=len(listed), current_adapter=current, complete=complete)

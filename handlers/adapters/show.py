@@ -30,6 +30,8 @@ class AdapterReply(Struct):
     is_loaded: bool
     training_config: dict[str, object]
     metrics: AdapterMetrics
+    problem: str | None
+    """Why it could not be loaded; null when nothing is wrong with its files."""
 
     @classmethod
     def of(cls, adapter: Adapter, service: Service) -> "AdapterReply":
@@ -48,9 +50,10 @@ class AdapterReply(Struct):
                 training_steps=adapter.metrics.training_steps,
                 training_time_minutes=adapter.metrics.training_time_minutes,
             ),
+            problem=adapter.problem,
         )
 
 
-@get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"})
-async def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
+@get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"}, sync_to_thread=True)
+def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
     return AdapterReply.of(service.index.adapter(adapter_name), service)

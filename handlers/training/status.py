@@ -1,5 +1,6 @@
-"""GET /api/training/status/{job_id}: where a job stands."""
+"""GET /api/training/status/{job_id}: where a job stands, by its files as they are now."""
 
+import os
 from datetime import datetime
 
 from litestar import get
@@ -41,7 +42,7 @@ class StatusReply(Struct):
 
 @get("/training/status/{job_id:str}", opt={"action": "get training status"})
 async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> StatusReply:
-    entry = service.index.job(job_id)
+    entry = await service.index.job_now(job_id)
     now = entry.status
     return StatusReply(
         job_id=entry.job_id,
@@ -63,6 +64,7 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
 
 def _adapter_path(service: Service, entry: JobEntry) -> str | None:
     """Where the adapter is, or will be; null for a job that ended without one."""
-    if entry.status.status in jobs.FINISHED and not entry.folder.adapter.exists():
+    path = f"{entry.path}/adapter"
+    if entry.status.status in jobs.FINISHED and not os.path.exists(path):  # noqa: PTH110  half the cost of a Path's
         return None
-    return service.root.shown(entry.folder.adapter)
+    return service.root.shown(path)

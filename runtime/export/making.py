@@ -13,6 +13,6 @@ WRITERS = {"merged": merged.write, "gguf": gguf_model.write, "gguf-lora": gguf_l
 def export(order: Order) -> None:
     """Have the order's folder, in place of the one before. Raises ServiceError, OSError."""
     adapter = Path(order.adapter)
-    with folders.appearing(Path(order.target), replacing=True) as hidden:
+    with folders.appearing(Path(order.target), by=exports.BY, replacing=True) as hidden:
         WRITERS[order.format](Fitted.of(adapter, order.model_name, order.source), hidden)
         exports.write_record(hidden, adapter.name, order.model_name, order.format)

@@ -1,9 +1,10 @@
 """The running service: its parts, built once by main.py and handed to the handlers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
@@ -23,8 +24,12 @@ from runtime.server.jobs.queue import Queue
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
-from state import folders
+from runtime.server.watch import Watch
+from state import exports, folders
 from state.root import DataRoot
+
+READ_FIRST_S = 0.5
+"""How long the first answer waits for the folders to be read, so that small ones are never listed in part."""
 
 
 class Service(Struct, frozen=True):
@@ -48,14 +53,13 @@ class Service(Struct, frozen=True):
     def build(
         cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool, unload_after_s: float
     ) -> "Service":
-        """The service of one data root, its index filled; nothing runs yet."""
+        """The service of one data root; nothing is read and nothing runs yet."""
         root.create()
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         folders.sweep(root.adapters, by=importing.BY)  # trainers make folders there too
-        folders.sweep(root.exports)
+        folders.sweep(root.exports, by=exports.BY)  # everything else in there is the user's
         index = Index(root)
-        index.rescan()
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
         worker = Worker(root.quantized_bases, environment=accelerators.for_inference)
@@ -80,14 +84,20 @@ class Service(Struct, frozen=True):
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch the folders and work the queue for as long as the server lives. Trainers go on after it."""
-        tasks = [
-            asyncio.create_task(watch.follow_events(self.root, self.index, self._changed)),
-            asyncio.create_task(watch.rescan_forever(self.index, self.serving, self._changed)),
-            asyncio.create_task(self.queue.run()),
-        ]
+        follow = Watch(self.root, self.index, self.queue.wake)
+        works: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "Reading the folders": follow.read_and_sweep,
+            "Following what comes and goes": follow.follow_parents,
+            "Following what changes": follow.follow_restless,
+            "Following the loaded adapter": partial(watch.follow_loaded, self.serving),
+            "The job queue": partial(self._work_the_queue, follow.jobs_are_read),
+        }
         if self.unload_after_s > 0:
-            tasks.append(asyncio.create_task(self._unload_when_idle()))
+            works["Unloading idle inference"] = self._unload_when_idle
+        tasks = [asyncio.create_task(watch.keep_up(name, work)) for name, work in works.items()]
         try:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(follow.all_is_read.wait(), READ_FIRST_S)
             yield
         finally:
             for task in tasks:
@@ -101,5 +111,7 @@ class Service(Struct, frozen=True):
             await asyncio.sleep(min(5.0, self.unload_after_s / 4))
             await self.worker.rest(self.unload_after_s)
 
-    def _changed(self) -> None:
-        self.queue.wake()
+    async def _work_the_queue(self, jobs_are_read: asyncio.Event) -> None:
+        """Only when every job is known: the oldest comes first, and trainers that live take up their slots."""
+        await jobs_are_read.wait()
+        await self.queue.run()

@@ -1,83 +1,236 @@
 """Keeping the index and the loaded adapter in step with the folders.
 
-File events bring a change over in a fraction of a second. A slow rescan catches what the kernel dropped, and stands
-in alone where watching is not to be had.
+At the start every folder is read, behind the first answers. From then on file events bring over what changes where
+changes are expected: in `training_jobs/` and `adapters/` themselves, and in folders that are not at rest, which are
+those of unfinished jobs and what came or changed within the last minute. A folder at rest has no watch. A sweep looks
+at everything again and again, at a pace that costs a hundredth of a core, and finds what was edited there and what
+the kernel dropped. Who asks for one entry waits for neither: `Index.job` looks at its files.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator
+from contextlib import aclosing
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from watchfiles import Change, awatch
 
 from runtime.server.answering.serving import Serving
 from runtime.server.index import Index
+from state import names, stamps
 from state.errors import ServiceError
 from state.jobs import PREFIX
 from state.root import DataRoot
 
-RESCAN_S = 2.0
 DEBOUNCE_MS = 200  # longest wait while events keep coming
-STEP_MS = 40  # quiet time that ends a batch of events
+STEP_MS = 25  # quiet time that ends a batch of events
+REWATCH_MS = 250  # how soon a folder that is not at rest has a watch
+RESTLESS_S = 60.0  # what came or changed may change again: a copy of large files takes a while
+POLL_S = 0.5  # where events are not to be had
+UNTIL_NEXT_TRY_S = 30.0
+LOADED_S = 2.0
+READ_TOGETHER = 100  # entries, 10 ms of work, between two looks at whether the server is to end
+SWEPT_PER_S = 2000  # entries: 110,000 in 55 s
+SLICE_S = 0.25
+SHORTEST_SWEEP_S = 2.0
+LONGEST_PAUSE_S = 60.0
 WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop"})
 
 log = logging.getLogger(__name__)
 
 
-async def follow_events(root: DataRoot, index: Index, changed: Callable[[], None]) -> None:
-    """Refresh what file events name, and call `changed` after each batch. Ends only where watching fails."""
-    try:
-        async for events in awatch(
-            root.training_jobs,
-            root.adapters,
-            watch_filter=lambda _, path: _matters(root, Path(path)),
-            debounce=DEBOUNCE_MS,
-            step=STEP_MS,
-        ):
-            await asyncio.to_thread(_refresh, root, index, events)
-            changed()
-    except (OSError, RuntimeError) as error:
-        log.warning("File events are not to be had (%s): the folders are read every %s s instead", error, RESCAN_S)
+async def keep_up(what: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do something for ever: when it fails, say why and begin again, after pauses that grow to a minute."""
+    pause_s = 0.5
+    while True:
+        began = time.monotonic()
+        try:
+            await work()
+        except Exception:
+            lasted = time.monotonic() - began > LONGEST_PAUSE_S
+            pause_s = 0.5 if lasted else min(2 * pause_s, LONGEST_PAUSE_S)
+            log.exception("%s failed, and begins again in %g s", what, pause_s)
+        await asyncio.sleep(pause_s)
 
 
-async def rescan_forever(index: Index, serving: Serving, changed: Callable[[], None]) -> None:
-    """Compare the folders with the index again and again, and the loaded adapter with its files."""
+class Watch:
+    """Has the index read again what changes in the folders of one data root, and calls `changed` then."""
+
+    def __init__(self, root: DataRoot, index: Index, changed: Callable[[], None]) -> None:
+        self._parents = (root.training_jobs, root.adapters)
+        self._index = index
+        self._changed = changed
+        self._restless: dict[Path, float] = {}  # a folder, and until when
+        self._has_complained = False
+        self.jobs_are_read = asyncio.Event()
+        self.all_is_read = asyncio.Event()
+
+    async def read_and_sweep(self) -> None:
+        """Read every folder as fast as it goes; then look at each again and again, slowly."""
+        if not self.all_is_read.is_set():
+            await self._read_all()
+        while True:
+            began = time.monotonic()
+            await self._look_at_all(int(SWEPT_PER_S * SLICE_S), SLICE_S)
+            await asyncio.sleep(max(0.0, SHORTEST_SWEEP_S - (time.monotonic() - began)))
+
+    async def _read_all(self) -> None:
+        index = self._index
+        for part in _parts(await asyncio.to_thread(index.job_ids), READ_TOGETHER):
+            await asyncio.to_thread(_each, index.refresh_job, part)
+        index.jobs_are_read = True
+        self.jobs_are_read.set()
+        for part in _parts(await asyncio.to_thread(index.adapter_names), READ_TOGETHER):
+            await asyncio.to_thread(_each, index.refresh_adapter, part)
+        index.adapters_are_read = True
+        self.all_is_read.set()
+
+    async def _look_at_all(self, together: int, pause_s: float) -> None:
+        index = self._index
+        for listed, refresh in ((index.job_ids, index.refresh_job), (index.adapter_names, index.refresh_adapter)):
+            for part in _parts(await asyncio.to_thread(listed), together):
+                await asyncio.to_thread(_each, refresh, part)
+                self._changed()
+                await asyncio.sleep(pause_s)
+
+    async def follow_parents(self) -> None:
+        """See what comes to `training_jobs/` and `adapters/`, and what goes."""
+        try:
+            async with aclosing(_events(self._parents, self._matters)) as batches:
+                async for paths in batches:
+                    await self._noticed(paths)
+        except (OSError, RuntimeError) as error:
+            self._complain(error)
+            await self._poll_parents()
+
+    async def follow_restless(self) -> None:
+        """See what changes in the folders that are not at rest. The watches follow the set of these folders."""
+        watched: set[Path] = set()
+        while True:
+            folders = self._not_at_rest()
+            new, watched = folders - watched, folders
+            await self._refresh(new)
+            if not folders:
+                await asyncio.sleep(REWATCH_MS / 1000)
+                continue
+            try:
+                await self._follow(folders, new)
+            except FileNotFoundError:
+                await self._refresh(folders)  # one of them is gone
+            except (OSError, RuntimeError) as error:
+                self._complain(error)
+                await self._poll(folders)
+
+    async def _follow(self, folders: set[Path], new: set[Path]) -> None:
+        """Until the set of folders is another one."""
+        async with aclosing(_events(folders, self._matters)) as batches:
+            async for paths in batches:
+                await self._noticed(paths)
+                await self._refresh(new)  # what changed while the watches were set up
+                new = set()
+                if self._not_at_rest() != folders:
+                    return
+
+    def _not_at_rest(self) -> set[Path]:
+        now = time.monotonic()
+        self._restless = {folder: until for folder, until in self._restless.items() if until > now and folder.is_dir()}
+        return self._restless.keys() | {Path(entry.path) for entry in self._index.unfinished()}
+
+    def _folder_of(self, path: Path) -> Path | None:
+        """The job's or adapter's folder that a path is or lies in; None for what can be neither."""
+        for parent in self._parents:
+            if parent in path.parents:
+                name = path.relative_to(parent).parts[0]
+                return parent / name if names.is_valid(name) else None
+        return None
+
+    def _matters(self, _: Change, changed: str) -> bool:
+        """Whether a change of this path can change the index."""
+        path = Path(changed)
+        folder = self._folder_of(path)
+        if folder is None or path == folder:
+            return folder is not None
+        if folder.parent == self._parents[0]:
+            return path.name in WATCHED_JOB_FILES
+        return not path.name.startswith(".") and path.suffix != ".lock"
+
+    async def _noticed(self, paths: Collection[Path]) -> None:
+        """Something changed at these paths."""
+        folders = {folder for path in paths if (folder := self._folder_of(path)) is not None}
+        self._restless |= dict.fromkeys(folders, time.monotonic() + RESTLESS_S)
+        await self._refresh(folders)
+
+    async def _refresh(self, folders: Collection[Path]) -> None:
+        """Read these folders again, as far as they changed. Adapters first: who sees a job completed finds its own."""
+        if not folders:
+            return
+        of_jobs, of_adapters = self._parents
+        adapter_names = [folder.name for folder in folders if folder.parent == of_adapters]
+        job_ids = [folder.name.removeprefix(PREFIX) for folder in folders if folder.parent == of_jobs]
+        await asyncio.to_thread(_each, self._index.refresh_adapter, adapter_names)
+        await asyncio.to_thread(_each, self._index.refresh_job, job_ids)
+        self._changed()
+
+    async def _poll(self, folders: set[Path]) -> None:
+        """Stand in for events in folders that are not at rest, until it is time to try again."""
+        for _ in range(int(UNTIL_NEXT_TRY_S / POLL_S)):
+            await asyncio.sleep(POLL_S)
+            await self._refresh(folders | self._not_at_rest())
+
+    async def _poll_parents(self) -> None:
+        before = 0
+        for _ in range(int(UNTIL_NEXT_TRY_S / POLL_S)):
+            now = stamps.of(str(self._parents[0].parent), [parent.name for parent in self._parents])
+            if now != before:
+                await self._look_at_all(READ_TOGETHER, 0.0)
+            before = now
+            await asyncio.sleep(POLL_S)
+
+    def _complain(self, error: Exception) -> None:
+        """Say once that events are not to be had."""
+        if not self._has_complained:
+            self._has_complained = True
+            log.warning("File events are not to be had (%s): folders are looked at every %g s instead", error, POLL_S)
+
+
+async def follow_loaded(serving: Serving) -> None:
+    """Compare the loaded adapter with its files again and again."""
     while True:
         try:
-            await asyncio.to_thread(index.rescan)
             await serving.follow_files()
         except ServiceError as error:
             log.warning("%s", error)
+        await asyncio.sleep(LOADED_S)
+
+
+async def _events(folders: Collection[Path], matters: Callable[[Change, str], bool]) -> AsyncGenerator[set[Path]]:
+    """The paths that changed directly in these folders, in batches; an empty one where none did for a while."""
+    async for events in awatch(
+        *folders,
+        watch_filter=matters,
+        debounce=DEBOUNCE_MS,
+        step=STEP_MS,
+        rust_timeout=REWATCH_MS,
+        yield_on_timeout=True,
+        recursive=False,
+        ignore_permission_denied=True,
+    ):
+        yield {Path(path) for _, path in events}
+
+
+def _each(refresh: Callable[[str], object], ids: Iterable[str]) -> None:
+    """One that fails for a reason that nobody foresaw is one, and not all."""
+    for one in ids:
+        try:
+            refresh(one)
         except Exception:
-            log.exception("A rescan of the folders failed")
-        changed()
-        await asyncio.sleep(RESCAN_S)
+            log.exception("%s could not be read", one)
 
 
-def _matters(root: DataRoot, path: Path) -> bool:
-    """Whether a change of this path can change the index: a folder of its own, or a record in one."""
-    for parent in (root.training_jobs, root.adapters):
-        if path.is_relative_to(parent):
-            inside = path.relative_to(parent).parts
-            if not inside or inside[0].startswith("."):
-                return False
-            if len(inside) == 1:
-                return True
-            is_temporary = inside[-1].startswith(".") or inside[-1].endswith(".lock")
-            return not is_temporary and (parent == root.adapters or inside[1] in WATCHED_JOB_FILES)
-    return False
-
-
-def _refresh(root: DataRoot, index: Index, events: set[tuple[Change, str]]) -> None:
-    job_ids, adapter_names = set(), set()
-    for _, name in events:
-        path = Path(name)
-        if path.is_relative_to(root.adapters):
-            adapter_names.add(path.relative_to(root.adapters).parts[0])
-        else:
-            job_ids.add(path.relative_to(root.training_jobs).parts[0].removeprefix(PREFIX))
-    for adapter_name in adapter_names:  # before the jobs: who sees one completed finds its adapter
-        index.refresh_adapter(adapter_name)
-    for job_id in job_ids:
-        index.refresh_job(job_id)
+def _parts(ids: Iterable[str], size: int) -> Iterator[list[str]]:
+    left = iter(ids)
+    while part := list(islice(left, size)):
+        yield part

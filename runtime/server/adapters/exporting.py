@@ -44,5 +44,5 @@ async def _ask(order: Order) -> Outcome:
     try:
         return await processes.ask("runtime.export", order, Outcome, who="The process that exports")
     except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
-        await asyncio.to_thread(folders.abandon, Path(order.target))
+        await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
         raise

@@ -31,6 +31,7 @@ def test_list_tells_of_every_adapter_what_the_specification_says(
         "tags",
         "is_loaded",
         "metrics",
+        "problem",
     }
-    assert set(reply) == {"adapters", "total", "current_adapter"}
+    assert set(reply) == {"adapters", "total", "current_adapter", "complete"}
     assert reply["total"] == len(reply["adapters"])
