@@ -53,4 +53,4 @@ def is_held(path: Path) -> bool:
     except LockHeld:
         return True
     except OSError:
-        return False  # gone meanwhile, somebody else's, or on a file system that became read-only, where no trainer lasts
+        return False  # gone meanwhile, somebody else's, or on a file system that became read-only
