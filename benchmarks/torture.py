@@ -6,15 +6,14 @@ publication. Every job has to end `completed`, with the same logged losses and t
 a reader looks for torn files and for adapters listed twice or half. Ends with 1 when anything was found.
 
 Three deaths without a new checkpoint between them end a job as failed, as they should; so a job that has had two is
-left alone until its next checkpoint.
+left alone until its next checkpoint. Trainers that started cold and trainers that were the spare are killed alike, and
+counted apart.
 """
 
 import argparse
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 
 from benchmarks.server import free_port
 from runtime.server.jobs.retries import MAX_ATTEMPTS
+from runtime.server.jobs.trainers import pid_of_trainer
 from state import adapter_places, adapters, jobs, metrics, safetensors
 from state.errors import BrokenFile
 from state.jobs import JobFolder
@@ -42,6 +43,8 @@ JOB = {
 }
 SERVER_SHARE = 0.15  # of the kills
 WHOLE_JOB_S = 9.0  # start, steps and publication together: kills fall anywhere in it
+COLD, WAS_SPARE = "a trainer that started cold", "a trainer that was the spare"
+SPARE = "runtime.trainer.spare"
 PHASES = {"checkpoint": "checkpoints/.*.new", "publication": ".adapter.new"}
 
 
@@ -55,14 +58,14 @@ class Torture:
         self._done = threading.Event()
 
     def run(self, kills: int, minutes: float) -> None:
-        """Kill until there were `kills`, or the time is over; then let all jobs end."""
+        """Kill until there were `kills`, both kinds of trainers among them, or the time is over; then let jobs end."""
         self.reference = self._train_undisturbed()
         reader = threading.Thread(target=self._read_all_the_while)
         reader.start()
         end = time.monotonic() + 60 * minutes
         unfinished: list[str] = []
         try:
-            while self.kills < kills and time.monotonic() < end:
+            while (self.kills < kills or not self._has_killed_both_kinds()) and time.monotonic() < end:
                 unfinished = [job_id for job_id in unfinished if not self._is_over(job_id)]
                 while len(unfinished) < 2:
                     unfinished.append(self.server.start())
@@ -78,7 +81,10 @@ class Torture:
 
     @property
     def kills(self) -> int:
-        return sum(count for what, count in self.counts.items() if what.startswith("killed"))
+        return sum(count for what, count in self.counts.items() if what.startswith("killed "))
+
+    def _has_killed_both_kinds(self) -> bool:
+        return self.counts[f"killed {COLD}"] > 0 and self.counts[f"killed {WAS_SPARE}"] > 0
 
     def _train_undisturbed(self) -> tuple[list[float | None], bytes]:
         job_id = self.server.start()
@@ -101,12 +107,14 @@ class Torture:
         elif not self._wait_for(folder, PHASES[phase]):
             return
         status = jobs.read_status(folder)
-        pid = trainer_of(folder)
-        if pid is None or status.status in jobs.FINISHED or is_spared(folder, status):
+        trainer = trainer_of(folder)
+        if trainer is None or status.status in jobs.FINISHED or is_spared(folder, status):
             return
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            self.counts[f"killed a trainer {self._moment(phase, status)}"] += 1
+        with suppress(psutil.NoSuchProcess):
+            kind = WAS_SPARE if SPARE in trainer.cmdline() else COLD
+            trainer.kill()
+            self.counts[f"killed {kind}"] += 1
+            self.counts[f"of the trainers {self._moment(phase, status)}"] += 1
 
     def _wait_for(self, folder: JobFolder, pattern: str) -> bool:
         """Whether something of this name appeared in time; looks again and again without a pause."""
@@ -207,12 +215,24 @@ def is_spared(folder: JobFolder, status: jobs.Status) -> bool:
     return deaths >= MAX_ATTEMPTS and folder.newest_checkpoint() <= status.attempt_step
 
 
-def trainer_of(folder: JobFolder) -> int | None:
-    """The process that trains in this folder, found by its command: while it starts, no file names it yet."""
-    found = subprocess.run(
-        ["pgrep", "-f", f"runtime.trainer {folder.path}"], capture_output=True, text=True, check=False
-    ).stdout.split()
-    return int(found[0]) if found else None
+def trainer_of(folder: JobFolder) -> psutil.Process | None:
+    """The process that trains in this folder.
+
+    It is the one that status.json names and that holds the lock. While it starts, nothing names it yet but, where it
+    starts cold, its own command.
+    """
+    with suppress(psutil.NoSuchProcess):
+        pid = pid_of_trainer(folder)
+        return psutil.Process(pid) if pid is not None else _starting(folder)
+    return None
+
+
+def _starting(folder: JobFolder) -> psutil.Process | None:
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.cmdline()[-2:] == ["runtime.trainer", str(folder.path)]:
+                return process
+    return None
 
 
 def main() -> int:

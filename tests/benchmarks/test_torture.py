@@ -3,16 +3,66 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
+from benchmarks.torture import COLD, SPARE, WAS_SPARE, trainer_of
+from state import locks, store
+from state.jobs import Status
+from tests import jobs
 from tests.server import CHECKOUT
 
+WAITS = "import sys; print(); sys.stdout.flush(); sys.stdin.read()"
 
-def test_a_few_random_kills_lose_nothing() -> None:
-    command = [sys.executable, "-m", "benchmarks.torture", "--kills", "4", "--minutes", "3"]
 
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=600, check=False)
+def test_a_few_random_kills_of_trainers_of_both_kinds_lose_nothing() -> None:
+    command = [sys.executable, "-m", "benchmarks.torture", "--kills", "4", "--minutes", "5"]
+
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=1200, check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
     counts = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
-    assert counts["kills"] >= 1
+    assert counts[f"killed {COLD}"] >= 1
+    assert counts[f"killed {WAS_SPARE}"] >= 1
     assert counts["jobs equal to the undisturbed one"] == counts["jobs"]
+
+
+def test_a_trainer_that_was_the_spare_is_found_by_the_lock_that_it_holds(tmp_path: Path) -> None:
+    folder = jobs.make(tmp_path)
+    hold = f"""
+import sys
+sys.path.append({str(CHECKOUT)!r})
+from pathlib import Path
+from state import locks
+with locks.hold(Path(sys.argv[1]), 0):
+    print(flush=True)
+    sys.stdin.read()
+"""
+    command = [sys.executable, "-c", hold, str(folder.trainer_lock), SPARE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as spare:
+        assert spare.stdout is not None
+        spare.stdout.readline()
+        store.write(folder.status_file, Status(status="running", pid=spare.pid))
+
+        found = trainer_of(folder)
+
+        assert found is not None
+        assert found.pid == spare.pid
+        spare.kill()
+    assert not locks.is_held(folder.trainer_lock)
+    assert trainer_of(folder) is None
+
+
+def test_a_cold_trainer_is_found_while_it_starts(tmp_path: Path) -> None:
+    folder = jobs.make(tmp_path)
+    (tmp_path / "runtime").mkdir()
+    (tmp_path / "runtime" / "trainer.py").write_text(WAITS)
+    command = [sys.executable, "-m", "runtime.trainer", str(folder.path)]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as cold:
+        assert cold.stdout is not None
+        cold.stdout.readline()
+
+        found = trainer_of(folder)
+
+        assert found is not None
+        assert found.pid == cold.pid
+        cold.kill()
