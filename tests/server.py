@@ -100,6 +100,11 @@ class Server:
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
         return [int(child) for children in lists for child in children.read_text().split()]
 
+    def asked(self, module: str) -> list[int]:
+        """The processes that it asks something, of one module."""
+        commands = {child: Path(f"/proc/{child}/cmdline") for child in self.children()}
+        return [child for child, file in commands.items() if file.exists() and module.encode() in file.read_bytes()]
+
     def kill(self) -> None:
         self.process.kill()
         self.process.wait()

@@ -10,12 +10,6 @@ from tests.processes import on_linux
 from tests.server import Client, Server, wait_until
 
 
-def _exporters(server: Server) -> list[int]:
-    """The processes that export for a server."""
-    commands = {child: Path(f"/proc/{child}/cmdline") for child in server.children()}
-    return [child for child, file in commands.items() if file.exists() and b"runtime.export" in file.read_bytes()]
-
-
 def test_a_merged_model_takes_the_last_exports_place_and_is_a_base_in_models(
     training: Server, copy_in: Callable[[str], Path]
 ) -> None:
@@ -87,11 +81,11 @@ def test_what_cannot_be_exported_is_refused_in_words(training: Server, copy_in: 
 def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Callable[[str], Path]) -> None:
     copy_in("hurried")
     asking = Client(training, "/adapters/hurried/export", {"format": "merged"})
-    wait_until(lambda: bool(_exporters(training)), "the export has begun", timeout_s=60)
+    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)
 
     asking.go_away()
 
-    wait_until(lambda: not _exporters(training), "the export has ended", timeout_s=60)
+    wait_until(lambda: not training.asked("runtime.export"), "the export has ended", timeout_s=60)
     assert not list((training.root / "exports").glob("*hurried*"))
 
 
@@ -101,9 +95,9 @@ def test_an_export_that_is_killed_leaves_nothing_and_says_so(training: Server, c
     half = training.root / "exports" / ".killed-merged.new"
     half.mkdir(parents=True)
     asking = Client(training, "/adapters/killed/export", {"format": "merged"})
-    wait_until(lambda: bool(_exporters(training)), "the export has begun", timeout_s=60)
+    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)
 
-    os.kill(_exporters(training)[0], signal.SIGKILL)
+    os.kill(training.asked("runtime.export")[0], signal.SIGKILL)
 
     status, error = asking.answer()
     assert status == 500

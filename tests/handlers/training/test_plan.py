@@ -2,7 +2,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.server import Server
+from tests.processes import on_linux
+from tests.server import Client, Server, wait_until
 
 TEXTS = [f"def number_{n}():\n    return {n}\n" for n in range(10)] + ["x = 1\n" * 200]
 TRAINING = {"batch_size": 2, "gradient_accumulation_steps": 2, "max_seq_length": 64, "num_epochs": 2}
@@ -59,3 +60,13 @@ def test_a_plan_beyond_the_servers_memory_says_so(
     assert plan["peak_memory_mb"] is None
     job_id = server.start(**_request())
     assert server.wait_for(job_id, "failed")["error_message"].startswith("This job does not fit")
+
+
+@on_linux
+def test_a_client_that_goes_away_stops_its_plan(training: Server) -> None:
+    asking = Client(training, "/training/plan", _request())
+    wait_until(lambda: bool(training.asked("runtime.trainer.forecast")), "the plan is being made", timeout_s=60)
+
+    asking.go_away()
+
+    wait_until(lambda: not training.asked("runtime.trainer.forecast"), "it is given up", timeout_s=60)

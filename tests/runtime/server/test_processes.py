@@ -1,0 +1,118 @@
+"""Asking a process: it answers, or dies in words, and ends when nobody waits for it any more."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from runtime.server import processes
+from runtime.server.processes import ProcessDied
+from tests.processes import is_alive, on_linux
+from tests.server import CHECKOUT, wait_until
+
+
+class Question(Struct):
+    pid_file: str
+
+
+class Reply(Struct):
+    word: str
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where `python -m asked` is found."""
+    monkeypatch.setattr(processes, "CODE", tmp_path)
+    return tmp_path
+
+
+def _write(code: Path, then: str) -> None:
+    (code / "asked.py").write_text(
+        f"""
+import ctypes, os, sys
+sys.path.append({str(CHECKOUT)!r})
+from msgspec import Struct
+from pathlib import Path
+from runtime.process import question
+class Question(Struct):
+    pid_file: str
+class Reply(Struct):
+    word: str
+asked = question.read(Question)
+hidden = Path(asked.pid_file + ".new")
+hidden.write_text(str(os.getpid()))
+hidden.rename(asked.pid_file)
+{then}
+"""
+    )
+
+
+def _ask(code: Path) -> "asyncio.Task[Reply]":
+    question = Question(str(code / "pid"))
+    return asyncio.create_task(processes.ask("asked", question, Reply, who="The process that is asked"))
+
+
+async def _pid(code: Path) -> int:
+    await asyncio.to_thread(wait_until, (code / "pid").exists, "the process has its question", 60)
+    return int((code / "pid").read_text())
+
+
+def test_a_process_answers_with_its_last_line(code: Path) -> None:
+    _write(code, 'print("what a library says"); question.answer(Reply("yes"))')
+
+    async def scenario() -> Reply:
+        return await _ask(code)
+
+    assert asyncio.run(scenario()) == Reply("yes")
+
+
+def test_a_process_that_dies_is_told_with_its_last_words(code: Path) -> None:
+    _write(code, 'print("out of luck", file=sys.stderr); os._exit(3)')
+
+    async def scenario() -> None:
+        with pytest.raises(ProcessDied) as died:
+            await _ask(code)
+        assert str(died.value) == "The process that is asked died. It ended with exit code 3.\n\nout of luck"
+
+    asyncio.run(scenario())
+
+
+@on_linux
+def test_a_process_that_nobody_waits_for_ends_in_the_middle_of_an_import(code: Path) -> None:
+    _write(code, "ctypes.PyDLL(None).sleep(600)  # holds the interpreter, as importing torch does at times")
+
+    async def scenario() -> None:
+        asking = _ask(code)
+        pid = await _pid(code)
+
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+        assert not is_alive(pid)
+
+    asyncio.run(scenario())
+
+
+@on_linux
+def test_a_process_ends_with_a_server_that_is_killed(code: Path) -> None:
+    _write(code, "ctypes.CDLL(None).sleep(600)")
+    server = f"""
+import asyncio
+from pathlib import Path
+from msgspec import Struct
+from runtime.server import processes
+processes.CODE = Path({str(code)!r})
+class Question(Struct):
+    pid_file: str
+asyncio.run(processes.ask("asked", Question({str(code / "pid")!r}), Question, who="It"))
+"""
+    with subprocess.Popen([sys.executable, "-c", server], cwd=CHECKOUT, env=os.environ) as asking:
+        wait_until((code / "pid").exists, "the process has its question", timeout_s=60)
+        asking.kill()
+
+    pid = int((code / "pid").read_text())
+    wait_until(lambda: not is_alive(pid), "the process has ended", timeout_s=60)
