@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
-from runtime.server.answering.worker import Choosing
+from runtime.server.answering.worker import SamplingParameters
 from runtime.server.service import Service
 
 
@@ -41,7 +41,7 @@ async def generate(
 ) -> GenerateReply:
     serving = service.serving
     answering = serving.loaded() if data.model_name is None else serving.base(data.model_name)
-    choosing = Choosing(
+    choosing = SamplingParameters(
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,

@@ -26,3 +26,7 @@ class LoadFailed(ServiceError):
 
 class Busy(ServiceError):
     """As much is under way as there may be; a moment later it may be less."""
+
+
+class NoMemory(LoadFailed):
+    """A base for which there is not enough memory now; there may be later."""

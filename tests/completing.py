@@ -4,24 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from runtime.inference.engine import Engine
-from runtime.messages.inference import AdapterFiles, Choosing, Done, Generate, Generated, Piece, Refused
+from runtime.messages.inference import AdapterFiles, Done, Generate, Generated, Refused, SamplingParameters
 from state.errors import LoadFailed, ServiceError
 
 PROMPT = "def f("
 
 
-def request(number: int, base: Path, adapter: Path | None, prompt: Any = PROMPT, **choosing: Any) -> Generate:
-    """12 new tokens unless `choosing` says otherwise."""
+def request(number: int, base: Path, adapter: Path | None, prompt: Any = PROMPT, **sampling: Any) -> Generate:
+    """12 new tokens unless `sampling` says otherwise."""
     files = AdapterFiles(str(adapter), "1") if adapter else None
-    chosen = Choosing(**{"max_new_tokens": 12} | choosing)
-    return Generate(id=number, source=str(base), adapter=files, prompt=prompt, choosing=chosen)
+    parameters = SamplingParameters(**{"max_new_tokens": 12} | sampling)
+    return Generate(id=number, source=str(base), adapter=files, prompt=prompt, sampling=parameters)
 
 
 def complete(
-    engine: Engine, base: Path, adapter: Path | None = None, prompt: Any = PROMPT, **choosing: Any
+    engine: Engine, base: Path, adapter: Path | None = None, prompt: Any = PROMPT, **sampling: Any
 ) -> Generated:
     """One completion. Raises ServiceError as the worker would refuse it."""
-    [generated] = together(engine, [request(1, base, adapter, prompt, **choosing)])
+    [generated] = together(engine, [request(1, base, adapter, prompt, **sampling)])
     return generated
 
 
@@ -44,12 +44,13 @@ def finish(engine: Engine) -> dict[int, Generated]:
 def step(engine: Engine) -> dict[int, Generated]:
     """One pass; the completions that it ended."""
     found: dict[int, Generated] = {}
-    for reply in engine.step():
+    engine.step()
+    for reply in engine.take_replies():
         match reply:
-            case Refused():
-                raise LoadFailed(reply.message) if reply.loading else ServiceError(reply.message)
+            case Refused(message=message, reason=reason):
+                raise ServiceError(message) if reason == "request" else LoadFailed(message)
             case Done(generated=Generated() as generated):
                 found[reply.id] = generated
-            case Piece() | Done():
+            case _:
                 pass
     return found

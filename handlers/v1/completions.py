@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
 from runtime.server.answering.serving import Prompt
-from runtime.server.answering.worker import Generated, Piece, TokenLogprob
+from runtime.server.answering.worker import Generated, TextDelta, TokenLogprob
 from runtime.server.service import Service
 
 MAX_TOKENS = 16  # the protocol's default
@@ -87,12 +87,12 @@ async def completions(
     return answered(reply(choices, usage(generated)))
 
 
-def _choices(index: int, event: Piece | Generated, is_first: bool) -> list[Choice]:  # noqa: FBT001
+def _choices(index: int, event: TextDelta | Generated, is_first: bool) -> list[Choice]:  # noqa: FBT001
     del is_first
     if isinstance(event, Generated):
         return [Choice("", index, finish_reason=event.finish_reason)]
     return [Choice(event.text, index, _logprobs(event))]
 
 
-def _logprobs(part: Piece | Generated) -> LogProbs | None:
+def _logprobs(part: TextDelta | Generated) -> LogProbs | None:
     return None if part.logprobs is None else LogProbs.of(part.logprobs)

@@ -11,13 +11,13 @@ from litestar.response import Stream
 from msgspec import Meta, Struct
 
 from handlers._http.refusals import protocol_error
-from runtime.server.answering.worker import Choosing, Generated, Piece
+from runtime.server.answering.worker import Generated, SamplingParameters, TextDelta
 from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 
 END = b"data: [DONE]\n\n"
 
-Event = tuple[int, Piece | Generated]
+Event = tuple[int, TextDelta | Generated]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Stop = Annotated[str, Meta(min_length=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -49,7 +49,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, str] | None = None
     store: bool | None = None
 
-    def choosing(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[Choosing]:
+    def choosing(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
         Raises ServiceError for options of a stream where none is asked for.
@@ -58,7 +58,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
             raise ServiceError("stream_options needs stream: true")
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return [
-            Choosing(
+            SamplingParameters(
                 max_new_tokens=max_new_tokens,
                 temperature=1.0 if self.temperature is None else self.temperature,
                 top_p=1.0 if self.top_p is None else self.top_p,
@@ -116,7 +116,7 @@ class Head(Struct, frozen=True):
 
 async def streamed(
     events: AsyncGenerator[Event],
-    choices: Callable[[int, Piece | Generated, bool], list[Any]],
+    choices: Callable[[int, TextDelta | Generated, bool], list[Any]],
     reply: Callable[[list[Any], Usage | None], Reply],
     usage: Callable[[Sequence[Generated]], Usage] | None,
 ) -> Response[Any]:

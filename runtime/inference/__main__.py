@@ -18,7 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from runtime.inference import watchdog
-from runtime.messages.inference import Cancel, LastWords, Piece, Request, decode_request, line
+from runtime.messages.inference import Cancel, Done, LastWords, Refused, Reply, Request, decode_request, line
 from runtime.model import libraries
 from runtime.process import cpu
 from runtime.process.noise import hush_libraries
@@ -101,12 +101,18 @@ def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
     while True:
         for request, cancelled in inbox.take(wait=engine.is_idle):
             engine.add(request, cancelled.is_set)
-        replies = engine.step()
-        for reply in replies:
-            if not isinstance(reply, Piece):
-                inbox.forget(reply.id)
-        if replies:
-            server.sendall(b"".join(map(line, replies)))
+        try:
+            engine.step()
+        finally:  # also what was answered before an error that ends the process
+            answer(inbox, server, engine.take_replies())
+
+
+def answer(inbox: Inbox, server: socket.socket, replies: list[Reply]) -> None:
+    for reply in replies:
+        if isinstance(reply, Done | Refused):
+            inbox.forget(reply.id)
+    if replies:
+        server.sendall(b"".join(map(line, replies)))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from msgspec import Struct
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from torch.nn.functional import embedding, linear
 from transformers import PreTrainedModel
@@ -19,12 +19,16 @@ from transformers import PreTrainedModel
 from runtime.messages.inference import AdapterFiles
 from runtime.model.adapter_files import PREFIX, Checked
 from state.adapters import WEIGHTS
-from state.errors import ServiceError
+from state.errors import LoadFailed
 
 MAX_LOADED = 16
 
 
-class Change(Struct):
+class TokensReordered(Exception):
+    """A layer, such as a mixture's expert, does not say which tokens it takes: only one adapter a pass is possible."""
+
+
+class LayerChange(Struct):
     """What an adapter does to one layer's output y = f(x): y + x A^T B^T + bias, with A [r, I], B [O, r] scaled.
 
     Both matrices are float32, as PEFT computes them.
@@ -38,14 +42,14 @@ class Change(Struct):
     weight: torch.Tensor | None = None
 
 
-Adapter = dict[str, Change]
+LoadedAdapter = dict[str, LayerChange]
 """By the name of the layer in the base."""
 
 
-class Rows(Struct, frozen=True):
+class Span(Struct, frozen=True):
     """Where an adapter's tokens lie in a pass, and where its sequences lie among the pass's."""
 
-    adapter: Adapter
+    adapter: LoadedAdapter
     tokens: slice
     sequences: slice
 
@@ -55,9 +59,9 @@ class Adapters:
 
     def __init__(self, model: PreTrainedModel) -> None:
         self._model = model
-        self._loaded: dict[AdapterFiles, Adapter] = {}
+        self._loaded: dict[AdapterFiles, LoadedAdapter] = {}
         self._hooked: set[str] = set()
-        self._rows: Sequence[Rows] = ()
+        self._spans: Sequence[Span] = ()
         self._sizes = (0, 0)
 
     @property
@@ -65,15 +69,19 @@ class Adapters:
         """The least recently used one first."""
         return self._loaded.keys()
 
-    def get(self, files: AdapterFiles) -> Adapter | None:
+    def get(self, files: AdapterFiles) -> LoadedAdapter | None:
         adapter = self._loaded.pop(files, None)
         if adapter is not None:
             self._loaded[files] = adapter  # the last is the most recently used
         return adapter
 
-    def add(self, files: AdapterFiles, checked: Checked) -> Adapter:
-        """Read an adapter's tensors. A sequence that runs keeps the adapter that it began with."""
-        adapter = _read(self._model, Path(files.path), checked)
+    def add(self, files: AdapterFiles, checked: Checked) -> LoadedAdapter:
+        """Read an adapter's tensors. A sequence that runs keeps the adapter that it began with. Raises LoadFailed."""
+        folder = Path(files.path)
+        try:
+            adapter = _read(self._model, folder, checked)
+        except (OSError, SafetensorError) as error:  # its files changed after the check
+            raise LoadFailed(f"{folder.name}/{WEIGHTS} cannot be read: {error}") from error
         for name in adapter.keys() - self._hooked:
             self._model.get_submodule(name).register_forward_hook(self._hook(name))
             self._hooked.add(name)
@@ -85,43 +93,43 @@ class Adapters:
     def clear(self) -> None:
         self._loaded.clear()
 
-    def work(self, sequences: Sequence[tuple[Adapter | None, int]]) -> None:
+    def begin_pass(self, sequences: Sequence[tuple[LoadedAdapter | None, int]]) -> None:
         """Before a pass: the adapter and the number of tokens of each of its sequences, in their order."""
-        rows: list[Rows] = []
+        spans: list[Span] = []
         token = 0
         for at, (adapter, tokens) in enumerate(sequences):
             if adapter is not None:
-                last = rows[-1] if rows else None
+                last = spans[-1] if spans else None
                 if last is not None and last.adapter is adapter and last.tokens.stop == token:
-                    rows[-1] = Rows(
+                    spans[-1] = Span(
                         adapter, slice(last.tokens.start, token + tokens), slice(last.sequences.start, at + 1)
                     )
                 else:
-                    rows.append(Rows(adapter, slice(token, token + tokens), slice(at, at + 1)))
+                    spans.append(Span(adapter, slice(token, token + tokens), slice(at, at + 1)))
             token += tokens
-        self._rows, self._sizes = rows, (token, len(sequences))
+        self._spans, self._sizes = spans, (token, len(sequences))
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def change(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            for rows in self._rows:
-                found = rows.adapter.get(name)
+            for span in self._spans:
+                found = span.adapter.get(name)
                 if found is not None:
-                    _apply(module, found, inputs[0], output, self._where(rows, output.shape[-2], name))
+                    _apply(module, found, inputs[0], output, self._where(span, output.shape[-2], name))
 
         return change
 
-    def _where(self, rows: Rows, length: int, name: str) -> slice:
+    def _where(self, span: Span, length: int, name: str) -> slice:
         tokens, sequences = self._sizes
         if length == tokens:
-            return rows.tokens
+            return span.tokens
         if length == sequences:  # the output layer sees each sequence's last token alone
-            return rows.sequences
-        if rows.tokens == slice(0, tokens):
+            return span.sequences
+        if span.tokens == slice(0, tokens):
             return slice(None)
-        raise ServiceError(f"The model's layer {name} takes tokens in an order of its own: ask one adapter at a time")
+        raise TokensReordered(f"The model's layer {name} takes tokens in an order of its own")
 
 
-def _apply(module: nn.Module, change: Change, x: torch.Tensor, y: torch.Tensor, at: slice) -> None:
+def _apply(module: nn.Module, change: LayerChange, x: torch.Tensor, y: torch.Tensor, at: slice) -> None:
     rows = y[..., at, :]
     if change.weight is not None:
         if isinstance(module, nn.Embedding):
@@ -135,16 +143,16 @@ def _apply(module: nn.Module, change: Change, x: torch.Tensor, y: torch.Tensor, 
         rows += change.bias_O
 
 
-def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> Adapter:
-    adapter: Adapter = {}
+def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapter:
+    adapter: LoadedAdapter = {}
     device, dtype = model.device, model.dtype
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for layer, scaling in checked.scalings.items():
             a_RI, b_OR = (weights.get_tensor(f"{PREFIX}{layer}.lora_{side}.weight") for side in "AB")
-            adapter[layer] = Change(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
+            adapter[layer] = LayerChange(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
         for name, stored in checked.replaces.items():
             layer, _, kind = name.rpartition(".")
-            change = adapter.setdefault(layer, Change())
+            change = adapter.setdefault(layer, LayerChange())
             value = weights.get_tensor(stored).to(device)
             if kind == "bias":
                 change.bias_O = (value.float() - model.get_parameter(name).float()).to(dtype)

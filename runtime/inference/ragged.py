@@ -1,13 +1,13 @@
-"""Several sequences in one forward pass, each with keys and values of its own: what continuous batching stands on.
+"""Several sequences in one forward pass, each with a KV cache of its own: what continuous batching stands on.
 
 The tokens of all sequences lie behind one another in one row without padding, a whole prompt beside another sequence's
 single next token. Linear layers see one long row, and read their weights once for all; attention is computed for each
-sequence over what it has kept (the idea of Orca, Yu et al. 2022). A model whose attention cannot be had so is computed
+sequence over its own KV cache (the idea of Orca, Yu et al. 2022). A model whose attention cannot be had so is computed
 one sequence after another.
 """
 
-import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,139 +15,90 @@ from msgspec import Struct
 from torch import nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
+from runtime.inference.kv_cache import KVCache
 from runtime.model.attention import attended, refuse_others
-
-log = logging.getLogger("inference")
+from runtime.model.trial import check_close, fast_or_plain
 
 ATTENTION = "lathe_ragged"
-GROWTH = 256  # tokens that a sequence's buffers grow by
 TRIAL_TOLERANCE = 0.05  # of the logits' norm; bf16 keeps 8 bits, and kernels differ with the number of rows
 TRIAL = ((5, 3, 8, 2, 6), (7, 1, 4))  # tokens that every vocabulary has
 
 
-class Kept:
-    """The keys and values of one sequence, a pair of buffers [1, H, capacity, D] a layer.
-
-    On a CPU they are float32: torch's attention of a single bf16 token rearranges all keys first, and took 353 us over
-    500 of them where float32 takes 48 (16 heads of 64, 2 cores), for twice the memory.
-    """
-
-    def __init__(self) -> None:
-        self.length = 0
-        self._layers: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def append(self, layer: int, key_1HTD: torch.Tensor, value_1HTD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Keep new tokens' keys and values in one layer; returns all of that layer's. `length` is the caller's."""
-        if key_1HTD.device.type == "cpu":
-            key_1HTD, value_1HTD = key_1HTD.float(), value_1HTD.float()
-        end = self.length + key_1HTD.shape[2]
-        buffers = self._layers.get(layer)
-        if buffers is None or buffers[0].shape[2] < end:
-            keys, values = (_grown(part, self.length, end) for part in buffers or (key_1HTD, value_1HTD))
-            buffers = self._layers[layer] = (keys, values)
-        for buffer, new in zip(buffers, (key_1HTD, value_1HTD), strict=True):
-            buffer[:, :, self.length : end] = new
-        return buffers[0][:, :, :end], buffers[1][:, :, :end]
-
-    def beginning(self, length: int) -> "Kept":
-        """A copy of what is kept of the first tokens."""
-        copy = Kept()
-        copy.length = length
-        copy._layers = {
-            layer: (_grown(keys, length, length + 1), _grown(values, length, length + 1))
-            for layer, (keys, values) in self._layers.items()
-        }
-        return copy
-
-    @property
-    def nbytes(self) -> int:
-        return sum(buffer.nbytes for buffers in self._layers.values() for buffer in buffers)
-
-
-def _grown(part_1HTD: torch.Tensor, filled: int, needed: int) -> torch.Tensor:
-    capacity = -(-needed // GROWTH) * GROWTH
-    larger = part_1HTD.new_empty((*part_1HTD.shape[:2], capacity, part_1HTD.shape[3]))
-    larger[:, :, :filled] = part_1HTD[:, :, :filled]
-    return larger
-
-
-class Part(Struct, frozen=True):
-    """What one sequence brings to a pass: its new tokens, and what it has kept of the ones before."""
+class Chunk(Struct, frozen=True):
+    """What one sequence brings to a pass: its next tokens, and the KV cache of the ones before."""
 
     tokens: list[int]
-    kept: Any
-    """Of the Forward that made it."""
+    cache: Any
+    """Of the ModelRunner that made it."""
 
 
-class Forward(Struct, frozen=True):
-    """A way to compute the logits [N, V] after the last token of each of N parts."""
+class ModelRunner(Struct, frozen=True):
+    """A way to compute the logits [N, V] after the last token of each of N chunks."""
 
-    new: Callable[[], Any]
-    """What an empty sequence has kept."""
-    logits: Callable[[Sequence[Part]], torch.Tensor]
+    new_cache: Callable[[], Any]
+    """The KV cache of an empty sequence."""
+    logits: Callable[[Sequence[Chunk]], torch.Tensor]
+    cache_bytes: int
+    """What a token takes in a KV cache, measured."""
     is_batched: bool
 
 
-def choose(model: PreTrainedModel) -> Forward:
+def choose(model: PreTrainedModel) -> ModelRunner:
     """All sequences together where a trial shows that it is right for this model; else one after another."""
-    own = model.config._attn_implementation  # noqa: SLF001  transformers has no public name for it
-    alone = _one_by_one(model)
-    try:
-        expected = _try(alone)
+    new, logits = partial(DynamicCache, config=model.config), partial(_one_by_one, model)
+    expected, caches = _try(new, logits)
+    alone = ModelRunner(new, logits, _bytes_a_token(caches[0]), is_batched=False)
+
+    def batched() -> ModelRunner:
         model.set_attn_implementation(ATTENTION)
-        together = _together(model)
-        found = _try(together)
-    except (AttributeError, NotImplementedError, TypeError, ValueError) as reason:
-        log.info("Sequences are computed one at a time: %s", reason)
-        model.set_attn_implementation(own)
-        return alone
-    if not bool((found - expected).norm() <= TRIAL_TOLERANCE * expected.norm()):
-        log.info("Sequences are computed one at a time: computed together they have other logits")
-        model.set_attn_implementation(own)
-        return alone
-    return together
+        found, caches = _try(KVCache, partial(_together, model))
+        check_close(found, expected, TRIAL_TOLERANCE)
+        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_a_token, is_batched=True)
+
+    return fast_or_plain(model, "Sequences", fast=batched, plain=lambda: alone)
 
 
-def _together(model: PreTrainedModel) -> Forward:
-    device = model.device
-
-    def logits(parts: Sequence[Part]) -> torch.Tensor:
-        tokens = [token for part in parts for token in part.tokens]
-        starts = [part.kept.length for part in parts]
-        positions = [start + at for start, part in zip(starts, parts, strict=True) for at in range(len(part.tokens))]
-        lengths = torch.tensor([len(part.tokens) for part in parts], device=device)
-        found = model(
-            input_ids=torch.tensor([tokens], device=device),
-            position_ids=torch.tensor([positions], device=device),
-            use_cache=False,
-            logits_to_keep=lengths.cumsum(0) - 1,
-            parts=parts,
-        )
-        for part in parts:
-            part.kept.length += len(part.tokens)
-        logits_NV: torch.Tensor = found.logits[0]
-        return logits_NV
-
-    return Forward(Kept, logits, is_batched=True)
+def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
+    tokens = [token for chunk in chunks for token in chunk.tokens]
+    starts = [chunk.cache.length for chunk in chunks]
+    positions = [start + at for start, chunk in zip(starts, chunks, strict=True) for at in range(len(chunk.tokens))]
+    lengths = torch.tensor([len(chunk.tokens) for chunk in chunks], device=model.device)
+    found = model(
+        input_ids=torch.tensor([tokens], device=model.device),
+        position_ids=torch.tensor([positions], device=model.device),
+        use_cache=False,
+        logits_to_keep=lengths.cumsum(0) - 1,
+        chunks=chunks,
+    )
+    for chunk in chunks:
+        chunk.cache.length += len(chunk.tokens)
+    logits_NV: torch.Tensor = found.logits[0]
+    return logits_NV
 
 
-def _one_by_one(model: PreTrainedModel) -> Forward:
-    def logits(parts: Sequence[Part]) -> torch.Tensor:
-        found = []
-        for part in parts:
-            tokens_1T = torch.tensor([part.tokens], device=model.device)
-            found.append(model(input_ids=tokens_1T, past_key_values=part.kept, use_cache=True).logits[0, -1])
-        return torch.stack(found)
-
-    return Forward(lambda: DynamicCache(config=model.config), logits, is_batched=False)
+def _one_by_one(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
+    found = []
+    for chunk in chunks:
+        tokens_1T = torch.tensor([chunk.tokens], device=model.device)
+        found.append(model(input_ids=tokens_1T, past_key_values=chunk.cache, use_cache=True).logits[0, -1])
+    return torch.stack(found)
 
 
 @torch.inference_mode()
-def _try(forward: Forward) -> torch.Tensor:
-    """The logits of two sequences after their last tokens, which come in a pass of their own."""
-    kept = [forward.new() for _ in TRIAL]
-    forward.logits([Part(list(tokens[:-1]), own) for tokens, own in zip(TRIAL, kept, strict=True)])
-    return forward.logits([Part([tokens[-1]], own) for tokens, own in zip(TRIAL, kept, strict=True)]).float()
+def _try(
+    new_cache: Callable[[], Any], logits: Callable[[Sequence[Chunk]], torch.Tensor]
+) -> tuple[torch.Tensor, list[Any]]:
+    """The logits of two sequences after their last tokens, which come in a pass of their own; and their KV caches."""
+    caches = [new_cache() for _ in TRIAL]
+    logits([Chunk(list(tokens[:-1]), own) for tokens, own in zip(TRIAL, caches, strict=True)])
+    return logits([Chunk([tokens[-1]], own) for tokens, own in zip(TRIAL, caches, strict=True)]).float(), caches
+
+
+def _bytes_a_token(cache: DynamicCache) -> int:
+    """Of the layers that keep something of each token; what a recurrent layer keeps does not grow."""
+    kept = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers]
+    tensors = [tensor for pair in kept for tensor in pair if isinstance(tensor, torch.Tensor) and tensor.dim() == 4]
+    return sum(tensor.nbytes // tensor.shape[2] for tensor in tensors if tensor.shape[2])
 
 
 def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
@@ -160,21 +111,21 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
     dropout: float = 0.0,  # noqa: ARG001
     sliding_window: int | None = None,
     softcap: float | None = None,
-    parts: Sequence[Part] = (),
+    chunks: Sequence[Chunk] = (),
     **others: object,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention of each part's new tokens to its sequence; `parts` comes through the model's keyword arguments.
+    """Causal attention of each chunk's tokens to their sequence; `chunks` comes through the model's keyword arguments.
 
     Raises NotImplementedError for a model whose attention is more than that.
     """
     refuse_others(module, others)
     layer: Any = module.layer_idx
-    lengths = [len(part.tokens) for part in parts]
+    lengths = [len(chunk.tokens) for chunk in chunks]
     found = []
-    for part, query, key, value in zip(
-        parts, query_1HTD.split(lengths, 2), key_1HTD.split(lengths, 2), value_1HTD.split(lengths, 2), strict=True
+    for chunk, query, key, value in zip(
+        chunks, query_1HTD.split(lengths, 2), key_1HTD.split(lengths, 2), value_1HTD.split(lengths, 2), strict=True
     ):
-        keys, values = part.kept.append(layer, key, value)
+        keys, values = chunk.cache.append(layer, key, value)
         seen = attended(query.to(keys.dtype), keys, values, window=sliding_window, scale=scaling, softcap=softcap)
         found.append(seen)
     return torch.cat(found, dim=2).to(query_1HTD.dtype).transpose(1, 2).contiguous(), None

@@ -4,20 +4,22 @@ from collections.abc import Callable
 
 import torch
 
-from runtime.messages.inference import Alternative, Choosing, TokenLogprob
+from runtime.messages.inference import Alternative, SamplingParameters, TokenLogprob
 from state.errors import ServiceError
+
+GREEDY_BELOW = 1e-5  # a temperature that divides logits beyond float32's range is its limit: the most likely token
 
 
 class Sampler:
     """Chooses one sequence's tokens. The same settings, seed and logits give the same tokens, whatever else runs."""
 
-    def __init__(self, choosing: Choosing, device: torch.device) -> None:
-        self._choosing = choosing
+    def __init__(self, parameters: SamplingParameters, device: torch.device) -> None:
+        self._parameters = parameters
         self._generator = torch.Generator(device)
-        if choosing.seed is None:
+        if parameters.seed is None:
             self._generator.seed()
         else:
-            self._generator.manual_seed(choosing.seed)
+            self._generator.manual_seed(parameters.seed)
         self._counts: dict[int, int] = {}
 
     def choose(self, logits_V: torch.Tensor) -> int:
@@ -33,7 +35,7 @@ class Sampler:
 
     def _penalized(self, logits_V: torch.Tensor) -> torch.Tensor:
         """As OpenAI's API defines both penalties: over the completion's tokens alone."""
-        presence, frequency = self._choosing.presence_penalty, self._choosing.frequency_penalty
+        presence, frequency = self._parameters.presence_penalty, self._parameters.frequency_penalty
         if not self._counts or (presence == 0 and frequency == 0):
             return logits_V
         tokens = torch.tensor(list(self._counts), device=logits_V.device)
@@ -41,11 +43,12 @@ class Sampler:
         return logits_V.index_add(0, tokens, -(presence + frequency * counts))
 
     def _draw(self, logits_V: torch.Tensor) -> int:
-        if self._choosing.temperature == 0:
+        if self._parameters.temperature < GREEDY_BELOW:
             return int(logits_V.argmax())
-        probabilities, tokens = (logits_V / self._choosing.temperature).softmax(0).sort(descending=True)
+        probabilities, tokens = (logits_V / self._parameters.temperature).softmax(0).sort(descending=True)
         before = probabilities.cumsum(0) - probabilities
-        probabilities[before >= self._choosing.top_p] = 0  # nucleus sampling, Holtzman et al. 2020
+        before[0] = -1.0  # the most likely one stays, however small top_p is
+        probabilities[before >= self._parameters.top_p] = 0  # nucleus sampling, Holtzman et al. 2020
         return int(tokens[torch.multinomial(probabilities, 1, generator=self._generator)])
 
 

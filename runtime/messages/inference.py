@@ -37,7 +37,7 @@ class Unload(Struct, frozen=True, tag=True):
     id: int
 
 
-class Choosing(Struct, frozen=True, kw_only=True):
+class SamplingParameters(Struct, frozen=True, kw_only=True):
     """How a completion's tokens are chosen, and where it ends.
 
     `temperature` 0 takes the most likely token each time. Without `max_new_tokens` the model's context ends it.
@@ -61,9 +61,9 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     source: str
     adapter: AdapterFiles | None
     prompt: str | list[int | Message]
-    choosing: Choosing
+    sampling: SamplingParameters
     stream: bool = False
-    """Answer with Pieces as they come, before Done."""
+    """Answer with TextDeltas as they come, before Done."""
 
 
 class Cancel(Struct, frozen=True, tag=True):
@@ -104,7 +104,7 @@ class Generated(Struct, frozen=True):
     logprobs: list[TokenLogprob] | None = None
 
 
-class Piece(Struct, frozen=True, tag=True):
+class TextDelta(Struct, frozen=True, tag=True):
     """The next of a completion's text; `text` may be empty where more tokens are needed for a character."""
 
     id: int
@@ -119,12 +119,15 @@ class Done(Struct, frozen=True, tag=True):
     generated: Generated | None = None
 
 
+Reason = Literal["request", "loading", "memory"]
+
+
 class Refused(Struct, frozen=True, tag=True):
-    """A ServiceError's sentence; `loading` where it is a LoadFailed."""
+    """Why, in a sentence: the request itself, an adapter or a base that cannot be loaded, or no memory for the base."""
 
     id: int
     message: str
-    loading: bool
+    reason: Reason = "request"
 
 
 class LastWords(Struct, frozen=True, tag=True):
@@ -133,7 +136,7 @@ class LastWords(Struct, frozen=True, tag=True):
     message: str
 
 
-Reply = Piece | Done | Refused | LastWords
+Reply = TextDelta | Done | Refused | LastWords
 
 
 def line(message: Request | Cancel | Reply) -> bytes:
@@ -141,4 +144,4 @@ def line(message: Request | Cancel | Reply) -> bytes:
 
 
 decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
-decode_reply = msgspec.json.Decoder(Piece | Done | Refused | LastWords).decode
+decode_reply = msgspec.json.Decoder(TextDelta | Done | Refused | LastWords).decode

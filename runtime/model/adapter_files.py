@@ -12,7 +12,7 @@ from msgspec import Struct
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
@@ -52,6 +52,8 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
         raise LoadFailed(f"{folder.name}/{missing} is missing{pickled}") from None
     except BrokenFile as error:
         raise LoadFailed(str(error)) from error
+    except SafetensorError as error:  # cut while it was read
+        raise LoadFailed(f"{folder.name}/{WEIGHTS} cannot be read: {error}") from error
     return checked
 
 
@@ -103,35 +105,44 @@ def _config(folder: Path) -> LoraConfig:
 def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> Checked:
     """Raises BrokenFile when the adapter does not fit."""
     own = {name for name, _ in skeleton.named_parameters()}
+    attached = _attach(folder, config, tensors, skeleton)
+    base = attached.get_base_model()
+    layers = {name: module for name, module in base.named_modules() if isinstance(module, LoraLayer)}
+    scalings = {name: float(layer.scaling["default"]) for name, layer in layers.items() if "default" in layer.lora_A}
+    matrices = {f"{PREFIX}{name}.lora_{side}.weight" for name in scalings for side in "AB"}
+    replaces = {_plain(name): name for name in tensors if name not in matrices}
+    for plain, name in replaces.items():
+        if plain not in own or not _is_replaceable(base, plain):
+            raise BrokenFile(
+                folder / WEIGHTS, f"holds {name}: only LoRA matrices, biases and whole layers are supported"
+            )
+    return Checked(scalings, replaces)
+
+
+def _attach(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> PeftModel:
+    """The skeleton with the adapter on it as PEFT attaches it. Raises BrokenFile for what PEFT would leave out."""
     try:
-        tried = PeftModel(skeleton, config, low_cpu_mem_usage=True)
-        needed = get_peft_model_state_dict(tried, save_embedding_layers=False)
+        attached = PeftModel(skeleton, config, low_cpu_mem_usage=True)
+        needed = get_peft_model_state_dict(attached, save_embedding_layers=False)
         _check_shapes(folder, tensors, needed)
         placeholders = {name: torch.empty(tensor.shape, device="meta") for name, tensor in tensors.items()}
-        result: Any = set_peft_model_state_dict(tried, placeholders, low_cpu_mem_usage=True)
+        result: Any = set_peft_model_state_dict(attached, placeholders, low_cpu_mem_usage=True)
     except BrokenFile:
         raise
     except Exception as error:  # PEFT checks few values itself: a wrong one surfaces as any exception
         raise BrokenFile(folder / CONFIG, f"does not fit the base model: {_first_line(error)}") from error
     if result.unexpected_keys:
-        raise BrokenFile(
-            folder / WEIGHTS, f"does not fit the base model, which has no place for {_plain(result.unexpected_keys[0])}"
-        )
-    missing = set(result.missing_keys)
-    lacking = sorted(name for name in missing if ".lora_" in name)
+        homeless = _plain(result.unexpected_keys[0])
+        raise BrokenFile(folder / WEIGHTS, f"does not fit the base model, which has no place for {homeless}")
+    lacking = sorted(name for name in result.missing_keys if ".lora_" in name)
     if lacking:
         raise BrokenFile(folder / WEIGHTS, f"lacks {_plain(lacking[0])}, which {CONFIG} and the base model call for")
-    layers = {name: module for name, module in tried.get_base_model().named_modules() if isinstance(module, LoraLayer)}
-    scalings = {name: float(layer.scaling["default"]) for name, layer in layers.items() if "default" in layer.lora_A}
-    matrices = {f"{PREFIX}{name}.lora_{side}.weight" for name in scalings for side in "AB"}
-    replaces = {_plain(name): name for name in tensors if name not in matrices}
-    for plain, name in replaces.items():
-        layer = tried.get_base_model().get_submodule(plain.rpartition(".")[0]) if plain in own else None
-        if layer is None or not (plain.endswith(".bias") or isinstance(layer, REPLACEABLE)):
-            raise BrokenFile(
-                folder / WEIGHTS, f"holds {name}: only LoRA matrices, biases and whole layers are supported"
-            )
-    return Checked(scalings, replaces)
+    return attached
+
+
+def _is_replaceable(base: nn.Module, parameter: str) -> bool:
+    """Whether an adapter may bring another value for one of the base's parameters."""
+    return parameter.endswith(".bias") or isinstance(base.get_submodule(parameter.rpartition(".")[0]), REPLACEABLE)
 
 
 def _check_shapes(folder: Path, tensors: dict[str, Tensor], needed: dict[str, torch.Tensor]) -> None:

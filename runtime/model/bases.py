@@ -7,6 +7,7 @@ more. Embeddings, norms and the output layer stay in the plan's dtype. bitsandby
 import gc
 import logging
 import math
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,8 +25,12 @@ from transformers.utils import logging as transformers_logging
 
 from runtime.model import base_cache
 from runtime.model.device import Plan
-from state import locks
+from state import locks, models
 from state.errors import ServiceError
+from state.safetensors import Tensor
+
+NF4_BYTES = 0.516  # 4 bits a weight, 8 bits for each 64 weights' scale, and 32 for 256 of those
+_IN_A_BLOCK = re.compile(r"\.\d+\.")  # layers of a block stand under a number; embeddings and output layer do not
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +70,25 @@ def load_base(source: str, plan: Plan, cache: Path) -> PreTrainedModel:
         raise ServiceError(f"Model {_shown(source)} cannot be loaded: {_first_line(error)}") from error
     base.config.name_or_path = base.name_or_path = source
     return base
+
+
+def size(source: str, plan: Plan, cache: Path) -> int | None:
+    """About how many bytes a base takes on the plan's device. None where its files are not here, or not readable."""
+    folder = Path(source) if Path(source).is_dir() else models.hub_folder(source)
+    try:
+        kept = base_cache.place(cache, source, plan)
+        if kept.is_dir():
+            return sum(file.stat().st_size for file in kept.glob("*.safetensors"))
+        found = models.tensors(folder) if folder is not None else {}
+    except (OSError, ServiceError):
+        return None
+    sizes = [_size(name, tensor, plan) for name, tensor in found.items()]
+    return int(sum(sizes)) or None
+
+
+def _size(name: str, tensor: Tensor, plan: Plan) -> float:
+    is_quantized = len(tensor.shape) == 2 and _IN_A_BLOCK.search(name) is not None
+    return math.prod(tensor.shape) * (NF4_BYTES if is_quantized else float(plan.torch_dtype.itemsize))
 
 
 def _load_kept(kept: Path, plan: Plan) -> PreTrainedModel | None:

@@ -3,7 +3,6 @@
 A sum, so that a step divides once by all its targets: a mean of rows' means would weight tokens of short rows more.
 """
 
-import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +14,10 @@ from peft import PeftModel
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from runtime.model.trial import Inexact, check_close, fast_or_plain
 from runtime.trainer.fit import rows
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.packing import ATTENTION, IGNORED, pack
-
-log = logging.getLogger("trainer")
 
 SummedLoss = Callable[[Sequence[list[int]]], torch.Tensor]
 """From documents (token ids, two at least each) to their summed loss."""
@@ -27,20 +25,14 @@ SummedLoss = Callable[[Sequence[list[int]]], torch.Tensor]
 TRIAL_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and the two ways add in different orders
 
 
-class Inexact(Exception):
-    """The packed way does not compute what the model itself computes."""
-
-
 def choose(model: PeftModel, device: str) -> SummedLoss:
     """The packed way where a trial shows that it is exact for this model; else one document at a time."""
-    own = model.config._attn_implementation  # noqa: SLF001  transformers has no public name for it
-    try:
-        return packed(model, device)
-    except (Inexact, NotImplementedError, TypeError, ValueError) as reason:
-        log.info("Documents are computed one at a time: %s", reason)
-        causal: Any = model.get_base_model()
-        causal.set_attn_implementation(own)
-        return one_by_one(model, device)
+    return fast_or_plain(
+        model.get_base_model(),
+        "Documents",
+        fast=lambda: packed(model, device),
+        plain=lambda: one_by_one(model, device),
+    )
 
 
 def packed(model: PeftModel, device: str) -> SummedLoss:
@@ -73,9 +65,8 @@ def packed(model: PeftModel, device: str) -> SummedLoss:
         beside, beside_other = (hidden([start, second])[0][len(start) :] for start in (first, other))
         if not torch.equal(beside, beside_other):
             raise Inexact("a document's states depend on the document before it")
-        mine, plain = summed_loss([first, second]).item(), one_by_one(model, device)([first, second]).item()
-        if not abs(mine - plain) <= TRIAL_TOLERANCE * abs(plain):
-            raise Inexact(f"the packed loss of a trial is {mine:.4f}, the model's own {plain:.4f}")
+        plain = one_by_one(model, device)
+        check_close(summed_loss([first, second]), plain([first, second]), TRIAL_TOLERANCE)
     return summed_loss
 
 

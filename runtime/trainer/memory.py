@@ -1,14 +1,13 @@
 """What a run takes of the memory that there is, measured on the model at hand. Sizes are in bytes."""
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 from peft import PeftModel
 
+from runtime.model.memory import left_in_the_container
 from runtime.trainer.fit import Checkpointing, Needs
 from runtime.trainer.head_loss import LOGITS_AT_ONCE
 from runtime.trainer.loss import SummedLoss
@@ -106,14 +105,4 @@ def _free(device: str) -> int:
         return int((1 - SPARED) * torch.mps.recommended_max_memory())
     own = psutil.Process().memory_info()
     mapped = getattr(own, "shared", 0)  # the kernel may drop it, and counts it among what is available
-    return int(own.rss - mapped + (1 - SPARED) * min(psutil.virtual_memory().available, _left_in_the_container()))
-
-
-def _left_in_the_container() -> int:
-    """What the control group that this process is in may still take (Linux, version 2; without one: no bound)."""
-    folder = Path("/sys/fs/cgroup")
-    try:
-        limit, taken = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
-    except OSError:
-        return sys.maxsize
-    return int(limit) - int(taken) if limit.isdecimal() else sys.maxsize
+    return int(own.rss - mapped + (1 - SPARED) * min(psutil.virtual_memory().available, left_in_the_container()))

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Count, Head, Reply, Usage, answered, streamed
-from runtime.server.answering.worker import Generated, Message, Piece, TokenLogprob
+from runtime.server.answering.worker import Generated, Message, TextDelta, TokenLogprob
 from runtime.server.service import Service
 from state.errors import ServiceError
 
@@ -135,12 +135,12 @@ async def chat_completions(
     return answered(reply(choices, usage(generated)))
 
 
-def _choices(index: int, event: Piece | Generated, is_first: bool) -> list[ChunkChoice]:  # noqa: FBT001
+def _choices(index: int, event: TextDelta | Generated, is_first: bool) -> list[ChunkChoice]:  # noqa: FBT001
     opening = [ChunkChoice(index, Delta("assistant", ""))] if is_first else []
     if isinstance(event, Generated):
         return [*opening, ChunkChoice(index, Delta(), finish_reason=event.finish_reason)]
     return [*opening, ChunkChoice(index, Delta(content=event.text), _logprobs(event))]
 
 
-def _logprobs(part: Piece | Generated) -> LogProbs | None:
+def _logprobs(part: TextDelta | Generated) -> LogProbs | None:
     return None if part.logprobs is None else LogProbs.of(part.logprobs)

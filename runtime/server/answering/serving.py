@@ -12,7 +12,7 @@ from contextlib import aclosing
 from msgspec import Struct
 
 from runtime.server.adapters.names import AdapterNames
-from runtime.server.answering.worker import AdapterFiles, Choosing, Generated, Message, Piece, Worker
+from runtime.server.answering.worker import AdapterFiles, Generated, Message, SamplingParameters, TextDelta, Worker
 from runtime.server.index import Index
 from state import adapter_places, adapter_records, adapters, models
 from state.adapters import Adapter
@@ -139,24 +139,26 @@ class Serving:
         models.find(self._root, name)
         return Answering(name, None)
 
-    async def complete(self, answering: Answering, prompts: Sequence[tuple[Prompt, Choosing]]) -> list[Generated]:
+    async def complete(
+        self, answering: Answering, prompts: Sequence[tuple[Prompt, SamplingParameters]]
+    ) -> list[Generated]:
         """Complete prompts side by side. Raises ServiceError, and then none is; Busy, before any is begun."""
         async with aclosing(self.stream(answering, prompts, pieces=False)) as events:
             found = {index: event async for index, event in events if isinstance(event, Generated)}
         return [found[index] for index in range(len(prompts))]
 
     async def stream(
-        self, answering: Answering, prompts: Sequence[tuple[Prompt, Choosing]], *, pieces: bool = True
-    ) -> AsyncGenerator[tuple[int, Piece | Generated]]:
+        self, answering: Answering, prompts: Sequence[tuple[Prompt, SamplingParameters]], *, pieces: bool = True
+    ) -> AsyncGenerator[tuple[int, TextDelta | Generated]]:
         """The pieces of each prompt's completion as they come, then the whole of it, with the prompt's number.
 
         Closing it stops what is not done. Raises ServiceError; Busy, before anything is begun.
         """
         if self._in_flight + len(prompts) > MAX_IN_FLIGHT:
             raise Busy(f"{self._in_flight} completions are under way, and {MAX_IN_FLIGHT} are the most: try again")
-        events: asyncio.Queue[tuple[int, Piece | Generated | BaseException]] = asyncio.Queue()
+        events: asyncio.Queue[tuple[int, TextDelta | Generated | BaseException]] = asyncio.Queue()
 
-        async def work(index: int, prompt: Prompt, choosing: Choosing) -> None:
+        async def work(index: int, prompt: Prompt, choosing: SamplingParameters) -> None:
             try:
                 hear = (lambda piece: events.put_nowait((index, piece))) if pieces else None
                 events.put_nowait((index, await self._ask(answering, prompt, choosing, hear)))
@@ -180,7 +182,11 @@ class Serving:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(
-        self, answering: Answering, prompt: Prompt, choosing: Choosing, hear: Callable[[Piece], None] | None
+        self,
+        answering: Answering,
+        prompt: Prompt,
+        choosing: SamplingParameters,
+        hear: Callable[[TextDelta], None] | None,
     ) -> Generated:
         files = _files(answering.adapter) if answering.adapter else None
         return await self._worker.generate(self._source(answering.model_name), files, prompt, choosing, hear)

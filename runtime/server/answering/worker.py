@@ -19,16 +19,16 @@ from typing import Self
 from runtime.messages.inference import (
     AdapterFiles,
     Cancel,
-    Choosing,
     Done,
     Generate,
     Generated,
     LastWords,
     Load,
     Message,
-    Piece,
     Refused,
     Request,
+    SamplingParameters,
+    TextDelta,
     TokenLogprob,
     Unload,
     decode_reply,
@@ -40,10 +40,10 @@ from state.errors import LoadFailed, ServiceError
 
 __all__ = [
     "AdapterFiles",
-    "Choosing",
     "Generated",
     "Message",
-    "Piece",
+    "SamplingParameters",
+    "TextDelta",
     "TokenLogprob",
     "Worker",
 ]
@@ -95,8 +95,8 @@ class Worker:
         source: str,
         adapter: AdapterFiles | None,
         prompt: str | list[int | Message],
-        choosing: Choosing,
-        hear: Callable[[Piece], None] | None = None,
+        sampling: SamplingParameters,
+        hear: Callable[[TextDelta], None] | None = None,
     ) -> Generated:
         """Complete a prompt, or a conversation in the model's own chat template; `hear` is called with each piece.
 
@@ -108,7 +108,7 @@ class Worker:
             source=source,
             adapter=adapter,
             prompt=prompt,
-            choosing=choosing,
+            sampling=sampling,
             stream=hear is not None,
         )
         generated = await self._ask(request, hear)
@@ -132,7 +132,7 @@ class Worker:
             with suppress(ProcessDied):
                 await (await self._life).end()
 
-    async def _ask(self, request: Request, hear: Callable[[Piece], None] | None = None) -> Generated | None:
+    async def _ask(self, request: Request, hear: Callable[[TextDelta], None] | None = None) -> Generated | None:
         if self._closed:
             raise ProcessDied("The server is shutting down")
         life = self._life
@@ -156,7 +156,7 @@ class _Life:
         self._reader = reader
         self._writer = writer
         self._waiting: dict[int, asyncio.Future[Generated | None]] = {}
-        self._hearing: dict[int, Callable[[Piece], None]] = {}
+        self._hearing: dict[int, Callable[[TextDelta], None]] = {}
         self._is_wanted = True
         self._obituary: str | None = None
         self.is_alive = True
@@ -174,7 +174,7 @@ class _Life:
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
         return cls(process, reader, writer)
 
-    async def ask(self, request: Request, hear: Callable[[Piece], None] | None) -> Generated | None:
+    async def ask(self, request: Request, hear: Callable[[TextDelta], None] | None) -> Generated | None:
         if self._obituary is not None:
             raise ProcessDied(self._obituary)
         answer: asyncio.Future[Generated | None] = asyncio.get_running_loop().create_future()
@@ -217,7 +217,7 @@ class _Life:
                 reply = decode_reply(text)
                 if isinstance(reply, LastWords):
                     return reply
-                if isinstance(reply, Piece):
+                if isinstance(reply, TextDelta):
                     if reply.id in self._hearing:
                         self._hearing[reply.id](reply)
                     continue
@@ -245,7 +245,7 @@ def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> 
     if isinstance(reply, Done):
         answer.set_result(reply.generated)
     else:
-        answer.set_exception(LoadFailed(reply.message) if reply.loading else ServiceError(reply.message))
+        answer.set_exception(ServiceError(reply.message) if reply.reason == "request" else LoadFailed(reply.message))
 
 
 def _start(

@@ -13,10 +13,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from runtime.inference import engine as engine_module
+from runtime.inference import base as base_module
 from runtime.inference.adapters import MAX_LOADED, Adapters
 from runtime.inference.engine import Engine
-from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, Piece
+from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta
 from runtime.model.bases import load_tokenizer, quantization
 from state.errors import LoadFailed, ServiceError
 from tests import toys
@@ -59,13 +59,13 @@ def test_sequences_that_join_and_leave_have_the_tokens_they_would_have_alone(tmp
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The tokens of each sequence of each pass, as they are computed."""
     counts: list[int] = []
-    whole = Adapters.work
+    whole = Adapters.begin_pass
 
-    def work(self: Adapters, sequences: Any) -> None:
+    def begin_pass(self: Adapters, sequences: Any) -> None:
         counts.extend(tokens for _, tokens in sequences)
         whole(self, sequences)
 
-    monkeypatch.setattr(Adapters, "work", work)
+    monkeypatch.setattr(Adapters, "begin_pass", begin_pass)
     return counts
 
 
@@ -93,7 +93,7 @@ def test_what_ended_sequences_leave_is_bounded(toy: Path, tmp_path: Path, counte
     prompts = [list(range(first, first + 40)) for first in (100, 200, 300)]
     complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
     assert engine._base is not None
-    engine._base.prefixes._most_bytes = 2 * engine._base.prefixes._left[0].kept.nbytes
+    engine._base.prefix_cache._most_bytes = 2 * engine._base.prefix_cache.prefixes[0].cache.nbytes
     complete(engine, toy, prompt=prompts[1], max_new_tokens=1)
     complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
     complete(engine, toy, prompt=prompts[2], max_new_tokens=1)
@@ -108,7 +108,7 @@ def test_what_ended_sequences_leave_is_bounded(toy: Path, tmp_path: Path, counte
 def test_a_long_prompt_is_read_in_pieces_beside_those_that_write(
     biased: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "CPU_PIECE", 16)
+    monkeypatch.setattr(base_module, "CPU_PREFILL_CHUNK", 16)
     engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
     long = list(range(100, 140))
     alone = [complete(engine, base, max_new_tokens=12), complete(engine, base, prompt=long, max_new_tokens=2)]
@@ -232,7 +232,8 @@ def test_the_pieces_of_a_streamed_completion_are_its_text(biased: Path) -> None:
 
     pieces: list[str] = []
     while not engine.is_idle:
-        pieces += [reply.text for reply in engine.step() if isinstance(reply, Piece)]
+        engine.step()
+        pieces += [reply.text for reply in engine.take_replies() if isinstance(reply, TextDelta)]
 
     assert "".join(pieces) == whole.text
     assert len(pieces) == 40
@@ -242,7 +243,8 @@ def test_a_cancelled_generation_ends_before_its_next_token(biased: Path) -> None
     engine = Engine(biased / ".cache")
     engine.add(request(1, biased / "models" / "toy", None, max_new_tokens=200), lambda: True)
 
-    [reply] = engine.step()
+    engine.step()
+    [reply] = engine.take_replies()
 
     assert isinstance(reply, Done)
     assert engine.is_idle

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from runtime.server.answering.worker import AdapterFiles, Choosing, Generated, Worker
+from runtime.server.answering.worker import AdapterFiles, Generated, SamplingParameters, Worker
 from runtime.server.processes import ProcessDied
 from tests.server import Server, wait_until
 
 
 async def _generate(worker: Worker, toy: Path, max_new_tokens: int = 4) -> Generated:
-    return await worker.generate(str(toy), None, "def f(", Choosing(max_new_tokens=max_new_tokens))
+    return await worker.generate(str(toy), None, "def f(", SamplingParameters(max_new_tokens=max_new_tokens))
 
 
 def _pid(worker: Worker) -> int:
@@ -88,7 +88,7 @@ def test_two_hundred_loads_and_unloads_leave_no_memory_behind(toy: Path, trained
         for number in range(200):
             adapter = AdapterFiles(str(folders[number % 3]), str(number))  # another fingerprint: other files each time
             await worker.load(str(toy), adapter)
-            await worker.generate(str(toy), adapter, f"def f{number}(", Choosing(max_new_tokens=2))
+            await worker.generate(str(toy), adapter, f"def f{number}(", SamplingParameters(max_new_tokens=2))
             if number % 5 == 4:
                 await worker.unload()
             if number in (99, 199):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from runtime.messages.inference import Choosing
+from runtime.messages.inference import SamplingParameters
 from runtime.process.machine import Machine
 from state.errors import Busy, ServiceError
 from state.jobs import Job
@@ -166,7 +166,7 @@ def test_inference_begins_on_the_accelerator_with_the_fewest_trainings_and_jobs_
 
     async def scenario() -> None:
         assert (await server.given(server.add()))["accelerator"] == "0"
-        asking = asyncio.create_task(server.worker.generate("toy", None, "x", Choosing()))
+        asking = asyncio.create_task(server.worker.generate("toy", None, "x", SamplingParameters()))
         await server.until(lambda: _seen_by(server, "inference"), "inference has begun")
 
         assert _seen_by(server, "inference") == "1"

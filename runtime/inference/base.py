@@ -1,0 +1,55 @@
+"""A base model in memory: its weights, its tokenizer, the adapters on it, and what is remembered of past prompts."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from runtime.inference import ragged
+from runtime.inference.adapters import Adapters
+from runtime.inference.prefix_cache import PrefixCache
+from runtime.model import bases
+from runtime.model.device import Plan
+from state import models
+
+CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = 512, 4096  # tokens of prompts in one pass: those that write wait for it
+PREFIX_CACHE_SHARE = 1 / 16  # of the device's memory
+
+
+class Base:
+    """One base and what belongs to it: with another base comes another one of these."""
+
+    def __init__(self, source: str, plan: Plan, quantized_bases: Path) -> None:
+        """Raises ServiceError."""
+        self.source = source
+        self.tokenizer: PreTrainedTokenizerBase = bases.load_tokenizer(source)
+        self.model: PreTrainedModel = bases.load_base(source, plan, quantized_bases).eval()
+        self.runner = ragged.choose(self.model)
+        self.adapters = Adapters(self.model)
+        self.mixes_adapters = True
+        """Whether sequences of several adapters may share a pass."""
+        self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * plan.memory_mb * 2**20))
+        self.prefill_chunk = CPU_PREFILL_CHUNK if self.model.device.type == "cpu" else ACCELERATOR_PREFILL_CHUNK
+        self.context_length = models.context_length(self.model.config.to_dict())
+        self.vocabulary = _vocabulary(self.model, self.tokenizer)
+        self.end_tokens = _end_tokens(self.model, self.tokenizer)
+
+
+def _vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens can be a prompt's: a tokenizer may have more than the model has an embedding for."""
+    embedding: Any = model.get_input_embeddings()
+    return min(len(tokenizer), int(embedding.weight.shape[0]))
+
+
+def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a text, as the model's own settings say, else its tokenizer.
+
+    Nothing else is taken of a published model's generation settings, which may bring penalties and a top_k.
+    """
+    own = model.generation_config
+    end = own.eos_token_id if own is not None else None
+    if end is None:
+        end = tokenizer.eos_token_id
+    if end is None:
+        return frozenset()
+    return frozenset(end if isinstance(end, list) else [end])

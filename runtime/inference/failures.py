@@ -1,0 +1,21 @@
+"""What can fail while a sequence is computed: in words, and whether the process can go on."""
+
+import torch
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Of the device or of the machine: torch's CPU allocator raises a RuntimeError like any other."""
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Whether the device can compute nothing more: after an error of a kernel CUDA fails every call until the end."""
+    return isinstance(error, torch.AcceleratorError) and not is_out_of_memory(error)
+
+
+def sentence(error: BaseException, action: str) -> str:
+    """`action` is what failed: "generate"."""
+    first_line = next((text for text in str(error).splitlines() if text.strip()), "")
+    if is_out_of_memory(error):
+        return f"There is not enough device memory to {action}; a training job may be using it. {first_line}"
+    return f"Failed to {action}: {type(error).__name__}: {first_line}"
