@@ -43,6 +43,8 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """Left out: 100, but at most a tenth of the run's steps."""
     logging_steps: Annotated[int, Meta(ge=1)] = 10
     save_steps: Annotated[int, Meta(ge=1)] = 500
+    save_total_limit: Annotated[int, Meta(ge=1)] = 2
+    """Checkpoints that are kept: the newest ones, and beside them the one of the lowest evaluation loss."""
     max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
     """In tokens; longer examples are cut. Left out: 2048, or the model's context where that is shorter."""
     precision: Precision | None = None

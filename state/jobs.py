@@ -236,22 +236,19 @@ def read_status(folder: JobFolder) -> Status:
         return Status()
 
 
-def write_status(folder: JobFolder, **changes: object) -> Status:
-    """Change fields of status.json. Only for its owner: the holder of trainer.lock.
+def write_status(folder: JobFolder, status: Status) -> Status:
+    """Replace status.json. Only for its owner, the holder of trainer.lock: what it read before is still so.
 
     On a full disk the folder's reserve is given up for it: a job that ends for want of room can still say so.
     """
-
-    def change(newest: Status | None) -> Status:
-        return structs.replace(newest or Status(), **changes)
-
     try:
-        return store.update(folder.status_file, Status, change)
+        store.write(folder.status_file, status)
     except OSError as error:
         if error.errno not in DISK_FULL or not folder.reserve.exists():
             raise
         folder.reserve.unlink()
-        return store.update(folder.status_file, Status, change)
+        store.write(folder.status_file, status)
+    return status
 
 
 def adapter_name(folder: JobFolder, job: Job) -> str:

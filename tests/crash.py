@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec import structs
+
 from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, training_data
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
@@ -26,7 +28,8 @@ def remove_job(root: DataRoot) -> None:
 
 
 def write_status(root: DataRoot) -> None:
-    jobs.write_status(JobFolder(root.training_jobs / "job_ended"), current_step=2)
+    folder = JobFolder(root.training_jobs / "job_ended")
+    jobs.write_status(folder, structs.replace(jobs.read_status(folder), current_step=2))
 
 
 def rewind_metrics(root: DataRoot) -> None:

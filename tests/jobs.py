@@ -1,14 +1,12 @@
 """Job folders made by hand and trainers launched by hand, as a person does it."""
 
 import json
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import Interruption
 from runtime.trainer.recipe import train
 from state import jobs, metrics
@@ -34,9 +32,9 @@ def make(root: Path, name: str = "job_toy", *, texts: list[str] = TEXTS, **field
     return JobFolder(folder)
 
 
-def launch(folder: JobFolder) -> subprocess.Popen[str]:
+def launch(folder: JobFolder, module: str = "runtime.trainer", *options: str) -> subprocess.Popen[str]:
     """`python -m runtime.trainer JOB_DIR`, its output kept."""
-    command = [sys.executable, "-m", "runtime.trainer", str(folder.path)]
+    command = [sys.executable, "-m", module, str(folder.path), *options]
     return subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -49,8 +47,9 @@ def run(folder: JobFolder) -> tuple[int, str]:
 
 def train_here(folder: JobFolder) -> None:
     """The same run in this process: four seconds of imports less. Raises what it raises."""
-    with _signals_as_they_were():
-        train(DataRoot.at(folder.path.parent.parent), folder, Interruption(folder.stop_file))
+    attempt = Attempt(folder)
+    attempt.begin()
+    train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder.stop_file))
 
 
 def losses(folder: JobFolder) -> list[float | None]:
@@ -64,14 +63,3 @@ def weights(folder: JobFolder) -> bytes:
 
 def status(folder: JobFolder) -> jobs.Status:
     return jobs.read_status(folder)
-
-
-@contextmanager
-def _signals_as_they_were() -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.getsignal(number) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)

@@ -8,14 +8,19 @@ import argparse
 import logging
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from runtime.messages.training import OUT_OF_MEMORY
 from runtime.model import libraries
 from runtime.process import cpu
+from runtime.process.exit import leave
+from runtime.trainer.attempt import Attempt
 from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Terminated
-from state import clock, jobs, locks, logs
+from state import jobs, locks, logs
 from state.errors import BrokenFile, ServiceError
 from state.jobs import JobFolder
 from state.root import DataRoot
@@ -26,11 +31,11 @@ LOCK_WAIT_S = 2.0  # the server holds the lock for an instant when it looks whet
 log = logging.getLogger("trainer")
 
 
-def main() -> int:
+def main() -> NoReturn:
     cpu.prepare()
     parser = argparse.ArgumentParser(prog="python -m runtime.trainer", description="Train one job.")
     parser.add_argument("job_dir", type=Path, help="a job's folder: training_jobs/job_<id>")
-    return run(parser.parse_args().job_dir.resolve())
+    leave(run(parser.parse_args().job_dir.resolve()))
 
 
 def run(path: Path) -> int:
@@ -58,38 +63,61 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
     log_to_console_and_file(folder.log_file)
     try:
         jobs.read_job(folder)
-        status = jobs.read_status(folder).status
+        attempt = Attempt(folder)
     except BrokenFile as error:
         log.error("%s", error)  # noqa: TRY400  the sentence says it all
         return FAILED  # nothing has begun: the job starts when the file is mended
+    if attempt.status.status == "completed":
+        log.info("Job %s is completed: its adapter is %s", folder.job_id, folder.adapter)
+        return COMPLETED
+    return _outcome(attempt, partial(_train, root, attempt))
+
+
+def _train(root: DataRoot, attempt: Attempt) -> None:
+    interruption = Interruption(attempt.folder.stop_file)
+    interruption.check()
+    attempt.begin()
+    interruption.watch(partial(_end_by, attempt))
     try:
-        if status == "completed":
-            log.info("Job %s is completed: its adapter is %s", folder.job_id, folder.adapter)
-            return COMPLETED
-        interruption = Interruption(folder.stop_file)
-        interruption.check()
         libraries.load()
         from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
 
-        train(root, folder, interruption)
+        train(root, attempt, interruption)
+    finally:
+        interruption.preclude()
+
+
+def _end_by(attempt: Attempt, interrupt: Callable[[], None]) -> None:
+    """End the process by an interruption, whatever the main thread is at."""
+    exit_code = FAILED
+    try:
+        exit_code = _outcome(attempt, interrupt)
+    except Exception:
+        log.exception("The job's end could not be written")
+    finally:
+        leave(exit_code)
+
+
+def _outcome(attempt: Attempt, work: Callable[[], None]) -> int:
+    """Do what there is to do, and write how it ended."""
+    try:
+        work()
     except Cancelled as reason:
         log.info("Cancelled: %s", reason)
-        _end(folder, "cancelled")
+        attempt.end("cancelled")
         return CANCELLED
     except Terminated:
         log.info("Terminated: the job goes on from its last checkpoint when it is started again")
+        attempt.write(attempt.status)
         return TERMINATED
     except Exception as error:  # noqa: BLE001  whatever ends a run is told in the job's folder
-        _fail(folder, error)
+        _fail(attempt, error)
         return FAILED
     return COMPLETED
 
 
-def _end(folder: JobFolder, status: jobs.JobState, error_message: str | None = None) -> None:
-    jobs.write_status(folder, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
-
-
-def _fail(folder: JobFolder, error: Exception) -> None:
+def _fail(attempt: Attempt, error: Exception) -> None:
+    folder = attempt.folder
     if not folder.job_file.exists():
         log.error("The job's folder was removed or renamed while it was trained: %s", error)
         return
@@ -97,7 +125,7 @@ def _fail(folder: JobFolder, error: Exception) -> None:
     if not isinstance(error, ServiceError):
         log.error("%s", "".join(traceback.format_exception(error)))
     log.error("Failed: %s", reason)
-    _end(folder, "failed", logs.explained(reason, folder.log_file))
+    attempt.end("failed", logs.explained(reason, folder.log_file))
 
 
 def explain(error: Exception) -> str:
@@ -116,4 +144,4 @@ def explain(error: Exception) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

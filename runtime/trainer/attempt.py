@@ -1,39 +1,65 @@
-"""The beginning of a trainer's attempt at its job: what status.json says from the first moment on."""
+"""A trainer's attempt at its job, as status.json tells of it from the attempt's first moment to its end."""
 
 import os
 import shutil
 
 from msgspec import structs
 
-from state import clock, jobs, store
-from state.jobs import JobFolder, Status
+from state import clock, jobs
+from state.jobs import JobFolder, JobState, Status
 
 RESERVE_BYTES = 65_536  # a few blocks, for the last words of a job whose disk is full
 
 
-def begin(folder: JobFolder) -> Status:
-    """Declare the job running, by this process, and count the attempt.
+class Attempt:
+    """Has the newest status, and is the only writer of status.json while this process holds trainer.lock."""
 
-    A job that never ran before (status.json removed by hand, too) begins anew: what an earlier run left is removed.
-    """
-    before = jobs.read_status(folder)
-    if before.started_at is None:
-        shutil.rmtree(folder.checkpoints, ignore_errors=True)
-        folder.metrics_file.unlink(missing_ok=True)
-    checkpoint = folder.newest_checkpoint()
-    is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
-    status = structs.replace(
-        before,
-        status="running",
-        pid=os.getpid(),
-        accelerator=os.environ.get("CUDA_VISIBLE_DEVICES"),
-        attempt=1 if is_fresh else before.attempt + 1,
-        attempt_step=checkpoint,
-        started_at=before.started_at or clock.now(),
-        completed_at=None,
-        error_message=None,
-    )
-    if not folder.reserve.exists():
-        folder.reserve.write_bytes(os.urandom(RESERVE_BYTES))
-    store.write(folder.status_file, status)
-    return status
+    def __init__(self, folder: JobFolder) -> None:
+        """Raises BrokenFile when status.json cannot be read."""
+        self.folder = folder
+        self.status = jobs.read_status(folder)
+        """What is so; on the disk by the next `write`."""
+
+    def begin(self) -> None:
+        """Declare the job running, by this process, and count the attempt.
+
+        A job that never ran before (status.json removed by hand, too) begins anew: what an earlier run left is removed.
+        """
+        folder, before = self.folder, self.status
+        if before.started_at is None:
+            shutil.rmtree(folder.checkpoints, ignore_errors=True)
+            folder.metrics_file.unlink(missing_ok=True)
+        checkpoint = folder.newest_checkpoint()
+        is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
+        if not folder.reserve.exists():
+            folder.reserve.write_bytes(os.urandom(RESERVE_BYTES))
+        self.write(
+            structs.replace(
+                before,
+                status="running",
+                pid=os.getpid(),
+                accelerator=os.environ.get("CUDA_VISIBLE_DEVICES"),
+                attempt=1 if is_fresh else before.attempt + 1,
+                attempt_step=checkpoint,
+                started_at=before.started_at or clock.now(),
+                completed_at=None,
+                error_message=None,
+            )
+        )
+
+    def write(self, status: Status) -> None:
+        """Durable when this returns."""
+        self.status = status
+        jobs.write_status(self.folder, status)
+
+    def complete(self, adapter_name: str) -> None:
+        """Say that the adapter is published: the job's last word."""
+        self.folder.reserve.unlink(missing_ok=True)
+        self.status = structs.replace(self.status, progress=100.0, adapter_name=adapter_name)
+        self.end("completed")
+
+    def end(self, status: JobState, error_message: str | None = None) -> None:
+        """The attempt's last word."""
+        self.write(
+            structs.replace(self.status, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
+        )

@@ -1,13 +1,13 @@
 """Checkpoints: all that a run needs to go on as if it had never stopped.
 
-    checkpoints/step-<n>/adapter/       the adapter after step n, in PEFT's own layout, for whoever wants to try it
-    checkpoints/step-<n>/trainer.pt     the trained values, AdamW's state and the random generators'
+    checkpoints/step-<n>/adapter/       the adapter after step n, in PEFT's own layout
+    checkpoints/step-<n>/trainer.pt     AdamW's state, the random generators', and trained values that are more exact
+                                        than the adapter's file has them
     checkpoints/step-<n>/position.json  the step, and what was measured but not logged yet
 
 A checkpoint is built under a hidden name, flushed to the disk and renamed: it is complete or absent.
 """
 
-import io
 import logging
 import pickle
 from pathlib import Path
@@ -16,11 +16,18 @@ from typing import Any
 import torch
 from msgspec import Struct
 from peft import PeftModel
+from safetensors import SafetensorError, safe_open
 
 from runtime.trainer.optimizer import Optimizer
 from state import folders, store
+from state.adapters import WEIGHTS
 from state.errors import BrokenFile
 from state.jobs import JobFolder
+
+UNREADABLE = (
+    *(OSError, EOFError, BrokenFile, RuntimeError, KeyError, ValueError),
+    *(pickle.UnpicklingError, SafetensorError),
+)
 
 log = logging.getLogger("trainer")
 
@@ -35,43 +42,91 @@ class Position(Struct, frozen=True, kw_only=True):
     train_loss: float | None = None
     """The last logged one."""
     eval_loss: float | None = None
+    eval_step: int = 0
+    """The step after which `eval_loss` was measured."""
     elapsed_s: float = 0.0
 
 
-def save(folder: JobFolder, model: PeftModel, optimizer: Optimizer, position: Position) -> None:
-    """Write the checkpoint of this step, durable when this returns. One that exists is left as it is."""
-    target = folder.checkpoint(position.step)
-    if target.exists():
-        return
-    folder.checkpoints.mkdir(exist_ok=True)  # no parents: a job's folder that was removed does not come back
-    state = io.BytesIO()  # not straight to the file: torch's own writer tells a full disk as a C++ assertion
-    torch.save({"optimizer": optimizer.state(), "random": _random_states()}, state)
-    with folders.appearing(target) as hidden:
-        save_adapter(model, hidden / "adapter")
-        (hidden / "trainer.pt").write_bytes(state.getbuffer())
-        (hidden / "position.json").write_bytes(store.pretty(position))
+class Checkpoints:
+    """One run's checkpoints. Saving takes no memory to speak of: all is written from where it lies."""
 
+    def __init__(self, folder: JobFolder, model: PeftModel, optimizer: Optimizer, limit: int) -> None:
+        """`limit` is how many are kept beside the one of the lowest evaluation loss."""
+        self._folder = folder
+        self._model = model
+        self._optimizer = optimizer
+        self._limit = limit
+        self._random = _random_states()
+        self._newest: tuple[int, int] | None = None
 
-def restore(folder: JobFolder, optimizer: Optimizer) -> Position:
-    """Go back to the newest checkpoint that can be read; the position of a run's beginning when there is none."""
-    for path in map(folder.checkpoint, sorted(folder.checkpoint_steps(), reverse=True)):
-        try:
-            position = store.read(path / "position.json", Position)
-            state: dict[str, Any] = torch.load(path / "trainer.pt", map_location="cpu", weights_only=True)
-            optimizer.restore(state["optimizer"])
-        except (OSError, EOFError, BrokenFile, RuntimeError, KeyError, ValueError, pickle.UnpicklingError) as error:
-            log.warning("%s cannot be read, trying the one before: %s", path.name, error)
-            continue
-        _set_random_states(state["random"])
-        log.info("Going on from %s", path.name)
-        return position
-    return Position()
+    def step_is_whole(self) -> None:
+        """To be called after each optimizer step: what the generators draw from here on belongs to the next step."""
+        self._random = _random_states()
+
+    def save(self, position: Position) -> None:
+        """Write the checkpoint of the last whole step, durable when this returns, and remove old ones."""
+        known = position.step, position.eval_step
+        if position.step == 0 or known == self._newest:
+            return
+        self._folder.checkpoints.mkdir(exist_ok=True)  # no parents: a job's folder that was removed does not come back
+        with folders.appearing(self._folder.checkpoint(position.step), replacing=True) as hidden:
+            save_adapter(self._model, hidden / "adapter")
+            _save({"optimizer": self._optimizer.state(), "random": self._random}, hidden / "trainer.pt")
+            (hidden / "position.json").write_bytes(store.pretty(position))
+        self._newest = known
+        self._prune(position.step)
+
+    def restore(self) -> Position:
+        """Go back to the newest checkpoint that can be read; the position of a run's beginning when there is none."""
+        for path in map(self._folder.checkpoint, sorted(self._folder.checkpoint_steps(), reverse=True)):
+            try:
+                position = store.read(path / "position.json", Position)
+                state: dict[str, Any] = torch.load(path / "trainer.pt", map_location="cpu", weights_only=True)
+                with safe_open(path / "adapter" / WEIGHTS, framework="pt") as adapter:
+                    self._optimizer.restore(state["optimizer"], adapter.get_tensor)
+            except UNREADABLE as error:
+                log.warning("%s cannot be read, trying the one before: %s", path.name, error)
+                continue
+            _set_random_states(state["random"])
+            self._random = state["random"]
+            self._newest = position.step, position.eval_step
+            log.info("Going on from %s", path.name)
+            return position
+        return Position()
+
+    def _prune(self, newest: int) -> None:
+        """Remove all but the last ones up to `newest`, which is on the disk, and the best one.
+
+        What was not written by a run is left alone, and so is what comes after `newest`: it could not be read.
+        """
+        found: dict[int, Position] = {}
+        for step in self._folder.checkpoint_steps():
+            try:
+                found[step] = store.read(self._folder.checkpoint(step) / "position.json", Position)
+            except (FileNotFoundError, BrokenFile):
+                continue
+        measured = [at for step, at in found.items() if at.eval_loss is not None and at.eval_step == step]
+        best = min(measured, key=lambda at: (at.eval_loss, -at.step)).step if measured else newest
+        for step in sorted(step for step in found if step <= newest)[: -self._limit]:
+            if step != best:
+                folders.vanish(self._folder.checkpoint(step))
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """The adapter in PEFT's own layout, in an empty folder; the base's embeddings stay out of it."""
     folder.mkdir(exist_ok=True)  # peft would make the parents too: a folder renamed meanwhile would come back
     model.save_pretrained(str(folder), save_embedding_layers=False)
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    """Raises the OSError of a full disk, which torch's writer otherwise reports as a broken promise of its own."""
+    try:
+        with path.open("wb") as file:
+            torch.save(state, file)
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _random_states() -> dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ forgets them. It ends at once when nobody waits for the answer any more.
 
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 from msgspec import structs
@@ -13,11 +14,12 @@ from msgspec import structs
 from runtime.messages.forecast import Answer, Forecast, Question
 from runtime.model import libraries
 from runtime.process import cpu, question
+from runtime.process.exit import leave
 from state.errors import ServiceError
 from state.root import DataRoot
 
 
-def main() -> None:
+def main() -> NoReturn:
     cpu.prepare()
     asked = question.read(Question)
     try:
@@ -25,6 +27,7 @@ def main() -> None:
     except ServiceError as error:
         answer = Answer(error=str(error))
     question.answer(answer)
+    leave(0)
 
 
 def foresee(asked: Question) -> Forecast:

@@ -1,8 +1,23 @@
-"""Being asked to stop: by the `stop` file, by Ctrl-C, or by a machine that shuts down."""
+"""Being asked to stop: by the `stop` file, by Ctrl-C, or by a machine that shuts down.
 
+Whoever asks will not wait for long: the server kills after 15 s, a machine that shuts down after 90 s at most, and a
+single row of a 7B model takes minutes on a CPU. So the run itself is not asked. A thread watches, and ends the process
+as soon as nothing is half done, with a checkpoint of the last whole step: until the optimizer's next update the trained
+values are still that step's own. Only what was computed of the step under way is lost.
+"""
+
+import os
+import select
 import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
+
+POLL_S = 0.1  # the stop file; a look costs 2 us
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Cancelled(Exception):
@@ -14,25 +29,69 @@ class Terminated(Exception):
 
 
 class Interruption:
-    """Remembers signals until the run asks, so that a step and its checkpoint are always whole."""
+    """Sees to it that either the run ends the process or an interruption does, and nothing is half done then."""
 
     def __init__(self, stop_file: Path) -> None:
         self._stop_file = stop_file
-        self._received: int | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._remember)
-
-    def is_wanted(self) -> bool:
-        return self._received is not None or self._stop_file.exists()
+        self._deciding = threading.RLock()
+        self._save: Callable[[], None] = lambda: None
 
     def check(self) -> None:
-        """Raise Cancelled or Terminated when the run is to end. A `stop` file stays: its maker removes it."""
+        """Raise Cancelled when there is a `stop` file. It stays: its maker removes it."""
         if self._stop_file.exists():
             raise Cancelled("the file `stop` exists; remove it to train on")
-        if self._received == signal.SIGINT:
-            raise Cancelled("interrupted by Ctrl-C")
-        if self._received == signal.SIGTERM:
-            raise Terminated
 
-    def _remember(self, number: int, _: FrameType | None) -> None:
-        self._received = number
+    def watch(self, end: Callable[[Callable[[], None]], None]) -> None:
+        """From now on, interrupt. To be called by the main thread, as Python has it for signals.
+
+        `end` is called in the watching thread, once. It is given what is to be done first, which saves the last whole
+        step and raises Cancelled or Terminated, and it ends the process.
+        """
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        signal.set_wakeup_fd(writing)  # written to at once, also while the main thread is inside a long operation
+        for number in SIGNALS:
+            signal.signal(number, _ignore)
+        threading.Thread(target=self._watch, args=(reading, end), name="interruption", daemon=True).start()
+
+    def save_first(self, save: Callable[[], None]) -> None:
+        """From now on there is a last whole step to be saved, by `save`, in the watching thread."""
+        with self._deciding:
+            self._save = save
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """What is done in here is done whole: an interruption waits until it is."""
+        with self._deciding:
+            yield
+
+    def preclude(self) -> None:
+        """From now on the run ends by itself. Does not return when an interruption has come first."""
+        self._deciding.acquire()
+
+    def _watch(self, reading: int, end: Callable[[Callable[[], None]], None]) -> None:
+        while True:
+            try:
+                self._wait(reading)
+            except (Cancelled, Terminated) as reason:
+                with self._deciding:
+                    end(partial(self._save_and_raise, reason))
+                return
+
+    def _wait(self, reading: int) -> None:
+        """For POLL_S at most. Raises Cancelled or Terminated."""
+        self.check()
+        if select.select([reading], [], [], POLL_S)[0]:
+            received = os.read(reading, 64)
+            if signal.SIGINT in received:
+                raise Cancelled("interrupted by Ctrl-C")
+            if signal.SIGTERM in received:
+                raise Terminated
+
+    def _save_and_raise(self, reason: Exception) -> None:
+        self._save()
+        raise reason
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """A Python handler has to be there for the wake-up descriptor to be written to."""

@@ -1,5 +1,10 @@
-"""AdamW on float32 values, with transformers' default schedule: linear warm-up, then linear decay to zero."""
+"""AdamW on float32 values, with a linear warm-up and then a linear decay to zero.
 
+transformers' default schedule but for one thing: its warm-up begins with a step at rate 0, which moves nothing; here
+the first of w warm-up steps is taken at 1/w of the peak.
+"""
+
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -50,15 +55,21 @@ class Optimizer:
         self._write_back()
 
     def state(self) -> dict[str, Any]:
-        """Everything to go on from, the parameters' values included."""
-        values = {name: trained.detach() for name, trained in self._trained.items()}
-        return {"values": values, "adamw": self._adamw.state_dict()}
+        """AdamW's own state, and the values of float32 copies: others are the parameters' own."""
+        copies = {
+            name: trained.detach() for name, trained in self._trained.items() if trained is not self._parameters[name]
+        }
+        return {"values": copies, "adamw": self._adamw.state_dict()}
 
     @torch.no_grad()
-    def restore(self, state: dict[str, Any]) -> None:
-        """Raises KeyError or ValueError when the state is not of these parameters."""
+    def restore(self, state: dict[str, Any], saved: Callable[[str], torch.Tensor]) -> None:
+        """Go back to a state. `saved` gives the parameters' own values, by the names that PEFT's files give them.
+
+        Raises KeyError, ValueError or what `saved` raises when the state is not of these parameters.
+        """
+        copies = state["values"]
         for name, trained in self._trained.items():
-            trained.copy_(state["values"][name])
+            trained.copy_(copies[name] if name in copies else saved(name.replace(".default.", ".")))
         self._adamw.load_state_dict(state["adamw"])
         self._write_back()
 

@@ -1,22 +1,21 @@
 """What a run tells while it lasts: the moment in status.json, the curve in metrics.jsonl, both to the console."""
 
 import logging
-import math
 import resource
 import sys
 import time
 from pathlib import Path
-from typing import Self
 
 import torch
 from msgspec import Struct, structs
 from tqdm import tqdm
 
+from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Position
 from runtime.trainer.console import is_terminal
-from state import clock, metrics, store
+from state import metrics
 from state.config import TrainingConfig, steps_per_epoch, total_steps
-from state.jobs import JobFolder, Losses, Status
+from state.jobs import Losses, Status
 
 STATUS_EVERY_S = 0.2  # a write is a flush to the disk: fast steps share one
 MOST_BEFORE_THE_END = 99.9  # percent; 100 is for a published adapter
@@ -34,12 +33,11 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class Progress:
-    """Counts steps from a position on. Leaving its context puts the last step in status.json, however the run ended."""
+    """Counts steps from a position on."""
 
-    def __init__(
-        self, folder: JobFolder, status: Status, position: Position, settings: TrainingConfig, num_examples: int
-    ) -> None:
-        self._folder = folder
+    def __init__(self, attempt: Attempt, position: Position, settings: TrainingConfig, num_examples: int) -> None:
+        self._attempt = attempt
+        self._metrics_file = attempt.folder.metrics_file
         self._total_steps = total_steps(settings, num_examples)
         self._steps_per_epoch = steps_per_epoch(settings, num_examples)
         self._logging_steps = settings.logging_steps
@@ -47,20 +45,15 @@ class Progress:
         self._began = self._line_began = time.monotonic()
         self._elapsed_before = position.elapsed_s
         self._begun_at_step = position.step
-        self._status_written = -math.inf
-        self._status = status
         self._bar: tqdm[None] = tqdm(
             total=self._total_steps, initial=position.step, unit="step", disable=not is_terminal(), dynamic_ncols=True
         )
-        metrics.rewind(folder.metrics_file, position.step)
+        metrics.rewind(self._metrics_file, position.step)
         self._write_status(structs.replace(self._after(position), current_loss=None, learning_rate=None))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Leave the terminal to what is said next."""
         self._bar.close()
-        self._write_status(self._status)
 
     @property
     def position(self) -> Position:
@@ -86,28 +79,14 @@ class Progress:
         if time.monotonic() - self._status_written >= STATUS_EVERY_S or number == self._total_steps:
             self._write_status(status)
         else:
-            self._status = status
+            self._attempt.status = status
 
     def evaluated(self, eval_loss: float | None) -> None:
-        self._position = structs.replace(self._position, eval_loss=eval_loss)
+        self._position = structs.replace(self._position, eval_loss=eval_loss, eval_step=self._position.step)
         number = self._position.step
-        metrics.append(self._folder.metrics_file, metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss))
+        metrics.append(self._metrics_file, metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss))
         log.info("step %d/%d  eval loss %s", number, self._total_steps, _shown(eval_loss))
-        self._write_status(structs.replace(self._status, metrics=Losses(self._position.train_loss, eval_loss)))
-
-    def complete(self, adapter_name: str) -> None:
-        """Say that the adapter is published: the job's last word."""
-        self._folder.reserve.unlink(missing_ok=True)
-        self._write_status(
-            structs.replace(
-                self._status,
-                status="completed",
-                progress=100.0,
-                pid=None,
-                completed_at=clock.now(),
-                adapter_name=adapter_name,
-            )
-        )
+        self._write_status(structs.replace(self._attempt.status, metrics=Losses(self._position.train_loss, eval_loss)))
 
     def _log(self, taken: Step) -> None:
         tokens = self._position.unlogged_tokens
@@ -117,7 +96,7 @@ class Progress:
         self._line_began = now
         self._position = structs.replace(self._position, unlogged_loss=0.0, unlogged_tokens=0, train_loss=loss)
         metrics.append(
-            self._folder.metrics_file,
+            self._metrics_file,
             metrics.Point(
                 step=self._position.step,
                 epoch=self._epoch(),
@@ -143,7 +122,7 @@ class Progress:
     def _after(self, position: Position) -> Status:
         percent = min(100 * position.step / self._total_steps, MOST_BEFORE_THE_END)
         return structs.replace(
-            self._status,
+            self._attempt.status,
             progress=round(percent, 2),
             current_step=position.step,
             total_steps=self._total_steps,
@@ -151,8 +130,7 @@ class Progress:
         )
 
     def _write_status(self, status: Status) -> None:
-        self._status = status
-        store.write(self._folder.status_file, status)
+        self._attempt.write(status)
         self._status_written = time.monotonic()
 
     def _epoch(self) -> float:

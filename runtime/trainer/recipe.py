@@ -2,13 +2,16 @@
 
 import logging
 import math
+from contextlib import closing
 
 import torch
 from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from runtime.trainer import attempt, batches, checkpoint, lora, memory, publish
+from runtime.trainer import batches, lora, memory, publish
+from runtime.trainer.attempt import Attempt
+from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.fit import MB, Fit, rows
 from runtime.trainer.interruption import Interruption
 from runtime.trainer.loss import SummedLoss, mean_loss, num_targets
@@ -19,7 +22,7 @@ from state import jobs
 from state.adapters import Results
 from state.config import TrainingConfig
 from state.errors import ServiceError
-from state.jobs import Job, JobFolder
+from state.jobs import Job
 from state.root import DataRoot
 
 log = logging.getLogger("trainer")
@@ -38,18 +41,16 @@ class Run(Struct, frozen=True):
     device: str
 
 
-def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None:
-    """Train the job's adapter and publish it. The caller holds the folder's trainer.lock.
+def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
+    """Train the job's adapter and publish it. The caller holds the folder's trainer.lock, and the attempt has begun.
 
-    Raises ServiceError and whatever torch raises when it fails, Cancelled or Terminated when it is interrupted; a
-    checkpoint of the last whole step is then on disk.
+    Raises ServiceError and whatever torch raises when it fails.
     """
+    folder = attempt.folder
     job = jobs.read_job(folder)
-    status = attempt.begin(folder)
     train_texts, eval_texts = jobs.train_texts(root, folder, job), jobs.eval_texts(folder, job)
     publish.check(root, job)
     ready = prepare(root, job, train_texts, eval_texts)
-    interruption.check()
 
     texts, model = ready.texts, ready.model
     fitted = ready.fit()
@@ -59,14 +60,24 @@ def train(root: DataRoot, folder: JobFolder, interruption: Interruption) -> None
     )
     memory.checkpoint(model, fitted.checkpointing)
     run = make_run(ready, fitted, job)
-    position = checkpoint.restore(folder, run.optimizer)
-    num_examples = len(texts.train.examples)
-    with logging_redirect_tqdm(), Progress(folder, status, position, run.settings, num_examples) as progress:
-        loop(run, folder, progress, interruption)
+    checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
+    position = checkpoints.restore()
+    with (
+        logging_redirect_tqdm(),
+        closing(Progress(attempt, position, run.settings, len(texts.train.examples))) as progress,
+    ):
+
+        def save() -> None:
+            progress.close()
+            checkpoints.save(progress.position)
+
+        interruption.save_first(save)
+        loop(run, progress, checkpoints, interruption)
+        interruption.preclude()
     resolved = structs.replace(
         job.training_config, warmup_steps=texts.warmup_steps, max_seq_length=texts.max_seq_length
     )
-    _finish(root, folder, structs.replace(job, training_config=resolved), model, progress)
+    _finish(root, attempt, structs.replace(job, training_config=resolved), model, progress.position)
 
 
 def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
@@ -84,21 +95,35 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
     )
 
 
-def loop(run: Run, folder: JobFolder, progress: Progress, interruption: Interruption) -> None:
-    """Step by step to the end; evaluate and save every `save_steps` and at the end."""
-    total_steps = run.texts.total_steps
-    for step in range(progress.position.step, total_steps):
-        progress.step(take_step(run, step))
-        is_due = (step + 1) % run.settings.save_steps == 0 or step + 1 == total_steps
-        if is_due and run.texts.held_out:
-            progress.evaluated(mean_loss(run.model, run.summed_loss, run.texts.held_out, run.row_tokens))
-        if is_due or interruption.is_wanted():
-            checkpoint.save(folder, run.model, run.optimizer, progress.position)
-        interruption.check()
+def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: Interruption) -> None:
+    """Step by step to the end; evaluate and save every `save_steps` and at the end.
+
+    Where a checkpoint was made between a step and its evaluation, the evaluation comes first.
+    """
+    texts = run.texts
+    while True:
+        position = progress.position
+        is_due = position.step > 0 and (
+            position.step % run.settings.save_steps == 0 or position.step == texts.total_steps
+        )
+        if is_due and texts.held_out and position.eval_step < position.step:
+            eval_loss = mean_loss(run.model, run.summed_loss, texts.held_out, run.row_tokens)
+            with interruption.deferred():
+                progress.evaluated(eval_loss)
+        if is_due:
+            with interruption.deferred():
+                checkpoints.save(progress.position)
+        if position.step >= texts.total_steps:
+            return
+        step = compute_gradients(run, position.step)
+        with interruption.deferred():
+            run.optimizer.step(step.learning_rate)
+            checkpoints.step_is_whole()
+            progress.step(step)
 
 
-def take_step(run: Run, step: int) -> Step:
-    """Optimizer step `step` (from 0) over its rows. Raises ServiceError when the training diverged."""
+def compute_gradients(run: Run, step: int) -> Step:
+    """Of optimizer step `step` (from 0), over its rows. Raises ServiceError when the training diverged."""
     examples = run.texts.train.examples
     taken = [examples[index] for index in batches.examples_of_step(run.settings, len(examples), step, run.seed)]
     tokens = num_targets(taken)
@@ -114,19 +139,17 @@ def take_step(run: Run, step: int) -> Step:
             f"Lower learning_rate (it is {run.settings.learning_rate:g}), or raise warmup_steps"
         )
     learning_rate = learning_rate_at(step, run.settings.learning_rate, run.texts.warmup_steps, run.texts.total_steps)
-    run.optimizer.step(learning_rate)
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
-def _finish(root: DataRoot, folder: JobFolder, job: Job, model: PeftModel, progress: Progress) -> None:
-    position = progress.position
+def _finish(root: DataRoot, attempt: Attempt, job: Job, model: PeftModel, position: Position) -> None:
     results = Results(
         final_loss=position.train_loss,
         eval_loss=position.eval_loss,
         training_steps=position.step,
         training_time_minutes=round(position.elapsed_s / 60, 2),
     )
-    publish.build(folder, model, job, results)
-    name = publish.publish(root, folder, job)
-    progress.complete(name)
+    publish.build(attempt.folder, model, job, results)
+    name = publish.publish(root, attempt.folder, job)
     log.info("Completed: the adapter is adapters/%s", name)
+    attempt.complete(name)

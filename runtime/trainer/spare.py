@@ -15,6 +15,7 @@ import msgspec
 from runtime.messages.spare import Assignment
 from runtime.model import libraries
 from runtime.process import cpu
+from runtime.process.exit import leave
 from runtime.trainer.__main__ import FAILED, run
 from state.jobs import JobFolder
 
@@ -57,4 +58,4 @@ def _become_a_trainer_of(folder: JobFolder) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -6,7 +6,7 @@ from runtime.trainer import memory
 from runtime.trainer.fit import Fit
 from runtime.trainer.loss import num_targets
 from runtime.trainer.preparation import Ready
-from runtime.trainer.recipe import make_run, take_step
+from runtime.trainer.recipe import Run, compute_gradients, make_run
 from state.jobs import Job
 
 SAMPLE_TOKENS = 128
@@ -32,15 +32,22 @@ def foresee(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
 def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
     """By whole steps, the optimizer's part included."""
     run = make_run(ready, fitted, job)
-    take_step(run, 0)  # the first step makes what later ones find made
+    _take_step(run, 0)  # the first step makes what later ones find made
     tokens, seconds = 0, 0.0
     for step in range(1, max(2, ready.texts.total_steps)):
         began = time.monotonic()
-        tokens += take_step(run, step).tokens
+        tokens += _take_step(run, step)
         seconds += time.monotonic() - began
         if seconds >= ENOUGH_S:
             break
     return seconds / tokens
+
+
+def _take_step(run: Run, step: int) -> int:
+    """Its target tokens."""
+    taken = compute_gradients(run, step)
+    run.optimizer.step(taken.learning_rate)
+    return taken.tokens
 
 
 def _row_s(ready: Ready, documents: list[list[int]]) -> float:

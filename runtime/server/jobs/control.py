@@ -5,6 +5,8 @@ import logging
 import signal
 import time
 
+from msgspec.structs import replace
+
 from runtime.server.index import Index
 from runtime.server.jobs.trainers import Trainers
 from state import clock, jobs, locks
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
     """Cancel a waiting or running job; returns when it is over.
 
-    A running trainer finishes its step and writes a checkpoint; one that does not end is terminated, then killed.
+    A running trainer saves its last whole step; one that does not end is terminated, then killed.
     Raises NotFound, and ServiceError when the job had already ended.
     """
     folder = index.job(job_id).folder
@@ -56,11 +58,12 @@ def resume(index: Index, job_id: str) -> None:
     try:
         with locks.hold(folder.trainer_lock, timeout_s=0):
             jobs.read_job(folder)
-            status = jobs.read_status(folder).status
-            if status not in ("cancelled", "failed"):
-                raise ServiceError(f"Job {job_id} cannot be resumed: it is {status}")
+            status = jobs.read_status(folder)
+            if status.status not in ("cancelled", "failed"):
+                raise ServiceError(f"Job {job_id} cannot be resumed: it is {status.status}")
             folder.stop_file.unlink(missing_ok=True)
-            jobs.write_status(folder, status="pending", attempt=0, completed_at=None, error_message=None)
+            waiting = replace(status, status="pending", attempt=0, completed_at=None, error_message=None)
+            jobs.write_status(folder, waiting)
     except locks.LockHeld:
         raise ServiceError(f"Job {job_id} cannot be resumed: its trainer is still there") from None
     index.refresh_job(job_id)
@@ -73,7 +76,7 @@ def end_if_free(folder: JobFolder) -> Status | None:
             status = jobs.read_status(folder)
             if status.status in jobs.FINISHED:
                 return status
-            return jobs.write_status(folder, status="cancelled", pid=None, completed_at=clock.now())
+            return jobs.write_status(folder, replace(status, status="cancelled", pid=None, completed_at=clock.now()))
     except locks.LockHeld:
         return None
 

@@ -8,6 +8,8 @@ import asyncio
 import logging
 from contextlib import suppress
 
+from msgspec.structs import replace
+
 from runtime.server.index import Index, JobEntry
 from runtime.server.jobs import control, retries
 from runtime.server.jobs.accelerators import Accelerators
@@ -159,10 +161,11 @@ class Queue:
         except OSError as error:
             log.warning("Job %s could not be launched: %s", entry.job_id, error)
             with suppress(locks.LockHeld, OSError), locks.hold(entry.folder.trainer_lock, timeout_s=0):
-                jobs.write_status(
-                    entry.folder,
+                failed = replace(
+                    jobs.read_status(entry.folder),
                     status="failed",
                     completed_at=clock.now(),
                     error_message=f"The trainer could not be launched: {error.strerror or error}",
                 )
+                jobs.write_status(entry.folder, failed)
             self._index.refresh_job(entry.job_id)

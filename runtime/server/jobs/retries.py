@@ -1,5 +1,7 @@
 """A trainer that is gone without having done its job: why, and whether the job is taken up again."""
 
+from msgspec.structs import replace
+
 from runtime.messages.training import OUT_OF_MEMORY
 from runtime.server.processes import explain
 from state import clock, jobs, locks, logs
@@ -24,19 +26,21 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None, *, shared_memory: 
                 return None
             attempts = status.attempt + 1 if status.status == "pending" else max(status.attempt, 1)
             if attempts < MAX_ATTEMPTS or folder.newest_checkpoint() > status.attempt_step:
-                return jobs.write_status(
-                    folder, status="pending", pid=None, attempt=attempts, completed_at=None, error_message=None
+                waiting = replace(
+                    status, status="pending", pid=None, attempt=attempts, completed_at=None, error_message=None
                 )
+                return jobs.write_status(folder, waiting)
             if has_ended:
                 return None
             sentence = f"The trainer died {attempts} times without progress. {explain(exit_code)}"
-            return jobs.write_status(
-                folder,
+            failed = replace(
+                status,
                 status="failed",
                 pid=None,
                 completed_at=clock.now(),
                 error_message=logs.explained(sentence, folder.log_file),
             )
+            return jobs.write_status(folder, failed)
     except (locks.LockHeld, FileNotFoundError):
         return None
 

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from state import locks
+import pytest
+
+from state import locks, metrics
 from state.jobs import JobFolder
 from tests import jobs
 from tests.server import CHECKOUT, wait_until
 
-LONG = {"num_epochs": 60, "save_steps": 20, "logging_steps": 7}  # 180 steps
+LONG = {"num_epochs": 60, "save_steps": 20, "logging_steps": 7, "save_total_limit": 9}  # 180 steps
 
 
 def _wait_for_checkpoint(folder: JobFolder, step: int) -> None:
@@ -87,23 +89,89 @@ def test_the_stop_file_ends_a_run_after_its_step_with_a_checkpoint(root: Path) -
     assert f"Going on from step-{status.current_step}" in output
 
 
-def test_ctrl_c_cancels(root: Path) -> None:
-    folder = jobs.make(root, training_config=LONG)
-
-    exit_code, output = _interrupt(folder, signal.SIGINT)
-
-    assert exit_code == 130, output
-    assert jobs.status(folder).status == "cancelled"
+def _launch_stuck(folder: JobFolder, where: str) -> subprocess.Popen[str]:
+    """A trainer that is stuck, as in an operation that takes hours, when this returns."""
+    process = jobs.launch(folder, "tests.stuck_trainer", where)
+    wait_until((folder.path.parent.parent / "stuck").exists, f"the trainer is stuck in its {where}", timeout_s=180)
+    return process
 
 
-def test_sigterm_leaves_the_job_to_be_gone_on_with(root: Path) -> None:
-    folder = jobs.make(root, training_config=LONG)
+def _stop(folder: JobFolder, process: subprocess.Popen[str]) -> str:
+    folder.stop_file.touch()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    folder.stop_file.unlink()
+    return output
 
-    exit_code, output = _interrupt(folder, signal.SIGTERM)
 
-    assert exit_code == 143, output
-    assert jobs.status(folder).status == "running"
-    assert (folder.checkpoints / f"step-{jobs.status(folder).current_step}").exists()
+@pytest.mark.parametrize(
+    ("interrupt", "exit_code", "state"),
+    [("stop", 130, "cancelled"), (signal.SIGINT, 130, "cancelled"), (signal.SIGTERM, 143, "running")],
+)
+def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the_bit(
+    root: Path, interrupt: signal.Signals | str, exit_code: int, state: str
+) -> None:
+    whole = jobs.make(root, "whole", training_config={"logging_steps": 3})
+    interrupted = jobs.make(root, "interrupted", training_config={"logging_steps": 3})
+    jobs.train_here(whole)
+
+    process = _launch_stuck(interrupted, "fifth step")
+    if isinstance(interrupt, str):
+        interrupted.stop_file.touch()
+    else:
+        process.send_signal(interrupt)
+    output, _ = process.communicate(timeout=60)
+
+    status = jobs.status(interrupted)
+    assert process.returncode == exit_code, output
+    assert (status.status, status.current_step, status.error_message) == (state, 4, None)
+    assert [path.name for path in interrupted.checkpoints.iterdir()] == ["step-4"]
+
+    interrupted.stop_file.unlink(missing_ok=True)
+    jobs.train_here(interrupted)
+    assert jobs.weights(interrupted) == jobs.weights(whole)
+    assert jobs.losses(interrupted) == jobs.losses(whole)
+
+
+def test_a_stop_during_an_evaluation_keeps_the_step_and_evaluates_it_on_resuming(root: Path) -> None:
+    whole = jobs.make(root, "whole", eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2})
+    stopped = jobs.make(root, "stopped", eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2})
+    jobs.train_here(whole)
+
+    _stop(stopped, _launch_stuck(stopped, "evaluation"))
+
+    assert [path.name for path in stopped.checkpoints.iterdir()] == ["step-2"]
+    jobs.train_here(stopped)
+    assert jobs.weights(stopped) == jobs.weights(whole)
+    curve, expected = (metrics.read(folder.metrics_file) for folder in (stopped, whole))
+    assert [(point.step, point.loss, point.eval_loss) for point in curve] == [
+        (point.step, point.loss, point.eval_loss) for point in expected
+    ]
+
+
+@pytest.mark.parametrize("where", ["import of torch", "preparation"])
+def test_a_trainer_runs_and_can_be_stopped_from_before_its_first_import(root: Path, where: str) -> None:
+    folder = jobs.make(root)
+
+    process = _launch_stuck(folder, where)
+    running = jobs.status(folder)
+    _stop(folder, process)
+
+    assert (running.status, running.pid, running.attempt) == ("running", process.pid, 1)
+    ended = jobs.status(folder)
+    assert (ended.status, ended.pid, ended.current_step) == ("cancelled", None, 0)
+    assert not folder.checkpoints.exists()
+
+
+def test_a_trainer_that_has_said_its_last_word_does_not_tear_its_interpreter_down(root: Path) -> None:
+    """With torch in it that takes seconds, and all memory, while the next job starts."""
+    folder = jobs.make(root)
+
+    output, _ = jobs.launch(folder, "tests.stuck_trainer", "nowhere").communicate(timeout=180)
+
+    assert jobs.status(folder).status == "completed", output
+    assert "Completed: the adapter is" in output
+    assert "torn down" not in output
 
 
 def test_a_second_trainer_leaves_the_folder_alone(root: Path) -> None:

@@ -54,7 +54,7 @@ def test_the_curve_has_the_first_and_the_last_step_and_every_logging_step(root: 
 
 
 def test_checkpoints_lie_at_save_steps_and_at_the_end(root: Path) -> None:
-    folder = jobs.make(root, training_config={"max_steps": 5, "save_steps": 2})
+    folder = jobs.make(root, training_config={"max_steps": 5, "save_steps": 2, "save_total_limit": 3})
 
     jobs.train_here(folder)
 

@@ -1,0 +1,68 @@
+"""`python -m tests.stuck_trainer JOB_DIR WHERE`: a trainer that is stuck there for ever, as in a row that takes hours.
+
+It makes the file `stuck` in the data root then. WHERE is "nowhere", "import of torch", "preparation", "evaluation" or
+"fifth step".
+"""
+
+import atexit
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import Any
+
+from runtime.model import libraries
+from runtime.process import cpu
+from runtime.trainer.__main__ import main
+
+MEASURED_ROWS = 2  # that the preparation computes before the first step
+
+
+def stick(*_: object) -> Any:
+    (Path(sys.argv[1]).parent.parent / "stuck").touch()
+    threading.Event().wait()
+
+
+class StuckImport(MetaPathFinder):
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "torch":
+            stick()
+
+
+def stuck_choose(where: str) -> Callable[..., Any]:
+    import torch  # noqa: PLC0415
+
+    from runtime.trainer import loss  # noqa: PLC0415
+
+    def choose(*arguments: Any) -> Callable[[Sequence[list[int]]], torch.Tensor]:
+        own = loss.choose(*arguments)
+        trained = 0
+
+        def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
+            nonlocal trained
+            total = own(documents)  # so that dropout has drawn
+            trained += torch.is_grad_enabled()
+            if where == "evaluation" and not torch.is_grad_enabled():
+                stick()
+            if where == "fifth step" and trained == MEASURED_ROWS + 5:
+                stick()
+            return total
+
+        return summed_loss
+
+    return stick if where == "preparation" else choose
+
+
+if __name__ == "__main__":
+    cpu.prepare()
+    where = sys.argv.pop()
+    atexit.register(print, "torn down")
+    if where == "import of torch":
+        sys.meta_path.insert(0, StuckImport())
+    else:
+        libraries.load()
+        from runtime.trainer import preparation
+
+        vars(preparation)["choose"] = stuck_choose(where)
+    main()
