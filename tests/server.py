@@ -81,6 +81,11 @@ class Server:
     def job_folder(self, job_id: str) -> Path:
         return self.root / "training_jobs" / f"job_{job_id}"
 
+    def wait_for_step(self, job_id: str, step: int) -> None:
+        """Wait until a checkpoint of this step, or of a later one, is saved."""
+        folder = JobFolder(self.job_folder(job_id))
+        wait_until(lambda: folder.newest_checkpoint() >= step, f"step {step} is saved", timeout_s=60)
+
     def trainer(self, job_id: str) -> int:
         """The pid of the job's trainer, which lives."""
         folder = JobFolder(self.job_folder(job_id))

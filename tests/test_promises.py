@@ -27,11 +27,6 @@ def start(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> Cal
     return start_server
 
 
-def _wait_for_step(server: Server, job_id: str, step: int) -> None:
-    checkpoint = server.job_folder(job_id) / "checkpoints" / f"step-{step}"
-    wait_until(checkpoint.exists, f"step {step} is saved", timeout_s=60)
-
-
 def test_a_job_that_was_accepted_survives_a_server_killed_at_once(start: Callable[..., Server]) -> None:
     accepted: list[str] = []
     for _ in range(3):
@@ -65,7 +60,7 @@ def test_a_job_that_was_accepted_survives_a_server_killed_at_once(start: Callabl
 def test_ctrl_c_ends_the_server_and_no_trainer(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
     trainer = server.trainer(job_id)
     asking = Client(server, "/generate", {"prompt": "x", "model_name": "tiny-python", "max_new_tokens": 2000})
     wait_until(lambda: bool(server.children()), "the inference worker has begun", timeout_s=60)
@@ -80,7 +75,7 @@ def test_ctrl_c_ends_the_server_and_no_trainer(start: Callable[..., Server]) -> 
 def test_a_trainers_death_is_noticed_and_told(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
 
     server.kill_trainer(job_id)
 
@@ -91,7 +86,7 @@ def test_a_trainers_death_is_noticed_and_told(start: Callable[..., Server]) -> N
 def test_a_job_folder_that_is_renamed_while_it_runs_goes_on_under_its_new_name(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 500})
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
 
     server.job_folder(job_id).rename(server.root / "training_jobs" / "job_renamed")
 
@@ -104,7 +99,7 @@ def test_a_job_folder_that_is_renamed_while_it_runs_goes_on_under_its_new_name(s
 def test_a_job_folder_that_is_removed_while_it_runs_stays_removed(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
     trainer = server.trainer(job_id)
 
     shutil.rmtree(server.job_folder(job_id), ignore_errors=True)
@@ -139,7 +134,7 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
     shutil.copytree(toy, small_disk / "models" / "toy")
     server = start_server(root=small_disk)
     job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 400})
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
 
     _fill(small_disk / "ballast")
     failed = server.wait_for(job_id, "failed")

@@ -96,20 +96,17 @@ class Queue:
         for ended in self._trainers.collect():
             with suppress(NotFound):
                 self._after_end(jobs.find(self._root, ended.job_id), ended)
-        self._trainers.look(self._index.unfinished())
-        for entry in self._index.unfinished():
+        unfinished = self._index.unfinished()
+        self._trainers.look(unfinished)
+        for entry in unfinished:
             if entry.status.status != "running":
                 continue
             if entry.job_id in self._trainers.living:
                 self._backoff.forget(entry.job_id)
             else:
                 self._after_end(entry.folder, None)
-        waiting = self._without_trainer()
-        self._backoff.keep(self._trainers.living | {entry.job_id for entry in waiting})
-        return waiting
-
-    def _without_trainer(self) -> list[JobEntry]:
-        return [entry for entry in self._index.unfinished() if entry.job_id not in self._trainers.living]
+        self._backoff.keep({entry.job_id for entry in unfinished})
+        return [entry for entry in unfinished if entry.job_id not in self._trainers.living]
 
     def _after_end(self, folder: JobFolder, ended: Ended | None) -> None:
         """Have the job of a trainer that is gone tried again, or ended, unless it has an end."""
@@ -119,7 +116,7 @@ class Queue:
         except BrokenFile:
             status = None  # the index shows the broken file; the job goes on when it is mended
         except OSError as error:  # a full disk, or a folder that belongs to somebody else
-            self._backoff.failed(folder.job_id, f"Job {folder.job_id} cannot be worked on: {error}")
+            self._cannot_be_worked_on(folder, error)
             status = None
         if status is not None:
             log.warning("The trainer of job %s is gone. %s", folder.job_id, explain(exit_code))
@@ -159,13 +156,21 @@ class Queue:
         try:
             self._trainers.launch(entry.folder, accelerator)
         except OSError as error:
-            log.warning("Job %s could not be launched: %s", entry.job_id, error)
-            with suppress(locks.LockHeld, OSError), locks.hold(entry.folder.trainer_lock, timeout_s=0):
-                failed = replace(
-                    jobs.read_status(entry.folder),
-                    status="failed",
-                    completed_at=clock.now(),
-                    error_message=f"The trainer could not be launched: {error.strerror or error}",
-                )
-                jobs.write_status(entry.folder, failed)
+            self._fail(entry.folder, f"The trainer could not be launched: {error.strerror or error}")
             self._index.refresh_job(entry.job_id)
+
+    def _fail(self, folder: JobFolder, reason: str) -> None:
+        try:
+            with locks.hold(folder.trainer_lock, timeout_s=0):
+                failed = replace(
+                    jobs.read_status(folder), status="failed", completed_at=clock.now(), error_message=reason
+                )
+                jobs.write_status(folder, failed)
+                log.warning("Job %s: %s", folder.job_id, reason)
+        except locks.LockHeld:
+            log.info("Job %s has a trainer by now", folder.job_id)
+        except OSError as error:
+            self._cannot_be_worked_on(folder, error)
+
+    def _cannot_be_worked_on(self, folder: JobFolder, error: OSError) -> None:
+        self._backoff.failed(folder.job_id, f"Job {folder.job_id} cannot be worked on: {error}")

@@ -24,11 +24,6 @@ def _started_at(status: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(status["started_at"])
 
 
-def _wait_for_step(server: Server, job_id: str, step: int) -> None:
-    checkpoint = server.job_folder(job_id) / "checkpoints" / f"step-{step}"
-    wait_until(checkpoint.exists, f"step {step} is saved", timeout_s=60)
-
-
 def test_jobs_run_one_after_another_in_the_order_of_their_requests(start: Callable[..., Server]) -> None:
     server = start()
     ids = [server.start(model_name="toy", training_config={"max_steps": 2}) for _ in range(3)]
@@ -55,7 +50,7 @@ def test_slots_run_side_by_side_and_the_rest_waits(start: Callable[..., Server])
 def test_a_killed_trainers_job_is_taken_up_again_by_itself(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 1000})
-    _wait_for_step(server, job_id, 50)
+    server.wait_for_step(job_id, 50)
 
     server.kill_trainer(job_id)
     done = server.wait_for(job_id, "completed")
@@ -89,7 +84,7 @@ def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Call
     first = start()
     running = first.start(model_name="toy", training_config=LONG)
     waiting = first.start(model_name="toy", training_config={"max_steps": 2})
-    _wait_for_step(first, running, 50)
+    first.wait_for_step(running, 50)
     trainer = first.trainer(running)
 
     first.kill()
@@ -105,7 +100,7 @@ def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Call
 def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(start: Callable[..., Server]) -> None:
     first = start()
     job_id = first.start(model_name="toy", training_config=LONG | {"max_steps": 1000})
-    _wait_for_step(first, job_id, 50)
+    first.wait_for_step(job_id, 50)
 
     first.kill()
     first.kill_trainer(job_id)
