@@ -105,9 +105,10 @@ def read(
     held_out = _tokenize("eval_texts", tokenizer, eval_texts, max_seq_length).examples if eval_texts else []
     total_steps = config.total_steps(settings, len(train.examples))
     warmup_steps = config.resolved_warmup_steps(settings, total_steps)
+    num_examples = len(train.examples)
     steps = [
-        [train.examples[index] for index in step]
-        for step in batches.steps_of_epoch(settings, len(train.examples), 0, job.seed)
+        [train.examples[index] for index in batches.examples_of_step(settings, num_examples, step, job.seed)]
+        for step in range(config.steps_per_epoch(settings, num_examples))
     ]
     return Texts(train, held_out, max_seq_length, total_steps, warmup_steps, steps)
 
