@@ -75,6 +75,14 @@ def test_every_variable_that_lathe_reads_is_in_the_configuration_page() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_every_file_of_lathes_own_that_a_page_names_is_there(page: Path) -> None:
+    folders = "|".join((*CODE, "benchmarks", "demo", "deploy", "docs", "pretraining", "tests"))
+    named = re.findall(rf"`((?:{folders})/[\w/.-]+\.\w+)`", page.read_text())
+
+    assert [file for file in named if not (CHECKOUT / file).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         path, _, heading = link.partition("#")
