@@ -35,7 +35,3 @@ def check(field: str, texts: list[str]) -> None:
     for index, text in enumerate(texts):
         if not text.strip():
             raise ServiceError(f"{field}[{index}] must not be empty")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ServiceError(f"{field}[{index}] holds a character that UTF-8 cannot write: {error.reason}") from None

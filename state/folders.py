@@ -85,7 +85,7 @@ def sweep(parent: Path, by: str | None = None) -> None:
     """
     if not parent.is_dir():
         return
-    endings = (f".{by}.new", ".removed") if by else (".new", ".removed", ".replaced")
+    endings = (f".{by}.new" if by else ".new", ".removed", ".replaced")
     for name in os.listdir(parent):  # noqa: PTH208  names alone
         if name.startswith(".") and name.endswith(endings):
             target = parent / name.removeprefix(".").removesuffix(".replaced")

@@ -1,8 +1,9 @@
 """Base models by name, found without loading them: names, folders, and what their files say of themselves.
 
-A name means, in this order: a folder in `models/` of the data root or of the checkout (which bundles tiny-python); an
-alias of `models/aliases.json`; a hub id `org/name`. What is asked of a model here is read from config.json and from
-the headers of its safetensors files, which costs milliseconds and no tensor library.
+A name means, in this order: a folder in `models/` of the data root or of the checkout (which bundles tiny-python), or a
+link there to one anywhere, since only the owner of `models/` can have made it; an alias of `models/aliases.json`; a hub
+id `org/name`. What is asked of a model here is read from config.json and from the headers of its safetensors files,
+which costs milliseconds and no tensor library.
 """
 
 import os
@@ -18,6 +19,7 @@ from state.errors import ServiceError
 from state.root import DataRoot
 from state.safetensors import Tensor
 
+WEIGHTS = "model*.safetensors"
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -38,7 +40,7 @@ def resolve(root: DataRoot, name: str) -> Model | None:
     if names.is_valid(name):
         for parent in (root.models, BUNDLED):
             folder = parent / name
-            if (folder / "config.json").exists() and folder.resolve().is_relative_to(parent.resolve()):
+            if (folder / "config.json").exists():
                 return Model(name=name, source=str(folder), kind="folder", folder=folder)
         hub_id = aliases(root).get(name)
         if hub_id is not None:
@@ -52,8 +54,18 @@ def find(root: DataRoot, name: str) -> Model:
     """The model that a name stands for. Raises ServiceError."""
     model = resolve(root, name)
     if model is None:
-        raise ServiceError(f"Model {name} not available")
+        raise ServiceError(f"Model {name} not available{_reason(root, name)}")
     return model
+
+
+def _reason(root: DataRoot, name: str) -> str:
+    """Why a name that is there in `models/` stands for no model."""
+    folder = root.models / name
+    if not names.is_valid(name) or not os.path.lexists(folder):
+        return ""
+    if not folder.exists():
+        return f": models/{name} is a link to {folder.readlink()}, which is not there"
+    return f": models/{name} has no config.json"
 
 
 def available(root: DataRoot) -> Iterator[Model]:
@@ -86,9 +98,18 @@ def aliases(root: DataRoot) -> dict[str, str]:
 
 
 def hub_cache() -> Path:
-    """Where huggingface_hub keeps what it downloads; it reads the same variables."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface").expanduser()
-    return Path(os.environ.get("HF_HUB_CACHE") or home / "hub").expanduser()
+    """Where huggingface_hub keeps what it downloads, by its own rule (its `constants.HF_HUB_CACHE`).
+
+    The server does not import it for this: that takes as long as all else at its start.
+    """
+    caches = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache"))
+    home = _expanded(os.environ.get("HF_HOME", str(caches / "huggingface")))
+    before = os.environ.get("HUGGINGFACE_HUB_CACHE", str(home / "hub"))
+    return _expanded(os.environ.get("HF_HUB_CACHE", before))
+
+
+def _expanded(path: str) -> Path:
+    return Path(os.path.expandvars(path)).expanduser()
 
 
 def hub_folder(hub_id: str) -> Path | None:
@@ -120,7 +141,7 @@ def context_length(config: dict[str, object]) -> int | None:
 
 def weight_files(folder: Path) -> list[Path]:
     """The model's safetensors files, an index's shards included. Pickled weights do not count."""
-    return sorted(folder.glob("model*.safetensors"))
+    return sorted(folder.glob(WEIGHTS))
 
 
 def size_mb(folder: Path) -> float:

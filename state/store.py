@@ -55,11 +55,20 @@ def update(path: Path, kind: type[Record], change: Callable[[Record | None], Rec
 
 
 def append_line(path: Path, record: object) -> None:
-    """Add one line to a .jsonl file in one write: a crash can tear the last line only, and readers skip that."""
+    """Add one line to a .jsonl file: a crash can tear the last line only, and readers skip that.
+
+    A full disk leaves the file as it was: the beginning of a line would spoil the next one. Raises OSError.
+    """
     line = msgspec.json.encode(record) + b"\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        os.write(descriptor, line)
+        size = os.fstat(descriptor).st_size
+        try:
+            while line:
+                line = line[os.write(descriptor, line) :]  # one write, unless the disk is nearly full
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 

@@ -15,21 +15,27 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
-def serve(models: dict[str, Path]) -> Iterator[str]:
-    """Serve folders under their hub ids; gives the endpoint's URL (HF_ENDPOINT)."""
-    server = _Hub(models)
+def serve(models: dict[str, Path], stalls_at: str | None = None) -> Iterator[str]:
+    """Serve folders under their hub ids; gives the endpoint's URL (HF_ENDPOINT).
+
+    Requests for paths that begin with `stalls_at` have their answer when the serving ends.
+    """
+    server = _Hub(models, stalls_at)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
+        server.ending.set()
         server.shutdown()
         server.server_close()
 
 
 class _Hub(ThreadingHTTPServer):
-    def __init__(self, models: dict[str, Path]) -> None:
+    def __init__(self, models: dict[str, Path], stalls_at: str | None) -> None:
         super().__init__(("127.0.0.1", 0), _Request)
         self.models = models
+        self.stalls_at = stalls_at
+        self.ending = threading.Event()
 
     def content(self, path: str) -> bytes | None:
         """What lies at a path; None where there is nothing."""
@@ -60,6 +66,8 @@ class _Request(BaseHTTPRequestHandler):
     def _answer(self) -> bytes:
         """Send status and headers; returns the body."""
         path = unquote(urlsplit(self.path).path)
+        if self.server.stalls_at is not None and path.startswith(self.server.stalls_at):
+            self.server.ending.wait()
         content = self.server.content(path)
         if content is None:
             self.send_response(404)

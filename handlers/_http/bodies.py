@@ -1,7 +1,7 @@
 """A request's body, in JSON of the declared shape; and work that ends when its client goes away."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,11 +15,10 @@ Body = TypeVar("Body")
 Result = TypeVar("Result")
 
 
-async def decoded(request: Request[Any, Any, Any], kind: type[Body]) -> Body:
-    """The body, in JSON of this type. Raises HTTPException."""
+def decoded(request: Request[Any, Any, Any], kind: type[Body], body: bytes) -> Body:
+    """A request's body, in JSON of this type. Raises HTTPException."""
     if request.content_type[0] != "application/json":
         raise HTTPException("Send the body as JSON, with the header Content-Type: application/json", status_code=415)
-    body = await request.body()
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
@@ -28,6 +27,22 @@ async def decoded(request: Request[Any, Any, Any], kind: type[Body]) -> Body:
         raise HTTPException(f"The request body is not valid JSON: {error}", status_code=400) from error
     except RecursionError as error:
         raise HTTPException("The request body is nested too deeply", status_code=400) from error
+
+
+async def pieces(request: Request[Any, Any, Any], limit: int) -> AsyncIterator[bytes]:
+    """The body as it comes, of a handler that has a limit of its own. Raises HTTPException for more bytes than that."""
+    announced, taken = request.content_length or 0, 0
+    if announced > limit:
+        raise _too_large(limit)
+    async for piece in request.stream():
+        taken += len(piece)
+        if taken > limit:
+            raise _too_large(limit)
+        yield piece
+
+
+def _too_large(limit: int) -> HTTPException:
+    return HTTPException(f"The request body is larger than {limit // 2**20} MiB: that is the limit", status_code=413)
 
 
 async def while_connected(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Result]) -> Result:

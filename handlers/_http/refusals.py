@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
+from litestar.exceptions import (
+    HTTPException,
+    MethodNotAllowedException,
+    NotFoundException,
+)
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import ResponseSpec
 from litestar.openapi.spec import OpenAPI
@@ -100,7 +105,7 @@ def from_http_exception(request: Request[Any, Any, Any], error: HTTPException) -
         )
     if isinstance(error, NotFoundException):
         return refuse(404, f"No endpoint at {path}")
-    if error.status_code == 413:
+    if isinstance(error, RequestEntityTooLarge):
         return refuse(413, "The request body is larger than this server accepts")
     fields = request.route_handler.parsed_fn_signature.parameters if error.extra else {}
     problems = [parameter_problem(problem, fields) for problem in error.extra or [] if isinstance(problem, dict)]

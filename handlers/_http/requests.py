@@ -23,7 +23,7 @@ class DeclaredRequest(Request[Any, Any, Any]):
         if field is None:
             return await super().json()
         if self._json is Empty:
-            self._json = await decoded(self, field.annotation)
+            self._json = decoded(self, field.annotation, await self.body())
         return self._json
 
 

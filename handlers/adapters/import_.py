@@ -1,6 +1,7 @@
 """POST /api/adapters/import: take in a PEFT adapter, from a path in the data root or as the body itself."""
 
 import asyncio
+import shutil
 from dataclasses import dataclass
 from tempfile import TemporaryFile
 from typing import Any
@@ -12,13 +13,16 @@ from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, 
 from litestar.params import FromQuery
 from msgspec import Struct
 
-from handlers._http.bodies import decoded
+from handlers._http.bodies import decoded, pieces
 from runtime.server.service import Service
 from state import archives
 from state.adapters import Adapter
 from state.errors import ServiceError
 
 ARCHIVES = ("application/zip", "application/gzip", "application/x-tar")
+
+
+MAX_JSON = 2**20  # bytes
 
 
 class ImportRequest(Struct, forbid_unknown_fields=True):
@@ -51,7 +55,13 @@ class ImportOperation(Operation):
         self.request_body = RequestBody(content=content, required=True)
 
 
-@post("/adapters/import", status_code=200, opt={"action": "import adapter"}, operation_class=ImportOperation)
+@post(
+    "/adapters/import",
+    status_code=200,
+    opt={"action": "import adapter"},
+    operation_class=ImportOperation,
+    request_max_body_size=None,  # an archive goes to a file, and may be as large as the disk has room for
+)
 async def import_adapter(
     request: Request[Any, Any, Any],
     service: NamedDependency[Service],
@@ -62,7 +72,8 @@ async def import_adapter(
     if kind in ARCHIVES:
         adapter = await _from_body(request, service, adapter_name, description)
     elif kind == "application/json":
-        data = await decoded(request, ImportRequest)
+        body = b"".join([piece async for piece in pieces(request, MAX_JSON)])
+        data = decoded(request, ImportRequest, body)
         name, words = data.adapter_name or adapter_name, data.description or description
         adapter = await asyncio.to_thread(service.imports.from_path, data.path, name, words)
     else:
@@ -79,8 +90,9 @@ async def _from_body(
     """The archive lies in a file without a name, which goes with this process however it ends."""
     if name is None:
         raise ServiceError("adapter_name is required: POST /api/adapters/import?adapter_name=...")
+    room = shutil.disk_usage(service.root.path).free // 2  # it is unpacked beside itself
     with TemporaryFile(dir=service.root.path) as file:
-        async for chunk in request.stream():
+        async for chunk in pieces(request, room):
             await asyncio.to_thread(file.write, chunk)
         package = archives.archive(file)
         return await asyncio.to_thread(service.imports.take_in, package, name, description)

@@ -119,3 +119,17 @@ def test_a_name_that_is_taken_meanwhile_is_refused_in_words_and_nothing_is_left(
         target.mkdir()
 
     assert _hidden(target.parent) == []
+
+
+def test_a_sweep_leaves_what_others_make_and_what_is_the_users(tmp_path: Path) -> None:
+    for name in (".mine.new", ".mine.import.new", ".mine.job.new", ".gone.removed", ".hidden-of-the-user", "kept"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    for name in (".lost.replaced", ".kept.replaced"):
+        (tmp_path / name).mkdir()
+
+    folders.sweep(tmp_path, by="import")
+
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {".mine.new", ".mine.job.new", ".hidden-of-the-user", "kept", "lost"}
+    assert (tmp_path / "kept" / "file").exists()

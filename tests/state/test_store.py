@@ -1,5 +1,6 @@
 """Files that people edit, whatever they write into them; readers and writers at once."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -154,3 +155,39 @@ def test_a_lock_on_something_missing_makes_no_folder(tmp_path: Path) -> None:
         store.write(tmp_path / "missing" / "record.json", Anything())
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_is_appended_whole_however_little_the_system_writes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+
+    store.append_line(tmp_path / "lines.jsonl", {"step": 1})
+    store.append_line(tmp_path / "lines.jsonl", {"step": 2})
+
+    assert (tmp_path / "lines.jsonl").read_text() == '{"step":1}\n{"step":2}\n'
+
+
+def test_a_line_that_a_full_disk_cuts_off_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "lines.jsonl"
+    store.append_line(file, {"step": 1})
+    write = os.write
+    written = 0
+
+    def until_full(descriptor: int, data: bytes) -> int:
+        nonlocal written
+        if written == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written += write(descriptor, data[:3])
+        return 3
+
+    monkeypatch.setattr(os, "write", until_full)
+    with pytest.raises(OSError, match="No space left"):
+        store.append_line(file, {"step": 2})
+    monkeypatch.undo()
+    store.append_line(file, {"step": 3})
+
+    assert file.read_text() == '{"step":1}\n{"step":3}\n'

@@ -1,6 +1,8 @@
 import gzip
+import http.client
 import io
 import json
+import os
 import shutil
 import tarfile
 import zipfile
@@ -159,13 +161,30 @@ def test_paths_outside_the_root_and_bodies_of_other_kinds_are_refused(
     assert (form.status_code, unknown.json()) == (415, {"error": "unknown field force"})
 
 
-def test_an_archive_beyond_the_body_limit_is_a_413_and_leaves_nothing(
-    start_server: Callable[..., Server], tmp_path: Path
+def test_an_archive_may_be_larger_than_other_bodies(
+    start_server: Callable[..., Server], tmp_path: Path, trained: Path
 ) -> None:
     server = start_server("--slots", "0", "--max-body-mb", "1")
-    before = sorted(tmp_path.iterdir())
+    large = _zip({**_content(trained), "unknown.bin": os.urandom(3 * 2**20)})
 
-    reply = _send(server, bytes(3 * 2**20), "large")
+    reply = _send(server, large, "large")
+    json_reply = server.post("/adapters/import", {"path": "x" * 2**21})
 
-    assert (reply.status_code, list(reply.json())) == (413, ["error"])
-    assert sorted(tmp_path.iterdir()) == before
+    assert reply.status_code == 200, reply.text
+    assert (tmp_path / "adapters" / "large" / WEIGHTS).read_bytes() == (trained / WEIGHTS).read_bytes()
+    assert (json_reply.status_code, json_reply.json()["error"][:38]) == (413, "The request body is larger than 1 MiB:")
+
+
+def test_an_archive_that_the_disk_has_no_room_for_is_a_413_and_leaves_nothing(training: Server) -> None:
+    before = sorted(training.root.iterdir())
+    connection = http.client.HTTPConnection("localhost", training.port, timeout=60)
+    connection.putrequest("POST", "/api/adapters/import?adapter_name=huge")
+    connection.putheader("Content-Type", "application/zip")
+    connection.putheader("Content-Length", str(shutil.disk_usage(training.root).free))
+    connection.endheaders(b"PK")
+
+    reply = connection.getresponse()
+
+    assert (reply.status, list(json.loads(reply.read()))) == (413, ["error"])
+    assert sorted(training.root.iterdir()) == before
+    connection.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.server import hub as server_hub
 from tests import hub
 from tests.server import Server
 
@@ -49,3 +50,19 @@ def test_without_a_hub_the_answer_is_no(start_server: Callable[..., Server], env
     reply = server.post("/training/start", START | {"model_name": "codellama-7b-instruct"})
 
     assert (reply.status_code, reply.json()) == (400, {"error": "Model codellama-7b-instruct not available"})
+
+
+@pytest.mark.parametrize("stalls_at", ["/api/models/someone/toy", "/someone/toy/resolve/"])
+def test_a_hub_that_stalls_at_any_request_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stalls_at: str
+) -> None:
+    from huggingface_hub import constants  # noqa: PLC0415  half a second of imports
+
+    (tmp_path / "model.safetensors").write_bytes(b"never read")
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    monkeypatch.setattr(server_hub, "TIMEOUT_S", 0.2)
+    with hub.serve({"someone/toy": tmp_path}, stalls_at=stalls_at) as endpoint:
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+
+        assert server_hub.tensors("someone/toy") is None
