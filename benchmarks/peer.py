@@ -15,7 +15,6 @@ from msgspec import Struct
 from peft import LoraConfig
 from transformers import (
     AutoModelForCausalLM,
-    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     TrainerCallback,
@@ -24,7 +23,7 @@ from transformers import (
     TrainingArguments,
 )
 
-from runtime.model.bases import load_tokenizer
+from runtime.model.bases import load_tokenizer, quantization
 from runtime.trainer.batches import examples_of_step, tokenize
 from state import config, jobs, models
 from state.jobs import JobFolder
@@ -68,8 +67,8 @@ class Steps(TrainerCallback):
             print(json.dumps(line), flush=True)
 
 
-def read() -> PeerJob:
-    """The job of the folder that the command line names."""
+def read(*, quantized: bool = True) -> PeerJob:
+    """The job of the folder that the command line names, its base in NF4 or in bf16."""
     folder = JobFolder(Path(sys.argv[1]).resolve())
     root = DataRoot.at(folder.path.parent.parent)
     job = jobs.read_job(folder)
@@ -86,12 +85,7 @@ def read() -> PeerJob:
     ]
     base = AutoModelForCausalLM.from_pretrained(
         found.source,
-        quantization_config=BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_use_double_quant=True,
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        ),
+        quantization_config=quantization(torch.bfloat16) if quantized else None,
         dtype=torch.bfloat16,
         device_map={"": "cuda:0" if torch.cuda.is_available() else "cpu"},
     )

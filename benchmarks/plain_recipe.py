@@ -1,8 +1,11 @@
-"""`python -m benchmarks.plain_recipe JOB_DIR`: today's usual QLoRA recipe on a job's folder, for comparison.
+"""`python -m benchmarks.plain_recipe JOB_DIR [--bf16]`: today's usual QLoRA recipe on a job's folder, for comparison.
 
 transformers' Trainer, peft and bitsandbytes as their documentation puts them together: right-padded batches, gradient
-checkpointing, `prepare_model_for_kbit_training` (norms and embeddings in float32), autocast to bf16, all logits.
+checkpointing, `prepare_model_for_kbit_training` (norms and embeddings in float32), autocast to bf16, all logits. With
+`--bf16` plain LoRA instead: the base is not quantized.
 """
+
+import sys
 
 from peft import get_peft_model, prepare_model_for_kbit_training
 from torch.utils.data import Dataset, SequentialSampler
@@ -32,9 +35,11 @@ class InOrder(Trainer):
 
 
 def main() -> None:
-    job = peer.read()
+    quantized = "--bf16" not in sys.argv[2:]
+    job = peer.read(quantized=quantized)
+    base = prepare_model_for_kbit_training(job.base) if quantized else job.base
     trainer = InOrder(
-        model=get_peft_model(prepare_model_for_kbit_training(job.base), job.lora),
+        model=get_peft_model(base, job.lora),
         args=TrainingArguments(
             **job.arguments,
             gradient_checkpointing=True,

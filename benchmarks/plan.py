@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from msgspec import Struct
 
 from benchmarks.server import server
 from benchmarks.training import make_model
 from pretraining import corpus
 from state import metrics
-from state.jobs import JobFolder
+from state.jobs import FINISHED, JobFolder
 
 Settings = dict[str, Any]
 JOBS: dict[str, tuple[str, int, Settings]] = {
@@ -38,7 +39,7 @@ def main() -> None:
         print("| --- | --- | --- | --- | --- | --- | --- |")
         with server(root, [], "--no-spare-trainer") as http:
             for name, (model, length, settings) in JOBS.items():
-                print(compared(http, root, name, request(model, length, settings)), flush=True)
+                print(compare(http, root, request(model, length, settings)).row(name), flush=True)
     finally:
         shutil.rmtree(root)
 
@@ -55,24 +56,40 @@ def request(model: str, length: int, settings: Settings) -> Settings:
     }
 
 
-def compared(http: httpx.Client, root: Path, name: str, body: Settings) -> str:
-    """A row of the table."""
+class Compared(Struct, frozen=True):
+    """What a plan foretold, and what the job took; memory in 2^20 bytes."""
+
+    foretold_mb: float
+    peak_mb: float
+    foretold_minutes: float
+    minutes: float
+
+    def row(self, name: str) -> str:
+        return (
+            f"| {name} | {self.foretold_mb:.0f} | {self.peak_mb:.0f} | {self.foretold_mb / self.peak_mb:.2f} "
+            f"| {self.foretold_minutes:.2f} | {self.minutes:.2f} | {self.foretold_minutes / self.minutes:.2f} |"
+        )
+
+
+def compare(http: httpx.Client, root: Path, body: Settings) -> Compared:
+    """Ask for a job's plan, then start it, and wait for its end."""
     plan = http.post("/training/plan", json=body, timeout=600).raise_for_status().json()
     began = time.monotonic()
-    reply = http.post("/training/start", json=body).raise_for_status()
-    folder = JobFolder(root / "training_jobs" / f"job_{reply.json()['job_id']}")
-    status: Settings = {}
-    while status.get("status") not in ("completed", "failed"):
-        time.sleep(0.1)
-        status = http.get(f"/training/status/{reply.json()['job_id']}").raise_for_status().json()
+    job_id = http.post("/training/start", json=body).raise_for_status().json()["job_id"]
+    wait_for_end(http, job_id)
     minutes = (time.monotonic() - began) / 60
-    points = metrics.read(folder.metrics_file)
+    points = metrics.read(JobFolder(root / "training_jobs" / f"job_{job_id}").metrics_file)
     peak = max(point.memory_mb or 0.0 for point in points)
-    foretold, foretold_minutes = plan["peak_memory_mb"], plan["estimated_minutes"]
-    return (
-        f"| {name} | {foretold:.0f} | {peak:.0f} | {foretold / peak:.2f} "
-        f"| {foretold_minutes:.2f} | {minutes:.2f} | {foretold_minutes / minutes:.2f} |"
-    )
+    return Compared(plan["peak_memory_mb"], peak, plan["estimated_minutes"], minutes)
+
+
+def wait_for_end(http: httpx.Client, job_id: str) -> Settings:
+    """The status that a job ended with."""
+    while True:
+        status: Settings = http.get(f"/training/status/{job_id}").raise_for_status().json()
+        if status["status"] in FINISHED:
+            return status
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

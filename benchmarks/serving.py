@@ -34,9 +34,10 @@ from msgspec import Struct
 from peft import LoraConfig, get_peft_model
 
 from benchmarks import llamacpp_server, peers
+from benchmarks.bases import SIZES
 from benchmarks.document import write
-from benchmarks.server import answers, ask_from_elsewhere, free_port, percentile, server
-from benchmarks.training import CHECKOUT, SIZES, make_model, shown
+from benchmarks.server import CHECKOUT, answers, ask_from_elsewhere, free_port, percentile, server
+from benchmarks.training import make_model, shown
 from pretraining import corpus
 from runtime.model import adapter_files
 from state.root import DataRoot

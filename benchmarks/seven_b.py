@@ -14,27 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
-
+from benchmarks import bases
+from benchmarks.server import CHECKOUT
 from pretraining import corpus
 from state import jobs, metrics
 from state.jobs import JobFolder
-
-CHECKOUT = Path(__file__).resolve().parent.parent
-TOKENIZER = CHECKOUT / "models" / "tiny-python"
-SHAPE = LlamaConfig(
-    hidden_size=4096,
-    intermediate_size=11008,
-    num_hidden_layers=32,
-    num_attention_heads=32,
-    vocab_size=32016,
-    max_position_embeddings=16384,
-    pad_token_id=1,
-    eos_token_id=0,
-)
-TENSORS_A_SHARD = 40
 
 
 def main() -> None:
@@ -46,38 +30,12 @@ def main() -> None:
     root = options.folder or Path(tempfile.mkdtemp(prefix="lathe-7b-"))
     try:
         if not (root / "models" / "7b").exists():
-            make_model(root / "models" / "7b")
+            bases.make(root / "models" / "7b", bases.shape("7B"))
         for name in ("first", "second"):
             run(make_job(root, name, options.steps, options.length))
     finally:
         if options.folder is None:
             shutil.rmtree(root)
-
-
-def make_model(folder: Path) -> None:
-    """A model folder in shards, made a tensor at a time: the whole would not fit beside anything else."""
-    folder.mkdir(parents=True)
-    with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in LlamaForCausalLM(SHAPE).state_dict().items()}
-    SHAPE.architectures = ["LlamaForCausalLM"]
-    SHAPE.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(TOKENIZER / name, folder)
-    torch.manual_seed(0)
-    weight_map: dict[str, str] = {}
-    names = list(shapes)
-    for first in range(0, len(names), TENSORS_A_SHARD):
-        taken = names[first : first + TENSORS_A_SHARD]
-        file = f"model-{first:05}.safetensors"
-        save_file({name: _weights(shapes[name]) for name in taken}, folder / file, {"format": "pt"})
-        weight_map |= dict.fromkeys(taken, file)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-
-
-def _weights(shape: torch.Size) -> torch.Tensor:
-    if len(shape) == 1:
-        return torch.ones(shape, dtype=torch.bfloat16)  # a norm's
-    return torch.empty(shape, dtype=torch.bfloat16).normal_(std=0.02)
 
 
 def make_job(root: Path, name: str, steps: int, length: int) -> JobFolder:

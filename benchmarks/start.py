@@ -17,8 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.server import server
-from benchmarks.training import CHECKOUT, make_model, shown
+from benchmarks.server import CHECKOUT, server
+from benchmarks.training import make_model, shown
 from state import metrics
 from state.jobs import JobFolder
 

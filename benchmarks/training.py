@@ -28,22 +28,17 @@ from pathlib import Path
 
 import torch
 from msgspec import Struct
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from benchmarks import llamafactory, peers
+from benchmarks import bases, llamafactory, peers
+from benchmarks.bases import SIZES, TOKENIZER
 from benchmarks.document import write
+from benchmarks.server import CHECKOUT
 from pretraining import corpus, train_tiny_python
 from runtime.model.bases import load_tokenizer
 from state import jobs, metrics, models
 from state.jobs import JobFolder
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-TOKENIZER = CHECKOUT / "models" / "tiny-python"
-SIZES = {
-    "20M": {"hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 6, "num_attention_heads": 4},
-    "370M": {"hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": 24, "num_attention_heads": 16},
-    "7B": {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32},
-}
 TRAINED = {
     "25M-trained": {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 8, "num_attention_heads": 8}
 }
@@ -124,11 +119,7 @@ def make_model(folder: Path, model: str) -> None:
     if model not in SIZES:
         shutil.copytree(pretrained(model) if model in TRAINED else CHECKOUT / "models" / model, folder)
         return
-    torch.manual_seed(0)
-    shape = LlamaConfig(**SIZES[model], vocab_size=32_000, max_position_embeddings=2048, pad_token_id=1, eos_token_id=0)  # type: ignore[arg-type]
-    LlamaForCausalLM(shape).bfloat16().save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(TOKENIZER / name, folder)
+    bases.make(folder, bases.shape(model))
 
 
 def pretrained(model: str) -> Path:
