@@ -28,4 +28,4 @@ check: setup
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
