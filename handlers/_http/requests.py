@@ -29,6 +29,13 @@ class DeclaredRequest(Request[Any, Any, Any]):
 
 async def check(request: Request[Any, Any, Any]) -> None:
     """Refuse what the handler did not declare. Raises HTTPException."""
+    if request.scope["query_string"]:
+        _check_query(request)
+    if request.route_handler.parsed_data_field is not None:
+        await request.json()  # also where the body is empty, which litestar would not decode
+
+
+def _check_query(request: Request[Any, Any, Any]) -> None:
     declared = [
         name
         for name, field in request.route_handler.parsed_fn_signature.parameters.items()
@@ -38,5 +45,3 @@ async def check(request: Request[Any, Any, Any]) -> None:
     if unknown:
         offered = f"there is {', '.join(declared)}" if declared else "there is none here"
         raise HTTPException(f"unknown query parameter {', '.join(unknown)}: {offered}", status_code=400)
-    if request.route_handler.parsed_data_field is not None:
-        await request.json()  # also where the body is empty, which litestar would not decode
