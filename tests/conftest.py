@@ -38,7 +38,7 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         return started[-1]
 
     yield start
-    for server in started:
+    for server in reversed(started):  # one that lives takes up the trainers that the close of another has ended
         server.close()
 
 

@@ -86,6 +86,17 @@ class Server:
         folder = JobFolder(self.job_folder(job_id))
         wait_until(lambda: folder.newest_checkpoint() >= step, f"step {step} is saved", timeout_s=60)
 
+    def wait_for_going_on(self, job_id: str) -> int:
+        """Wait until a trainer goes on from a checkpoint of the job; its pid."""
+        folder = JobFolder(self.job_folder(job_id))
+
+        def goes_on() -> bool:
+            log = folder.log_file.read_text() if folder.log_file.exists() else ""
+            return "Going on from step-" in log and folder.is_training()
+
+        wait_until(goes_on, f"job {job_id} goes on", timeout_s=120)
+        return self.trainer(job_id)
+
     def trainer(self, job_id: str) -> int:
         """The pid of the job's trainer, which lives."""
         folder = JobFolder(self.job_folder(job_id))

@@ -26,7 +26,7 @@ from runtime.server.jobs.queue import Queue
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.trainers import Trainers
 from state import jobs
-from state.jobs import Job, JobFolder, Status
+from state.jobs import Job, JobFolder
 from state.root import DataRoot
 from tests.server import CHECKOUT
 
@@ -102,12 +102,12 @@ socket.socket(fileno=int(sys.argv[1])).recv(1 << 20)
 }
 
 
-def stand_in(code: Path, monkeypatch: pytest.MonkeyPatch, **changed: str) -> None:
-    """Have the server start stand-ins from now on; `changed` are other contents, by the file's stem."""
+def stand_in(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server start stand-ins from now on."""
     for name, text in FILES.items():
         file = code / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(changed.get(file.stem, text))
+        file.write_text(text)
     monkeypatch.setattr(processes, "CODE", code)
 
 
@@ -169,7 +169,7 @@ class Rig:
 
     async def finish(self, folder: JobFolder, failure: str = "") -> None:
         """Let a job's trainer end, failed with these words if there are any, and the queue see it."""
-        trainer = status(folder).pid
+        trainer = jobs.read_status(folder).pid
         hidden = folder.path / ".finish"
         hidden.write_text(failure)
         hidden.rename(folder.path / "finish")
@@ -196,7 +196,3 @@ class Rig:
     def _refresh(self) -> None:
         for folder in jobs.all_folders(self.root):
             self.index.refresh_job(folder.job_id)
-
-
-def status(folder: JobFolder) -> Status:
-    return jobs.read_status(folder)

@@ -8,6 +8,7 @@ import pytest
 
 from runtime.messages.inference import SamplingParameters
 from runtime.process.machine import Machine
+from state import jobs
 from state.errors import Busy, ServiceError
 from state.jobs import Job
 from tests.standins import Rig
@@ -75,13 +76,18 @@ def test_a_job_that_gets_another_accelerator_than_the_spares_starts_cold(rig: Ri
     server = rig(TWO, spare=True)
 
     async def scenario() -> None:
-        await server.until(lambda: server.launcher.spare_accelerator == "0", "a spare waits on the first")
-        by_hand = server.add("deaf")
-        server.trainers.launch(by_hand, "0")
+        server.launcher.prepare()
+        assert server.launcher.spare_accelerator == "0"
+        elsewhere, there = server.add(), server.add()
 
-        assert (await server.given(server.add()))["accelerator"] == "1"
+        server.trainers.launch(elsewhere, "1")
+        server.trainers.launch(there, "0")
 
-    server.run(scenario)
+        cold, warm = await server.given(elsewhere), await server.given(there)
+        assert (cold["accelerator"], cold["spare"]) == ("1", False)
+        assert (warm["accelerator"], warm["spare"]) == ("0", True)
+
+    asyncio.run(scenario())
 
 
 def test_the_accelerators_of_trainers_that_a_server_before_has_launched_are_not_forgotten(rig: Rigs) -> None:
@@ -193,7 +199,8 @@ def test_out_of_memory_beside_inference_is_tried_again_and_alone_it_is_final(rig
         alone = server.add()
         await server.given(alone)
         await server.finish(alone, failure=words)
-        assert server.index.job(alone.job_id).status.status == "failed"
+        await server.queue._round()
+        assert jobs.read_status(alone).status == "failed"
 
         server.accelerators.for_inference()
         beside = server.add()
