@@ -83,6 +83,13 @@ def test_every_file_of_lathes_own_that_a_page_names_is_there(page: Path) -> None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+def test_every_module_that_a_page_has_run_is_there(page: Path) -> None:
+    for module in re.findall(r"python -m ((?:runtime|benchmarks|demo|pretraining)[\w.]*)", page.read_text()):
+        place = CHECKOUT / module.replace(".", "/")
+        assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page.read_text()):
         path, _, heading = link.partition("#")
