@@ -43,7 +43,7 @@ class Server:
         key = (environment or OFFLINE).get("LATHE_API_KEY")
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120, headers=headers)
-        wait_until(self._answers, "the server answers", timeout_s=30)
+        wait_until(self._answers, "the server answers")
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.http.get(path, **options)
@@ -163,7 +163,7 @@ class Client:
             return reply.status, str(json.loads(reply.read())["error"])
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 10) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
     """Wait for a condition with a deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():

@@ -15,7 +15,7 @@ def copy_in(training: Server, trained: Path) -> Callable[[str], Path]:
         hidden = training.root / "adapters" / f".{name}.new"
         shutil.copytree(trained, hidden)
         folder = hidden.rename(training.root / "adapters" / name)
-        wait_until(lambda: training.get(f"/adapters/{name}").status_code == 200, f"{name} is listed", timeout_s=2)
+        wait_until(lambda: training.get(f"/adapters/{name}").status_code == 200, f"{name} is listed")
         return folder
 
     return copy

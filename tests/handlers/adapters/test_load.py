@@ -67,5 +67,5 @@ def test_an_adapter_whose_folder_goes_is_unloaded(training: Server, copy_in: Cal
 
     shutil.rmtree(folder)
 
-    wait_until(lambda: _current(training) is None, "the adapter is unloaded", timeout_s=4)
+    wait_until(lambda: _current(training) is None, "the adapter is unloaded")
     assert training.get("/adapters/going").status_code == 404

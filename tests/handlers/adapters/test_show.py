@@ -29,7 +29,7 @@ def test_an_adapter_from_elsewhere_is_shown_by_pefts_own_config(
         reply = training.get("/adapters/foreign").json()
         return bool(reply["description"] == "" and reply["training_config"].get("r") == 4)
 
-    wait_until(shown, "the changed files are shown", timeout_s=2)
+    wait_until(shown, "the changed files are shown")
     reply = training.get("/adapters/foreign").json()
     assert reply["model_name"] == "toy"
     assert reply["metrics"] == {"final_loss": None, "training_steps": None, "training_time_minutes": None}
@@ -44,5 +44,4 @@ def test_an_edited_description_is_shown_within_two_seconds(training: Server, cop
     wait_until(
         lambda: training.get("/adapters/described").json()["description"] == "New words",
         "the description is shown",
-        timeout_s=2,
     )

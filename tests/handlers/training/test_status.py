@@ -60,7 +60,7 @@ def test_a_failed_job_says_why(training: Server) -> None:
     (folder / "job.json").write_text('{"model_name": "toy"}')
     (folder / "data" / "train.jsonl").write_text('{"text": ""}\n')
     folder.rename(training.root / "training_jobs" / "job_broken")
-    wait_until(lambda: training.status("broken").get("status") == "failed", "the job has failed", timeout_s=30)
+    wait_until(lambda: training.status("broken").get("status") == "failed", "the job has failed")
 
     failed = training.status("broken")
 
@@ -75,7 +75,7 @@ def test_a_status_file_that_does_not_parse_keeps_the_last_good_state(queueing: S
     file: Path = queueing.job_folder(job_id) / "status.json"
     file.write_text('{"status": "running", ')
 
-    wait_until(lambda: queueing.status(job_id)["error_message"] is not None, "the error is shown", timeout_s=2)
+    wait_until(lambda: queueing.status(job_id)["error_message"] is not None, "the error is shown")
 
     now = queueing.status(job_id)
     assert now["status"] == "pending"
@@ -83,4 +83,4 @@ def test_a_status_file_that_does_not_parse_keeps_the_last_good_state(queueing: S
     assert file.read_text() == '{"status": "running", '
 
     file.write_text(json.dumps({"status": "pending"}))
-    wait_until(lambda: queueing.status(job_id)["error_message"] is None, "the mended file is read", timeout_s=2)
+    wait_until(lambda: queueing.status(job_id)["error_message"] is None, "the mended file is read")
