@@ -103,7 +103,7 @@ class Queue:
                 continue
             if entry.job_id in self._trainers.living:
                 self._backoff.forget(entry.job_id)
-            else:
+            elif self._backoff.may_try(entry.job_id):
                 self._after_end(entry.folder, None)
         self._backoff.keep({entry.job_id for entry in unfinished})
         return [entry for entry in unfinished if entry.job_id not in self._trainers.living]
