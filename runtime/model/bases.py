@@ -96,6 +96,8 @@ def _load_kept(kept: Path, plan: Plan) -> PreTrainedModel | None:
         return None
     try:
         return _from_pretrained(str(kept), plan)
+    except torch.OutOfMemoryError:
+        raise  # no fault of the copy's: a new one would take more
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         log.warning("The quantized copy %s cannot be read and is made anew: %s", kept, error)
         return None

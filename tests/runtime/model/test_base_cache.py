@@ -5,12 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from runtime.model import bases
 from runtime.model.bases import load_base, quantization
 from runtime.model.device import pick
 from runtime.trainer.loss import evaluating
@@ -20,12 +22,12 @@ from tests.server import CHECKOUT
 TOKENS_1T = torch.tensor([[5, 100, 200, 300, 7]])
 
 
-def _copies(bases: Path) -> list[Path]:
-    return sorted(path.parent for path in bases.rglob("config.json"))
+def _copies(cache: Path) -> list[Path]:
+    return sorted(path.parent for path in cache.rglob("config.json"))
 
 
-def _load(model: Path, bases: Path) -> PreTrainedModel:
-    return load_base(str(model), pick(), bases)
+def _load(model: Path, cache: Path) -> PreTrainedModel:
+    return load_base(str(model), pick(), cache)
 
 
 @torch.no_grad()
@@ -49,6 +51,26 @@ def test_a_kept_base_gives_the_logits_of_the_model_quantized_at_load(tmp_path: P
     assert torch.equal(_logits(first), expected_1TV)
     assert torch.equal(_logits(second), expected_1TV)
     assert len(_copies(tmp_path / "bases")) == 1
+
+
+def test_a_gpu_without_memory_costs_no_copy(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _load(toy, tmp_path / "bases")
+    (copy,) = _copies(tmp_path / "bases")
+    before = (copy / "config.json").stat().st_ino
+
+    from_pretrained = bases._from_pretrained
+
+    def full(source: str, *rest: Any, **options: Any) -> PreTrainedModel:
+        if source == str(copy):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return from_pretrained(source, *rest, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bases, "_from_pretrained", full)
+        with pytest.raises(torch.OutOfMemoryError):
+            _load(toy, tmp_path / "bases")
+
+    assert (copy / "config.json").stat().st_ino == before
 
 
 def test_a_changed_model_gets_a_new_copy_and_the_old_one_goes(tmp_path: Path, toy: Path) -> None:
