@@ -1,6 +1,7 @@
 """Folders are the interface: what a person does to them by hand shows over HTTP within two seconds."""
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -204,3 +205,42 @@ def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server)
 
     published = {path.name for path in (training.root / "adapters" / "documented").iterdir()}
     assert published == _documented(CHECKOUT / "adapters" / "README.md")
+
+
+def test_a_hand_edit_of_a_finished_job_shows_at_once_to_who_asks_for_it(queueing: Server) -> None:
+    job_id = queueing.start()
+    queueing.post(f"/training/stop/{job_id}")
+
+    for step in range(20):
+        (queueing.job_folder(job_id) / "status.json").write_text(
+            json.dumps({"status": "failed", "current_step": step, "error_message": "by hand"})
+        )
+        now = queueing.status(job_id)
+        assert (now["status"], now["current_step"], now["error_message"]) == ("failed", step, "by hand")
+
+
+def test_a_bad_entry_is_its_own_problem_and_nobody_elses(start_server: Callable[..., Server], tmp_path: Path) -> None:
+    """The server starts, lists each with what is wrong, and every other job moves."""
+    good = jobs.make(tmp_path, "job_good")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "aliases.json").write_text("{oops")
+    copied = tmp_path / "adapters" / "copied"  # without a record: its model's name is looked up among the aliases
+    copied.mkdir(parents=True)
+    (copied / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "some/base"}')
+    (tmp_path / "training_jobs" / "job_folder" / "job.json").mkdir(parents=True)
+    os.mkfifo(jobs.make(tmp_path, "job_pipe").status_file)
+    leftover = tmp_path / "adapters" / ".gone.removed"
+    leftover.mkdir()
+
+    server = start_server("--slots", "0")
+
+    listed = {job["job_id"]: job["status"] for job in server.get("/training/jobs").json()["jobs"]}
+    assert listed == {"good": "pending", "folder": "pending", "pipe": "pending"}
+    assert "job_folder/job.json: Is a directory" in server.status("folder")["error_message"]
+    assert "job_pipe/status.json: is a pipe" in server.status("pipe")["error_message"]
+    adapter = server.get("/adapters/copied").json()
+    assert (adapter["model_name"], "is missing" in adapter["problem"]) == ("some/base", True)
+    assert not leftover.exists()
+    good.status_file.write_text('{"status": "failed"}')
+    wait_until(lambda: '"failed"' in server.get("/training/jobs").text, "the change is listed", timeout_s=60)
+    assert "Traceback" not in server.log.read_text()
