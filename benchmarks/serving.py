@@ -18,10 +18,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from multiprocessing import get_context
@@ -228,11 +227,10 @@ def ask_server(url: str, model: str, asked: list[str]) -> Batch:
 
 
 def together(work: list[Callable[[], None]]) -> None:
-    threads = [threading.Thread(target=each) for each in work]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Raises what one of them raises: a batch without all its answers is none."""
+    with ThreadPoolExecutor(len(work)) as pool:
+        for each in [pool.submit(each) for each in work]:
+            each.result()
 
 
 def report(results: dict[tuple[str, int], list[Batch]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from benchmarks.training import Result, run_lathe, run_peer
 from pretraining import corpus
 from state.jobs import JobFolder
 
-STEPS, LENGTH = 6, 512
+STEPS, LENGTH = 8, 512
 AT_ONCE = (1, 16, 64)
 NEEDS_S = {"7B": 240.0, "1B": 90.0}  # for all figures
 NEEDS_MB = {"7B": 36_000, "1B": 8_000}  # for the recipe that holds the weights in bf16
@@ -37,7 +37,9 @@ def base(setting: Setting) -> str:
     folder = setting.shared / "figures" / "models" / "llama"
     bases.make(folder, bases.shape(size), "cuda" if torch.cuda.is_available() else "cpu")
     forbid_the_end(folder)
-    texts = [text[: 8 * LENGTH] for text in corpus.read().training if len(text) > 8 * LENGTH][: 8 * STEPS]
+    texts = [text[: 8 * LENGTH] for text in corpus.read().training if len(text) > 8 * LENGTH][
+        : max(8 * STEPS, *AT_ONCE)
+    ]
     (setting.shared / "figures.json").write_bytes(msgspec.json.encode(Made(size, why, texts)))
     return f"a Llama of {size} ({why}), made in {time.monotonic() - began:.0f} s"
 
@@ -70,7 +72,7 @@ def bf16(setting: Setting) -> str:
 def serving(setting: Setting) -> str:
     """Lathe's server, asked by 1, 16 and 64 at once, 64 tokens each."""
     made = _made(setting)
-    prompts = [text[: 80 + 40 * (at % 8)] for at, text in enumerate(made.texts * 2)]
+    prompts = [text[: 80 + 40 * (at % 8)] for at, text in enumerate(made.texts)]
     with server(setting.shared / "figures", [], "--no-spare-trainer") as http:
         url = str(http.base_url).replace("/api", "/v1")
         ask_server(url, "llama", prompts[:1])
@@ -92,7 +94,7 @@ def _made(setting: Setting) -> Made:
 def _job(setting: Setting) -> JobFolder:
     settings = {"max_steps": STEPS, "batch_size": 8, "learning_rate": 1e-4, "max_seq_length": LENGTH}
     folder = JobFolder(setting.shared / "figures" / "training_jobs" / setting.folder.name)
-    return make_job(folder, _made(setting).texts, settings, model="llama")
+    return make_job(folder, _made(setting).texts[: 8 * STEPS], settings, model="llama")
 
 
 def _told(setting: Setting, result: Result) -> str:

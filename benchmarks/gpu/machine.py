@@ -3,6 +3,7 @@
 import platform
 import subprocess
 from importlib.metadata import version
+from shutil import which
 
 import torch
 from bitsandbytes import cextension
@@ -33,6 +34,6 @@ def _device() -> str:
     if not torch.cuda.is_available():
         return f"no GPU, {torch.get_num_threads()} threads"
     asked = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip() if which(asked[0]) else ""
     gpu = torch.cuda.get_device_properties(0)
     return f"CUDA {torch.version.cuda}, compute {gpu.major}.{gpu.minor}, {told.splitlines()[0] if told else gpu.name}"
