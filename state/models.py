@@ -8,7 +8,7 @@ which costs milliseconds and no tensor library.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,8 @@ from state.safetensors import Tensor
 
 WEIGHTS = "model*.safetensors"
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
+
+MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")  # by config.json's model_type
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
@@ -160,15 +162,19 @@ def tensors(folder: Path) -> dict[str, Tensor]:
     return found
 
 
-def linear_modules(tensors: dict[str, Tensor]) -> set[str]:
-    """Last names of the modules with a matrix for a weight, such as q_proj: what `target_modules` can name.
+def matrices(tensors: dict[str, Tensor]) -> Iterator[str]:
+    """Names of the modules that have a matrix for a weight, as linear layers have."""
+    for name, tensor in tensors.items():
+        if name.endswith(".weight") and len(tensor.shape) == 2:
+            yield name.removesuffix(".weight")
 
-    Layers of a block stand under a number (`model.layers.0.self_attn.q_proj`). Matrices outside of the blocks,
-    embeddings and output layer, are not offered.
+
+def adaptable_modules(linear_layers: Iterable[str], model_type: object) -> set[str]:
+    """What `target_modules` can name: the last names of a model's linear layers, such as q_proj.
+
+    Layers of a block stand under a number (`model.layers.0.self_attn.q_proj`). Those outside of the blocks, embeddings
+    and the output layer, are not offered, nor what a Mamba's kernels read past its own forward pass: PEFT refuses it.
     """
-    inside_a_block = re.compile(r"\.\d+\..*?([^.]+)\.weight$")
-    return {
-        match[1]
-        for name, tensor in tensors.items()
-        if len(tensor.shape) == 2 and (match := inside_a_block.search(f".{name}")) is not None
-    }
+    inside_a_block = re.compile(r"\.\d+\..*?([^.]+)$")
+    found = {match[1] for name in linear_layers if (match := inside_a_block.search(f".{name}")) is not None}
+    return found - {"out_proj"} if model_type in MAMBAS else found

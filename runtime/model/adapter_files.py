@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from state import safetensors, store
 from state.adapters import CONFIG, WEIGHTS
-from state.errors import BrokenFile, LoadFailed
+from state.errors import BrokenFile, LoadFailed, first_line
 from state.safetensors import Tensor
 
 PREFIX = "base_model.model."
@@ -130,7 +130,7 @@ def _attach(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skelet
     except BrokenFile:
         raise
     except Exception as error:  # PEFT checks few values itself: a wrong one surfaces as any exception
-        raise BrokenFile(folder / CONFIG, f"does not fit the base model: {_first_line(error)}") from error
+        raise BrokenFile(folder / CONFIG, f"does not fit the base model: {first_line(error)}") from error
     if result.unexpected_keys:
         homeless = _plain(result.unexpected_keys[0])
         raise BrokenFile(folder / WEIGHTS, f"does not fit the base model, which has no place for {homeless}")
@@ -165,7 +165,3 @@ def _check_finite(file: Path) -> None:
 def _plain(name: str) -> str:
     """A tensor's name in the bare base, or in the adapter's file, from its name in PEFT's wrapping."""
     return name.removeprefix(PREFIX).replace(".base_layer.", ".").replace(".default.", ".")
-
-
-def _first_line(error: Exception) -> str:
-    return next((text for text in str(error).splitlines() if text.strip()), type(error).__name__)

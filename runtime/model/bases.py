@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from runtime.model import base_cache
 from runtime.model.device import Plan
 from state import locks, models
-from state.errors import ServiceError
+from state.errors import ServiceError, first_line
 from state.safetensors import Tensor
 
 NF4_BYTES = 0.516  # 4 bits a weight, 8 bits for each 64 weights' scale, and 32 for 256 of those
@@ -67,7 +67,7 @@ def load_base(source: str, plan: Plan, cache: Path) -> PreTrainedModel:
                         gc.collect()  # its memory is free before the copy is mapped
                         base = _from_pretrained(str(kept), plan)
     except (OSError, ValueError) as error:
-        raise ServiceError(f"Model {_shown(source)} cannot be loaded: {_first_line(error)}") from error
+        raise ServiceError(f"Model {_shown(source)} cannot be loaded: {first_line(error)}") from error
     base.config.name_or_path = base.name_or_path = source
     return base
 
@@ -139,7 +139,7 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        raise ServiceError(f"The tokenizer of {_shown(source)} cannot be loaded: {_first_line(error)}") from error
+        raise ServiceError(f"The tokenizer of {_shown(source)} cannot be loaded: {first_line(error)}") from error
     if tokenizer.pad_token_id is None:
         # padding is masked everywhere: any token of the vocabulary serves, and a new one would need a new embedding
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
@@ -148,7 +148,3 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 def _shown(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() else source
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

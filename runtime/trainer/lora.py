@@ -9,11 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from state import models
-from state.config import ALL_LINEAR, LoraConfig, resolved_target_modules
-from state.safetensors import Tensor
-
-MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")
-READ_PAST_ITS_FORWARD = "out_proj"  # these models' kernels take its weight alone, and PEFT refuses to adapt it
+from state.config import LoraConfig, resolved_target_modules
 
 log = logging.getLogger("trainer")
 
@@ -27,9 +23,7 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     """
     base.requires_grad_(requires_grad=False)
     base.config.use_cache = False
-    targets = resolved_target_modules(config, linear_modules(base), model_name)
-    if base.config.model_type in MAMBAS and config.target_modules in (None, ALL_LINEAR):
-        targets = [name for name in targets if name != READ_PAST_ITS_FORWARD]
+    targets = resolved_target_modules(config, adaptable_modules(base), model_name)
     log.info("LoRA on %s, rank %s, alpha %s", ", ".join(targets), config.r, config.lora_alpha)
     adapted = get_peft_model(
         base,
@@ -47,12 +41,10 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     return adapted
 
 
-def linear_modules(base: nn.Module) -> set[str]:
-    """Last names of the linear layers inside the model's blocks."""
-    named = {
-        f"{name}.weight": Tensor("", [0, 0]) for name, module in base.named_modules() if isinstance(module, nn.Linear)
-    }
-    return models.linear_modules(named)
+def adaptable_modules(base: PreTrainedModel) -> set[str]:
+    """Last names of the linear layers that can be adapted."""
+    linear_layers = (name for name, module in base.named_modules() if isinstance(module, nn.Linear))
+    return models.adaptable_modules(linear_layers, base.config.model_type)
 
 
 def trainable(model: nn.Module) -> dict[str, torch.nn.Parameter]:

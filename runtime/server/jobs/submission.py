@@ -43,13 +43,13 @@ def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:
     config.check_max_steps(job.training_config)
     config.resolved_warmup_steps(job.training_config, config.total_steps(job.training_config, num_examples))
     config.resolved_max_seq_length(job.training_config, model.context_length)
-    config.resolved_target_modules(job.lora_config, models.linear_modules(model.tensors), job.model_name)
+    config.resolved_target_modules(job.lora_config, model.adaptable_modules, job.model_name)
 
 
 class LocatedModel(Model, frozen=True, kw_only=True):
     """A model that can be had, with what its files' headers say."""
 
-    tensors: dict[str, Tensor]
+    adaptable_modules: set[str]
     context_length: int | None
 
 
@@ -62,9 +62,9 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
             raise ServiceError(
                 f"Model {name} not available: its folder has no model.safetensors, and pickled weights are not loaded"
             ) from None
-        context_length = models.context_length(models.config(model.folder))
+        described = models.config(model.folder)
     else:
-        tensors, context_length = hub.tensors(model.source), None
+        tensors, described = hub.tensors(model.source), {}
     if tensors is None:
         raise ServiceError(f"Model {name} not available")
     return LocatedModel(
@@ -72,6 +72,6 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
         source=model.source,
         kind=model.kind,
         folder=model.folder,
-        tensors=tensors,
-        context_length=context_length,
+        adaptable_modules=models.adaptable_modules(models.matrices(tensors), described.get("model_type")),
+        context_length=models.context_length(described),
     )

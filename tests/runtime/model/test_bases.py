@@ -32,11 +32,19 @@ def test_every_architecture_is_trained_in_nf4_by_default_settings(tmp_path: Path
     config = json.loads((folder.adapter / "adapter_config.json").read_text())
     has_defaults = {"q_proj", "v_proj"} <= LINEAR[architecture]
     assert set(config["target_modules"]) == ({"q_proj", "v_proj"} if has_defaults else LINEAR[architecture])
-    assert models.linear_modules(models.tensors(toy)) == LINEAR[architecture]
+    from_headers = models.adaptable_modules(models.matrices(models.tensors(toy)), models.config(toy)["model_type"])
+    assert from_headers == LINEAR[architecture]
     base = bases.load_base(str(toy), pick(), tmp_path / "bases")
-    assert lora.linear_modules(base) == LINEAR[architecture]
+    assert lora.adaptable_modules(base) == LINEAR[architecture]
     quantized = {name.rsplit(".", 1)[-1] for name, module in base.named_modules() if hasattr(module, "quant_state")}
     assert quantized == LINEAR[architecture]
+
+
+def test_what_a_mambas_kernels_read_for_themselves_is_not_offered() -> None:
+    layers = ["backbone.layers.0.mixer.in_proj", "backbone.layers.0.mixer.out_proj", "lm_head"]
+
+    assert models.adaptable_modules(layers, "llama") == {"in_proj", "out_proj"}
+    assert models.adaptable_modules(layers, "mamba") == {"in_proj"}
 
 
 def test_a_model_in_shards_is_read_like_one_file(tmp_path: Path, toy: Path) -> None:
