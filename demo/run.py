@@ -6,6 +6,7 @@ a code other than 0 when anything fails, also when the adapter answers no better
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -118,7 +119,8 @@ def server(root: Path) -> Iterator[httpx.Client]:
         port = probe.getsockname()[1]
     with (root / "server.log").open("wb") as log:
         command = [sys.executable, "main.py", "--root", str(root), "--port", str(port)]
-        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
+        without_key = os.environ | {"LATHE_API_KEY": ""}  # the shell may have one, for a server of its own
+        process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log, env=without_key)
     try:
         with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=120) as http:
             wait_for_answer(http, process)

@@ -38,3 +38,11 @@ def test_every_operation_describes_its_refusals(queueing: Server) -> None:
             schema = description["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
             assert schema["required"] == ["error"]
             assert set(operation["responses"]) == {"200", "default"}
+
+
+def test_an_answer_that_a_handler_encodes_itself_is_described_by_its_fields(queueing: Server) -> None:
+    description = queueing.http.get(f"http://localhost:{queueing.port}/schema/openapi.json").json()
+
+    jobs = description["paths"]["/api/training/jobs"]["get"]["responses"]["200"]["content"]["application/json"]
+
+    assert jobs["schema"]["$ref"].endswith("/JobsReply")

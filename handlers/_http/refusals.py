@@ -140,5 +140,5 @@ def declare(path: str, handlers: list[HTTPRouteHandler]) -> list[HTTPRouteHandle
     kind = ProtocolErrorReply if path == PROTOCOL_PATH else ErrorReply
     refusal = ResponseSpec(kind, description="a refusal, in one sentence", generate_examples=False)
     for handler in handlers:
-        handler.responses = {DECLARED: refusal}
+        handler.responses = {**(handler.responses or {}), DECLARED: refusal}
     return handlers
