@@ -1,12 +1,22 @@
 """Servers for the tests. Starting one costs half a second, so tests that can share one do."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from runtime.process import cpu
 from tests.server import Server
+
+# Before torch is imported: a model that a test computes in its own process uses the cores as a trainer's does. Of tests
+# that run side by side each has one core: two threads each on busy cores wait for one another most of the time, and a
+# file of 20 s took over nine minutes.
+for name, value in cpu.SETTINGS.items():
+    os.environ.setdefault(name, value)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
