@@ -111,6 +111,10 @@ class Index:
     def count_jobs(self, status: JobState | None = None) -> int:
         return len(self._all_jobs if status is None else self._jobs_by_state[status])
 
+    def count(self) -> int:
+        """Jobs and adapters."""
+        return len(self._all_jobs) + len(self._all_adapters)
+
     def unfinished(self) -> list[JobEntry]:
         """The jobs that wait or run, the oldest first. It costs what they are, however many have ended."""
         with self._lock:

@@ -28,7 +28,7 @@ from runtime.server.watch import Watch
 from state import exports, folders
 from state.root import DataRoot
 
-READ_FIRST_S = 0.5
+READ_FIRST_S = 0.3
 """How long the first answer waits for the folders to be read, so that small ones are never listed in part."""
 
 

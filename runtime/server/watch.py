@@ -3,8 +3,8 @@
 At the start every folder is read, behind the first answers. From then on file events bring over what changes where
 changes are expected: in `training_jobs/` and `adapters/` themselves, and in folders that are not at rest, which are
 those of unfinished jobs and what came or changed within the last minute. A folder at rest has no watch. A sweep looks
-at everything again and again, at a pace that costs a hundredth of a core, and finds what was edited there and what
-the kernel dropped. Who asks for one entry waits for neither: `Index.job` looks at its files.
+at everything once a minute, at an even pace that costs a hundredth of a core, and finds what was edited there and
+what the kernel dropped. Who asks for one entry waits for neither: `Index.job` looks at its files.
 """
 
 import asyncio
@@ -27,15 +27,16 @@ from state.root import DataRoot
 
 DEBOUNCE_MS = 200  # longest wait while events keep coming
 STEP_MS = 25  # quiet time that ends a batch of events
-REWATCH_MS = 250  # how soon a folder that is not at rest has a watch
+REWATCH_S = 0.25  # how soon a folder that is not at rest has a watch
 RESTLESS_S = 60.0  # what came or changed may change again: a copy of large files takes a while
 POLL_S = 0.5  # where events are not to be had
 UNTIL_NEXT_TRY_S = 30.0
 LOADED_S = 2.0
 READ_TOGETHER = 100  # entries, 10 ms of work, between two looks at whether the server is to end
-SWEPT_PER_S = 2000  # entries: 110,000 in 55 s
-SLICE_S = 0.25
+SWEEP_S = 50.0  # a hand edit of what is at rest is found within a minute
 SHORTEST_SWEEP_S = 2.0
+FEWEST_SWEPT_PER_S = 500  # entries, at 5 to 9 us each, nearly all of them the kernel's two stats
+SLICE_S = 0.25
 LONGEST_PAUSE_S = 60.0
 WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop"})
 
@@ -74,7 +75,8 @@ class Watch:
             await self._read_all()
         while True:
             began = time.monotonic()
-            await self._look_at_all(int(SWEPT_PER_S * SLICE_S), SLICE_S)
+            swept_per_s = max(FEWEST_SWEPT_PER_S, self._index.count() / SWEEP_S)
+            await self._look_at_all(int(swept_per_s * SLICE_S), SLICE_S)
             await asyncio.sleep(max(0.0, SHORTEST_SWEEP_S - (time.monotonic() - began)))
 
     async def _read_all(self) -> None:
@@ -99,7 +101,7 @@ class Watch:
     async def follow_parents(self) -> None:
         """See what comes to `training_jobs/` and `adapters/`, and what goes."""
         try:
-            async with aclosing(_events(self._parents, self._matters)) as batches:
+            async with aclosing(_events(self._parents, self._matters, UNTIL_NEXT_TRY_S)) as batches:
                 async for paths in batches:
                     await self._noticed(paths)
         except (OSError, RuntimeError) as error:
@@ -114,7 +116,7 @@ class Watch:
             new, watched = folders - watched, folders
             await self._refresh(new)
             if not folders:
-                await asyncio.sleep(REWATCH_MS / 1000)
+                await asyncio.sleep(REWATCH_S)
                 continue
             try:
                 await self._follow(folders, new)
@@ -126,7 +128,7 @@ class Watch:
 
     async def _follow(self, folders: set[Path], new: set[Path]) -> None:
         """Until the set of folders is another one."""
-        async with aclosing(_events(folders, self._matters)) as batches:
+        async with aclosing(_events(folders, self._matters, REWATCH_S)) as batches:
             async for paths in batches:
                 await self._noticed(paths)
                 await self._refresh(new)  # what changed while the watches were set up
@@ -206,14 +208,16 @@ async def follow_loaded(serving: Serving) -> None:
         await asyncio.sleep(LOADED_S)
 
 
-async def _events(folders: Collection[Path], matters: Callable[[Change, str], bool]) -> AsyncGenerator[set[Path]]:
-    """The paths that changed directly in these folders, in batches; an empty one where none did for a while."""
+async def _events(
+    folders: Collection[Path], matters: Callable[[Change, str], bool], silence_s: float
+) -> AsyncGenerator[set[Path]]:
+    """The paths that changed directly in these folders, in batches; an empty one after so long a silence."""
     async for events in awatch(
         *folders,
         watch_filter=matters,
         debounce=DEBOUNCE_MS,
         step=STEP_MS,
-        rust_timeout=REWATCH_MS,
+        rust_timeout=int(1000 * silence_s),
         yield_on_timeout=True,
         recursive=False,
         ignore_permission_denied=True,
