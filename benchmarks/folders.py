@@ -62,7 +62,7 @@ def main() -> None:
         first = first or figures
         print(f"\n{size:,} finished jobs, {size // 10:,} adapters")
         for name, figure in figures.items():
-            ratio = f"  {figure / first[name]:8.2f} times that of {options.sizes[0]}" if first[name] else ""
+            ratio = f"  {figure / first[name]:8.2f} times that of {options.sizes[0]}" if first.get(name) else ""
             print(f"  {name:<62} {figure:10.3f}{ratio}", flush=True)
 
 
