@@ -41,14 +41,14 @@ async def generate(
 ) -> GenerateReply:
     serving = service.serving
     answering = serving.loaded() if data.model_name is None else serving.base(data.model_name)
-    choosing = SamplingParameters(
+    sampling = SamplingParameters(
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,
         seed=data.seed,
         stop=tuple(data.stop),
     )
-    [generated] = await while_connected(request, serving.complete(answering, [(data.prompt, choosing)]))
+    [generated] = await while_connected(request, serving.complete(answering, [(data.prompt, sampling)]))
     return GenerateReply(
         text=generated.text,
         model_name=answering.model_name,

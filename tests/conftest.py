@@ -61,6 +61,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def endless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a toy Llama whose context has no end to speak of: it can write for an hour."""
+    from tests import toys  # noqa: PLC0415  imports torch
+
+    return toys.make(tmp_path_factory.mktemp("endless") / "endless", max_position_embeddings=200_000)
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> Path:
     """The folder of a toy adapter with Lathe's record, not to be changed."""
     from tests import jobs  # noqa: PLC0415  imports torch

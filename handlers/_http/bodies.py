@@ -1,7 +1,7 @@
 """A request's body, in JSON of the declared shape; and work that ends when its client goes away."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,9 +45,9 @@ def _too_large(limit: int) -> HTTPException:
     return HTTPException(f"The request body is larger than {limit // 2**20} MiB: that is the limit", status_code=413)
 
 
-async def while_connected(request: Request[Any, Any, Any], work: Coroutine[Any, Any, Result]) -> Result:
+async def while_connected(request: Request[Any, Any, Any], work: Awaitable[Result]) -> Result:
     """Do what a request asks for; a client that goes away cancels it. Raises what the work raises."""
-    working = asyncio.create_task(work)
+    working = asyncio.ensure_future(work)
     leaving = asyncio.create_task(_left(request))
     try:
         await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)

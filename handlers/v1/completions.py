@@ -9,8 +9,7 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
-from runtime.server.answering.serving import Prompt
-from runtime.server.answering.worker import Generated, TextDelta, TokenLogprob
+from runtime.server.answering.worker import Generated, Prompt, TextDelta, TokenLogprob
 from runtime.server.service import Service
 
 MAX_TOKENS = 16  # the protocol's default
@@ -33,7 +32,7 @@ class CompletionRequest(CompletionSettings, kw_only=True):
         return [one if isinstance(one, str) else list(one) for one in self.prompt if not isinstance(one, int)]
 
 
-class LogProbs(Struct):
+class CompletionLogprobs(Struct):
     """One entry a token. `text_offset` is where the token begins in the choice's text."""
 
     tokens: list[str]
@@ -42,7 +41,7 @@ class LogProbs(Struct):
     text_offset: list[int]
 
     @classmethod
-    def of(cls, tokens: list[TokenLogprob]) -> "LogProbs":
+    def of(cls, tokens: list[TokenLogprob]) -> "CompletionLogprobs":
         offsets, offset = [], 0
         for token in tokens:
             offsets.append(offset)
@@ -58,7 +57,7 @@ class LogProbs(Struct):
 class Choice(Struct):
     text: str
     index: int
-    logprobs: LogProbs | None = None
+    logprobs: CompletionLogprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
 
@@ -67,8 +66,8 @@ async def completions(
     data: JSONBody[CompletionRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
 ) -> Response[Any]:
     answering = service.serving.answering(data.model)
-    choosing = data.choosing(data.max_tokens or MAX_TOKENS, data.logprobs)
-    prompts = [(prompt, each) for prompt in data.prompts() for each in choosing]
+    sampling = data.sampling(data.max_tokens or MAX_TOKENS, data.logprobs)
+    prompts = [(prompt, each) for prompt in data.prompts() for each in sampling]
     head = Head.new("cmpl", answering.name)
 
     def reply(choices: list[Any], usage: Usage | None) -> Reply:
@@ -77,11 +76,11 @@ async def completions(
         )
 
     def usage(generated: Any) -> Usage:  # noqa: ANN401
-        return Usage.of(generated, len(choosing))
+        return Usage.of(generated, len(sampling))
 
     if data.stream:
         events = service.serving.stream(answering, prompts)
-        return await streamed(events, _choices, reply, usage if data.wants_usage else None)
+        return await streamed(request, events, _choices, reply, usage if data.wants_usage else None)
     generated = await while_connected(request, service.serving.complete(answering, prompts))
     choices = [Choice(one.text, at, _logprobs(one), one.finish_reason) for at, one in enumerate(generated)]
     return answered(reply(choices, usage(generated)))
@@ -94,5 +93,5 @@ def _choices(index: int, event: TextDelta | Generated, is_first: bool) -> list[C
     return [Choice(event.text, index, _logprobs(event))]
 
 
-def _logprobs(part: TextDelta | Generated) -> LogProbs | None:
-    return None if part.logprobs is None else LogProbs.of(part.logprobs)
+def _logprobs(part: TextDelta | Generated) -> CompletionLogprobs | None:
+    return None if part.logprobs is None else CompletionLogprobs.of(part.logprobs)

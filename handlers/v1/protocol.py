@@ -3,21 +3,22 @@
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import MediaType, Response
+from litestar import MediaType, Request, Response
 from litestar.response import Stream
 from msgspec import Meta, Struct
 
+from handlers._http.bodies import while_connected
 from handlers._http.refusals import protocol_error
-from runtime.server.answering.worker import Generated, SamplingParameters, TextDelta
+from runtime.server.answering.worker import Event, Generated, SamplingParameters, TextDelta
 from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 
 END = b"data: [DONE]\n\n"
 
-Event = tuple[int, TextDelta | Generated]
 Count = Annotated[int, Meta(ge=1, le=100_000)]
 Stop = Annotated[str, Meta(min_length=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -49,7 +50,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, str] | None = None
     store: bool | None = None
 
-    def choosing(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[SamplingParameters]:
+    def sampling(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
         Raises ServiceError for options of a stream where none is asked for.
@@ -115,6 +116,7 @@ class Head(Struct, frozen=True):
 
 
 async def streamed(
+    request: Request[Any, Any, Any],
     events: AsyncGenerator[Event],
     choices: Callable[[int, TextDelta | Generated, bool], list[Any]],
     reply: Callable[[list[Any], Usage | None], Reply],
@@ -122,35 +124,32 @@ async def streamed(
 ) -> Response[Any]:
     """Server-sent events; `choices` makes the choices of an event from a piece, told whether it is the prompt's first.
 
-    Raises ServiceError when the first piece already fails: the answer is then not a stream.
+    Raises ServiceError when the first piece already fails: the answer is then not a stream. A client that goes away
+    closes the events, before the first piece, too.
     """
-    first = await anext(events)
+    first = await while_connected(request, anext(events))
 
     async def body() -> AsyncIterator[bytes]:
         begun: set[int] = set()
         done: dict[int, Generated] = {}
         try:
-            async for index, event in _with_first(first, events):
-                for choice in choices(index, event, index not in begun):
-                    yield _event(reply([choice], None))
-                begun.add(index)
-                if isinstance(event, Generated):
-                    done[index] = event
+            async with aclosing(events):
+                next_event: Event | None = first
+                while next_event is not None:
+                    index, event = next_event
+                    for choice in choices(index, event, index not in begun):
+                        yield _event(reply([choice], None))
+                    begun.add(index)
+                    if isinstance(event, Generated):
+                        done[index] = event
+                    next_event = await anext(events, None)
             if usage is not None:
                 yield _event(reply([], usage([done[index] for index in sorted(done)])))
             yield END
         except ServiceError as error:
             yield _event(protocol_error(500 if isinstance(error, ProcessDied) else 400, str(error)))
-        finally:
-            await events.aclose()
 
     return Stream(body(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-
-async def _with_first(first: Event, events: AsyncGenerator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for event in events:
-        yield event
 
 
 def _event(message: Struct) -> bytes:

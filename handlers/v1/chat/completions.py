@@ -54,31 +54,31 @@ class ChatRequest(CompletionSettings, kw_only=True):
         return self.max_completion_tokens or self.max_tokens
 
 
-class TopLogProb(Struct):
+class ChatAlternative(Struct):
     token: str
     logprob: float
     bytes: list[int]
 
 
-class TokenLogProb(Struct):
+class ChatToken(Struct):
     token: str
     logprob: float
     bytes: list[int]
-    top_logprobs: list[TopLogProb]
+    top_logprobs: list[ChatAlternative]
 
 
-class LogProbs(Struct):
-    content: list[TokenLogProb]
+class ChatLogprobs(Struct):
+    content: list[ChatToken]
 
     @classmethod
-    def of(cls, tokens: list[TokenLogprob]) -> "LogProbs":
+    def of(cls, tokens: list[TokenLogprob]) -> "ChatLogprobs":
         return cls(
             [
-                TokenLogProb(
+                ChatToken(
                     token.token,
                     token.logprob,
                     list(token.token.encode()),
-                    [TopLogProb(other.token, other.logprob, list(other.token.encode())) for other in token.top],
+                    [ChatAlternative(other.token, other.logprob, list(other.token.encode())) for other in token.top],
                 )
                 for token in tokens
             ]
@@ -98,14 +98,14 @@ class Delta(Struct, omit_defaults=True):
 class Choice(Struct):
     index: int
     message: Answer
-    logprobs: LogProbs | None
+    logprobs: ChatLogprobs | None
     finish_reason: Literal["stop", "length"]
 
 
 class ChunkChoice(Struct):
     index: int
     delta: Delta
-    logprobs: LogProbs | None = None
+    logprobs: ChatLogprobs | None = None
     finish_reason: Literal["stop", "length"] | None = None
 
 
@@ -115,7 +115,7 @@ async def chat_completions(
 ) -> Response[Any]:
     answering = service.serving.answering(data.model)
     messages: list[int | Message] = [turn.message() for turn in data.messages]
-    prompts = [(messages, each) for each in data.choosing(data.max_new_tokens(), data.logprobs_a_token())]
+    prompts = [(messages, each) for each in data.sampling(data.max_new_tokens(), data.logprobs_a_token())]
     head = Head.new("chatcmpl", answering.name)
 
     def reply(choices: list[Any], usage: Usage | None) -> Reply:
@@ -127,7 +127,7 @@ async def chat_completions(
 
     if data.stream:
         events = service.serving.stream(answering, prompts)
-        return await streamed(events, _choices, reply, usage if data.wants_usage else None)
+        return await streamed(request, events, _choices, reply, usage if data.wants_usage else None)
     generated = await while_connected(request, service.serving.complete(answering, prompts))
     choices = [
         Choice(at, Answer("assistant", one.text), _logprobs(one), one.finish_reason) for at, one in enumerate(generated)
@@ -142,5 +142,5 @@ def _choices(index: int, event: TextDelta | Generated, is_first: bool) -> list[C
     return [*opening, ChunkChoice(index, Delta(content=event.text), _logprobs(event))]
 
 
-def _logprobs(part: TextDelta | Generated) -> LogProbs | None:
-    return None if part.logprobs is None else LogProbs.of(part.logprobs)
+def _logprobs(part: TextDelta | Generated) -> ChatLogprobs | None:
+    return None if part.logprobs is None else ChatLogprobs.of(part.logprobs)

@@ -6,14 +6,15 @@ that died is replaced without anyone noticing but by the wait.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 
 from msgspec import Struct
 
 from runtime.server.adapters.names import AdapterNames
-from runtime.server.answering.worker import AdapterFiles, Generated, Message, SamplingParameters, TextDelta, Worker
+from runtime.server.answering.worker import AdapterFiles, Event, Generated, Prompt, SamplingParameters, Worker
 from runtime.server.index import Index
+from runtime.server.processes import ProcessDied
 from state import adapter_places, adapter_records, adapters, models
 from state.adapters import Adapter
 from state.errors import Busy, NotFound, ServiceError
@@ -21,10 +22,7 @@ from state.root import DataRoot
 
 log = logging.getLogger(__name__)
 
-
 MAX_IN_FLIGHT = 128  # completions asked for and not done
-
-Prompt = str | list[int | Message]
 
 
 class Answering(Struct, frozen=True):
@@ -48,7 +46,7 @@ class Serving:
         self._worker = worker
         self._current: Adapter | None = None
         self._changing = asyncio.Lock()
-        self._in_flight = 0
+        """Held while files change, never while something is loaded, which may take a download's time."""
 
     @property
     def current_name(self) -> str | None:
@@ -59,19 +57,18 @@ class Serving:
 
         Raises NotFound, and ServiceError with what is wrong with its files or its base.
         """
+        adapter = await asyncio.to_thread(self._index.adapter, name)
+        await self._have_loaded(adapter)
         async with self._changing:
-            await asyncio.to_thread(self._index.refresh_adapter, name)
-            await self._load(self._index.adapter(name))
+            self._current = await asyncio.to_thread(self._index.adapter, name)  # as it is by now, if it still is
 
     async def unload(self) -> str:
         """Let the base answer alone again; returns the adapter's name. Raises ServiceError when none is loaded."""
-        async with self._changing:
-            if self._current is None:
-                raise ServiceError("No adapter currently loaded")
-            name = self._current.name
-            self._current = None
-            await self._worker.unload()
-            return name
+        current, self._current = self._current, None
+        if current is None:
+            raise ServiceError("No adapter currently loaded")
+        await self._forget_adapters()
+        return current.name
 
     async def update(self, name: str, new_name: str | None, description: str | None, tags: list[str] | None) -> Adapter:
         """Change of an adapter what is not None; a loaded one stays loaded, under its new name.
@@ -99,14 +96,16 @@ class Serving:
             self._index.refresh_adapter(new_name)
 
     async def delete(self, name: str) -> None:
-        """Delete an adapter's files, unloading it first. Raises NotFound; ServiceError when the disk refuses."""
+        """Delete an adapter's files; a loaded one is unloaded. Raises NotFound; ServiceError when the disk refuses."""
         adapters.find(self._root, name)
         async with self._changing:
-            if self.current_name == name:
+            is_current = self.current_name == name
+            if is_current:
                 self._current = None
-                await self._worker.unload()
             await asyncio.to_thread(adapter_places.remove, self._root, name)
         self._index.refresh_adapter(name)
+        if is_current:
+            await self._forget_adapters()
 
     def answering(self, name: str | None) -> Answering:
         """Who goes by this name, an adapter before a base model; without one the loaded adapter.
@@ -144,78 +143,63 @@ class Serving:
     ) -> list[Generated]:
         """Complete prompts side by side. Raises ServiceError, and then none is; Busy, before any is begun."""
         async with aclosing(self.stream(answering, prompts, pieces=False)) as events:
-            found = {index: event async for index, event in events if isinstance(event, Generated)}
-        return [found[index] for index in range(len(prompts))]
+            found = {number: event async for number, event in events if isinstance(event, Generated)}
+        return [found[number] for number in range(len(prompts))]
 
-    async def stream(
+    def stream(
         self, answering: Answering, prompts: Sequence[tuple[Prompt, SamplingParameters]], *, pieces: bool = True
-    ) -> AsyncGenerator[tuple[int, TextDelta | Generated]]:
-        """The pieces of each prompt's completion as they come, then the whole of it, with the prompt's number.
+    ) -> AsyncGenerator[Event]:
+        """The pieces of each prompt's completion as they come, then the whole of it.
 
-        Closing it stops what is not done. Raises ServiceError; Busy, before anything is begun.
+        Closing it gives up what is not done. Raises ServiceError, at once for what can never be; Busy, before anything
+        is begun; what the model cannot take is found out by iterating.
         """
-        if self._in_flight + len(prompts) > MAX_IN_FLIGHT:
-            raise Busy(f"{self._in_flight} completions are under way, and {MAX_IN_FLIGHT} are the most: try again")
-        events: asyncio.Queue[tuple[int, TextDelta | Generated | BaseException]] = asyncio.Queue()
-
-        async def work(index: int, prompt: Prompt, choosing: SamplingParameters) -> None:
-            try:
-                hear = (lambda piece: events.put_nowait((index, piece))) if pieces else None
-                events.put_nowait((index, await self._ask(answering, prompt, choosing, hear)))
-            except Exception as error:  # noqa: BLE001  raised below, where it is waited for
-                events.put_nowait((index, error))
-
-        self._in_flight += len(prompts)
-        tasks = [asyncio.create_task(work(index, *asked)) for index, asked in enumerate(prompts)]
-        try:
-            left = len(tasks)
-            while left:
-                index, event = await events.get()
-                if isinstance(event, BaseException):
-                    raise event
-                left -= isinstance(event, Generated)
-                yield index, event
-        finally:
-            self._in_flight -= len(prompts)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _ask(
-        self,
-        answering: Answering,
-        prompt: Prompt,
-        choosing: SamplingParameters,
-        hear: Callable[[TextDelta], None] | None,
-    ) -> Generated:
+        if len(prompts) > MAX_IN_FLIGHT:
+            raise ServiceError(f"One request may ask for {MAX_IN_FLIGHT} completions, and this is for {len(prompts)}")
+        if self._worker.in_flight + len(prompts) > MAX_IN_FLIGHT:
+            raise Busy(
+                f"{self._worker.in_flight} completions are under way, and {MAX_IN_FLIGHT} are the most: try again"
+            )
         files = _files(answering.adapter) if answering.adapter else None
-        return await self._worker.generate(self._source(answering.model_name), files, prompt, choosing, hear)
+        return self._worker.generate(self._source(answering.model_name), files, prompts, stream=pieces)
 
     async def follow_files(self) -> None:
         """Unload an adapter whose folder went, load again one whose files changed.
 
         Raises ServiceError when the changed files cannot be loaded; then no adapter is.
         """
-        current = self._current
-        if current is None or self._changing.locked():
-            return
         async with self._changing:
+            current = self._current
+            if current is None:
+                return
             try:
-                newest = self._index.adapter(current.name)
+                newest = await asyncio.to_thread(self._index.adapter, current.name)
             except NotFound:
                 log.warning("Adapter %s was removed while loaded: unloading it", current.name)
-                self._current = None
-                await self._worker.unload()
-                return
-            if newest.fingerprint != current.fingerprint:
-                log.warning("The files of adapter %s changed: loading it again", current.name)
-                self._current = None
-                await self._load(newest)
+                self._current = newest = None
+        if newest is None:
+            await self._forget_adapters()
+        elif newest.fingerprint != current.fingerprint:
+            log.warning("The files of adapter %s changed: loading it again", current.name)
+            await self._follow(current, newest)
 
-    async def _load(self, adapter: Adapter) -> None:
+    async def _follow(self, current: Adapter, newest: Adapter) -> None:
+        """Let an adapter answer with its files of now, unless another one answers by the time they are loaded."""
+        loaded = None
+        try:
+            await self._have_loaded(newest)
+            loaded = newest
+        finally:
+            if self._current is current:
+                self._current = loaded
+
+    async def _have_loaded(self, adapter: Adapter) -> None:
         _check(adapter)
         await self._worker.load(self._source(adapter.model_name), _files(adapter))
-        self._current = adapter
+
+    async def _forget_adapters(self) -> None:
+        with suppress(ProcessDied):  # with all that it had loaded
+            await self._worker.unload()
 
     def _source(self, model_name: str) -> str:
         model = models.find(self._root, model_name)

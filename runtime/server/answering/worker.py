@@ -11,8 +11,8 @@ import logging
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self
 
@@ -40,13 +40,19 @@ from state.errors import LoadFailed, ServiceError
 
 __all__ = [
     "AdapterFiles",
+    "Event",
     "Generated",
     "Message",
+    "Prompt",
     "SamplingParameters",
     "TextDelta",
     "TokenLogprob",
     "Worker",
 ]
+
+Prompt = str | list[int | Message]
+Event = tuple[int, TextDelta | Generated]
+"""Of several prompts that are completed: the number of one, and the next of its text or its whole completion."""
 
 LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
 STDERR = 2
@@ -56,10 +62,7 @@ END_TIMEOUT_S = 5.0  # a worker whose socket has closed is gone within milliseco
 
 
 class Worker:
-    """Loads and asks models in a process of its own. Its methods may be called concurrently.
-
-    Cancelling a call stops its generation within a token.
-    """
+    """Loads and asks models in a process of its own. Its methods may be called concurrently."""
 
     def __init__(
         self,
@@ -81,40 +84,45 @@ class Worker:
         self._in_flight = 0
         self._last_used_s = time.monotonic()
 
+    @property
+    def in_flight(self) -> int:
+        """Requests that have not been answered."""
+        return self._in_flight
+
     async def load(self, source: str, adapter: AdapterFiles) -> None:
         """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before answers on; ProcessDied."""
-        await self._ask(Load(id=next(self._ids), source=source, adapter=adapter))
+        async for _ in self._ask([Load(id=next(self._ids), source=source, adapter=adapter)]):
+            pass  # it is answered by the end of the replies
 
     async def unload(self) -> None:
         """Let go of all adapters; the base stays in memory. Raises ProcessDied."""
         if self._life is not None and _is_usable(self._life):
-            await self._ask(Unload(next(self._ids)))
+            async for _ in self._ask([Unload(next(self._ids))]):
+                pass
 
-    async def generate(
+    def generate(
         self,
         source: str,
         adapter: AdapterFiles | None,
-        prompt: str | list[int | Message],
-        sampling: SamplingParameters,
-        hear: Callable[[TextDelta], None] | None = None,
-    ) -> Generated:
-        """Complete a prompt, or a conversation in the model's own chat template; `hear` is called with each piece.
+        prompts: Sequence[tuple[Prompt, SamplingParameters]],
+        *,
+        stream: bool,
+    ) -> AsyncGenerator[Event]:
+        """Complete prompts side by side; conversations in the model's own chat template.
 
-        Loads first what is not loaded. Raises ServiceError for a prompt that the model cannot take, LoadFailed,
-        ProcessDied.
+        Each one's completion comes when it is whole; where `stream`, its text comes before it in pieces. Loads first
+        what is not loaded. Closing the generator gives up what is not whole yet, within a token.
+
+        Raises ServiceError for a prompt that the model cannot take, LoadFailed, ProcessDied; then none is completed.
         """
-        request = Generate(
-            id=next(self._ids),
-            source=source,
-            adapter=adapter,
-            prompt=prompt,
-            sampling=sampling,
-            stream=hear is not None,
+        return self._ask(
+            [
+                Generate(
+                    id=next(self._ids), source=source, adapter=adapter, prompt=prompt, sampling=sampling, stream=stream
+                )
+                for prompt, sampling in prompts
+            ]
         )
-        generated = await self._ask(request, hear)
-        if generated is None:
-            raise TypeError("The worker answered a Generate without a completion")
-        return generated
 
     async def rest(self, after_s: float) -> None:
         """End the process where nobody has asked it anything for so long; the next request has another."""
@@ -132,18 +140,37 @@ class Worker:
             with suppress(ProcessDied):
                 await (await self._life).end()
 
-    async def _ask(self, request: Request, hear: Callable[[TextDelta], None] | None = None) -> Generated | None:
+    async def _ask(self, requests: Sequence[Request]) -> AsyncGenerator[Event]:
+        """The replies to requests, as they come, until all are answered; each with its request's number."""
         if self._closed:
             raise ProcessDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
             life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log, self._environment()))
-        self._in_flight += 1
+        numbers = {request.id: number for number, request in enumerate(requests)}
+        self._in_flight += len(requests)
         try:
-            return await (await asyncio.shield(life)).ask(request, hear)  # others may wait for the same beginning
+            process = await asyncio.shield(life)  # others may wait for the same beginning
+            async with process.asked(requests) as inbox:
+                left = len(requests)
+                while left:
+                    match await inbox.get():
+                        case TextDelta() as delta:
+                            yield numbers[delta.id], delta
+                        case Done(id=answered, generated=generated):
+                            left -= 1
+                            if generated is not None:
+                                yield numbers[answered], generated
+                        case Refused(message=message, reason=reason):
+                            raise ServiceError(message) if reason == "request" else LoadFailed(message)
+                        case ProcessDied() as death:
+                            raise death
         finally:
-            self._in_flight -= 1
+            self._in_flight -= len(requests)
             self._last_used_s = time.monotonic()
+
+
+Inbox = asyncio.Queue[TextDelta | Done | Refused | ProcessDied]
 
 
 class _Life:
@@ -155,8 +182,7 @@ class _Life:
         self._process = process
         self._reader = reader
         self._writer = writer
-        self._waiting: dict[int, asyncio.Future[Generated | None]] = {}
-        self._hearing: dict[int, Callable[[TextDelta], None]] = {}
+        self._unanswered: dict[int, Inbox] = {}
         self._is_wanted = True
         self._obituary: str | None = None
         self.is_alive = True
@@ -174,23 +200,28 @@ class _Life:
         reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
         return cls(process, reader, writer)
 
-    async def ask(self, request: Request, hear: Callable[[TextDelta], None] | None) -> Generated | None:
+    @asynccontextmanager
+    async def asked(self, requests: Sequence[Request]) -> AsyncIterator[Inbox]:
+        """Where the replies to these requests arrive; the last thing there may be how the process died.
+
+        What has not been answered on leaving is given up.
+        """
         if self._obituary is not None:
             raise ProcessDied(self._obituary)
-        answer: asyncio.Future[Generated | None] = asyncio.get_running_loop().create_future()
-        self._waiting[request.id] = answer
-        if hear is not None:
-            self._hearing[request.id] = hear
-        self._writer.write(line(request))
+        inbox = Inbox()
+        self._unanswered |= {request.id: inbox for request in requests}
         try:
-            return await answer
-        except asyncio.CancelledError:
-            if self.is_alive:
-                self._writer.write(line(Cancel(request.id)))
-            raise
+            await self._send(requests)
+            yield inbox
         finally:
-            del self._waiting[request.id]
-            self._hearing.pop(request.id, None)
+            given_up = [request.id for request in requests if self._unanswered.pop(request.id, None) is not None]
+            if self.is_alive:
+                self._writer.writelines(line(Cancel(request_id)) for request_id in given_up)
+
+    async def _send(self, requests: Sequence[Request]) -> None:
+        with suppress(ConnectionError):  # the process has died: that is told when it is known how
+            self._writer.writelines(map(line, requests))
+            await self._writer.drain()
 
     async def end(self) -> None:
         self._is_wanted = False
@@ -206,9 +237,8 @@ class _Life:
             self._writer.close()
             exit_code = await asyncio.to_thread(_exit_code, self._process)
             self._obituary = self._explain(last_words, exit_code)
-            for answer in self._waiting.values():
-                if not answer.done():
-                    answer.set_exception(ProcessDied(self._obituary))
+            for inbox in set(self._unanswered.values()):
+                inbox.put_nowait(ProcessDied(self._obituary))
 
     async def _hear_replies(self) -> LastWords | None:
         """Hand every reply to who waits for it, until the process ends."""
@@ -217,13 +247,11 @@ class _Life:
                 reply = decode_reply(text)
                 if isinstance(reply, LastWords):
                     return reply
-                if isinstance(reply, TextDelta):
-                    if reply.id in self._hearing:
-                        self._hearing[reply.id](reply)
-                    continue
-                answer = self._waiting.get(reply.id)
-                if answer is not None and not answer.done():
-                    _settle(answer, reply)
+                inbox = self._unanswered.get(reply.id)
+                if inbox is not None:  # else it has been given up
+                    inbox.put_nowait(reply)
+                if not isinstance(reply, TextDelta):
+                    self._unanswered.pop(reply.id, None)
         return None
 
     def _explain(self, last_words: LastWords | None, exit_code: int) -> str:
@@ -239,13 +267,6 @@ def _is_usable(life: asyncio.Task[_Life]) -> bool:
     if not life.done():
         return True
     return not life.cancelled() and life.exception() is None and life.result().is_alive
-
-
-def _settle(answer: asyncio.Future[Generated | None], reply: Done | Refused) -> None:
-    if isinstance(reply, Done):
-        answer.set_result(reply.generated)
-    else:
-        answer.set_exception(ServiceError(reply.message) if reply.reason == "request" else LoadFailed(reply.message))
 
 
 def _start(

@@ -1,9 +1,14 @@
 """POST /v1/completions as OpenAI's own client uses it."""
 
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
 import openai
 import pytest
 
-from tests.server import Server
+from tests.server import Client, Server, wait_until
 
 
 def test_a_prompt_is_completed_by_the_model_that_each_request_names(serving: Server, client: openai.OpenAI) -> None:
@@ -63,11 +68,25 @@ def test_logprobs_say_how_likely_each_token_was(client: openai.OpenAI) -> None:
     assert all(max(top.values()) == own for top, own in zip(found.top_logprobs, found.token_logprobs, strict=True))
 
 
-def test_more_than_may_be_under_way_is_refused_for_a_moment(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.RateLimitError, match="try again") as refusal:
-        client.completions.create(model="toy", prompt=["x"] * 129)
+def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_away(
+    start_server: Callable[..., Server], endless: Path
+) -> None:
+    server = start_server()
+    shutil.copytree(endless, server.root / "models" / "endless")
+    one = {"model": "endless", "prompt": "x", "max_tokens": 1}
+    all_there_may_be = one | {"prompt": ["x"] * 128, "max_tokens": 100_000, "stream": True}
 
-    assert refusal.value.response.headers["Retry-After"] == "1"
+    def ask() -> httpx.Response:
+        return server.http.post(f"http://localhost:{server.port}/v1/completions", json=one)
+
+    impatient = Client(server, "/completions", all_there_may_be, base="/v1")
+    wait_until(lambda: bool(server.children()), "the request is being worked on")
+    refused = ask()
+    impatient.go_away()
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    assert "try again" in refused.text
+    wait_until(lambda: ask().status_code == 200, "their places are free")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +99,7 @@ def test_more_than_may_be_under_way_is_refused_for_a_moment(client: openai.OpenA
         ({"echo": True}, 400, "echo"),
         ({"n": 0}, 400, "n must be at least 1"),
         ({"max_tokens": 1000}, 400, "the model's context is 256 tokens"),
+        ({"prompt": ["x"] * 43, "n": 3}, 400, "may ask for 128 completions, and this is for 129"),
         ({"prompt": []}, 400, "prompt must not be empty"),
         ({"stream": True, "max_tokens": 1000}, 400, "the model's context is 256 tokens"),
     ],

@@ -5,18 +5,18 @@ import os
 import shutil
 import signal
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
 
-from runtime.server.answering.worker import AdapterFiles, Generated, SamplingParameters, Worker
+from runtime.server.answering.worker import AdapterFiles, SamplingParameters, Worker
 from runtime.server.processes import ProcessDied
+from tests import asking
 from tests.server import Server, wait_until
 
-
-async def _generate(worker: Worker, toy: Path, max_new_tokens: int = 4) -> Generated:
-    return await worker.generate(str(toy), None, "def f(", SamplingParameters(max_new_tokens=max_new_tokens))
+MAX_RUNNING = 32  # the engine's
+ENDLESS = 100_000  # tokens: an hour
 
 
 def _pid(worker: Worker) -> int:
@@ -37,31 +37,41 @@ def _with_worker(act: Callable[[Worker], Awaitable[None]], log: Path) -> None:
 
 def test_a_worker_that_dies_says_how_and_the_next_request_has_another(toy: Path, tmp_path: Path) -> None:
     async def act(worker: Worker) -> None:
-        before = await _generate(worker, toy)
+        before = await asking.generate(worker, toy)
         first = _pid(worker)
-        asked = asyncio.create_task(_generate(worker, toy, 250))
+        asked = asyncio.create_task(asking.generate(worker, toy, max_new_tokens=250))
         await asyncio.sleep(0)
 
         os.kill(first, signal.SIGKILL)
         with pytest.raises(ProcessDied, match="SIGKILL"):
             await asked
 
-        assert await _generate(worker, toy) == before
+        assert await asking.generate(worker, toy) == before
         assert _pid(worker) != first
 
     _with_worker(act, tmp_path / "log")
 
 
-def test_a_request_that_nobody_waits_for_is_given_up(toy: Path, tmp_path: Path) -> None:
-    async def act(worker: Worker) -> None:
-        await _generate(worker, toy)
-        asked = asyncio.create_task(_generate(worker, toy, 250))
-        await asyncio.sleep(0.02)
-        asked.cancel()
-        with suppress(asyncio.CancelledError):
-            await asked
+def test_what_nobody_waits_for_is_given_up(endless: Path, tmp_path: Path) -> None:
+    """As many completions as are worked side by side, which would go on for hours: another one waits for their places.
 
-        assert (await _generate(worker, toy)).completion_tokens == 4
+    One is closed between two pieces of its text, one is cancelled while it waits for the first.
+    """
+
+    async def act(worker: Worker) -> None:
+        prompts = [("def f(", SamplingParameters(max_new_tokens=ENDLESS))] * MAX_RUNNING
+        async with aclosing(worker.generate(str(endless), None, prompts, stream=True)) as events:
+            await anext(events)
+            waiting = asyncio.create_task(asking.generate(worker, endless, max_new_tokens=ENDLESS))
+            await asyncio.sleep(0)
+            assert worker.in_flight == MAX_RUNNING + 1
+            waiting.cancel()
+            with suppress(asyncio.CancelledError):
+                await waiting
+        assert worker.in_flight == 0
+
+        async with asyncio.timeout(100):
+            assert (await asking.generate(worker, endless)).completion_tokens == 4
 
     _with_worker(act, tmp_path / "log")
 
@@ -88,7 +98,7 @@ def test_two_hundred_loads_and_unloads_leave_no_memory_behind(toy: Path, trained
         for number in range(200):
             adapter = AdapterFiles(str(folders[number % 3]), str(number))  # another fingerprint: other files each time
             await worker.load(str(toy), adapter)
-            await worker.generate(str(toy), adapter, f"def f{number}(", SamplingParameters(max_new_tokens=2))
+            await asking.generate(worker, toy, adapter, f"def f{number}(", max_new_tokens=2)
             if number % 5 == 4:
                 await worker.unload()
             if number in (99, 199):

@@ -3,14 +3,15 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from runtime.messages.inference import SamplingParameters
 from runtime.process.machine import Machine
 from state import jobs
 from state.errors import Busy, ServiceError
 from state.jobs import Job
+from tests import asking
 from tests.standins import Rig
 
 TWO = Machine("cuda", "two", ("0", "1"))
@@ -172,12 +173,12 @@ def test_inference_begins_on_the_accelerator_with_the_fewest_trainings_and_jobs_
 
     async def scenario() -> None:
         assert (await server.given(server.add()))["accelerator"] == "0"
-        asking = asyncio.create_task(server.worker.generate("toy", None, "x", SamplingParameters()))
+        asked = asyncio.create_task(asking.generate(server.worker, Path("toy")))
         await server.until(lambda: _seen_by(server, "inference"), "inference has begun")
 
         assert _seen_by(server, "inference") == "1"
         assert (await server.given(server.add()))["accelerator"] == "2"
-        await asyncio.gather(asking, return_exceptions=True)
+        await asyncio.gather(asked, return_exceptions=True)
 
     server.run(scenario)
 

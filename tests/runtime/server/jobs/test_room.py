@@ -10,10 +10,10 @@ import pytest
 
 from runtime.process.machine import Machine
 from runtime.server import processes
-from runtime.server.answering.worker import SamplingParameters
 from runtime.server.jobs import room
 from runtime.server.processes import ProcessDied
 from state.jobs import Job
+from tests import asking
 from tests.processes import on_linux
 from tests.server import CHECKOUT
 from tests.standins import Rig
@@ -44,7 +44,7 @@ def test_inference_that_is_idle_is_gone_before_the_trainer_of_a_job_that_needs_i
 
     async def scenario() -> None:
         monkeypatch.setattr(processes, "CODE", CHECKOUT)
-        await server.worker.generate(str(toy), None, "def f(", SamplingParameters(max_new_tokens=1))
+        await asking.generate(server.worker, toy, max_new_tokens=1)
         holder = _pid(server)
         monkeypatch.setattr(processes, "CODE", standins)
         monkeypatch.setenv("LOOK_AT", json.dumps([holder]))
