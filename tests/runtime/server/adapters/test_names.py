@@ -7,7 +7,7 @@ import pytest
 
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state.errors import ServiceError
+from state.errors import Busy, ServiceError
 from state.root import DataRoot
 
 
@@ -15,7 +15,17 @@ from state.root import DataRoot
 def adapter_names(tmp_path: Path) -> AdapterNames:
     root = DataRoot.at(tmp_path)
     root.create()
-    return AdapterNames(root, Index(root))
+    index = Index(root)
+    index.jobs_are_read = True  # there are none
+    return AdapterNames(root, index)
+
+
+def test_no_name_is_free_for_certain_before_all_jobs_are_read(tmp_path: Path) -> None:
+    root = DataRoot.at(tmp_path)
+    root.create()
+
+    with pytest.raises(Busy, match="still being read"):
+        AdapterNames(root, Index(root)).check_is_free("adapter_name", "any")
 
 
 def test_while_one_takes_its_time_under_a_name_others_are_given_theirs_at_once(adapter_names: AdapterNames) -> None:
@@ -24,11 +34,11 @@ def test_while_one_takes_its_time_under_a_name_others_are_given_theirs_at_once(a
     def unpack() -> None:
         with adapter_names.reserved("adapter_name", "large"):
             is_unpacking.set()
-            may_end.wait()
+            may_end.wait(60)
 
     unpacking = threading.Thread(target=unpack)
     unpacking.start()
-    is_unpacking.wait()
+    assert is_unpacking.wait(60)
 
     with adapter_names.reserved("adapter_name", "small"), adapter_names.reserved("adapter_name", None):
         pass
