@@ -82,6 +82,8 @@ class Index:
         self.jobs_are_read = False
         """Whether every job has been read once; until then lists lack some."""
         self.adapters_are_read = False
+        self.num_changes = 0
+        """How often an entry came, changed or went."""
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -177,6 +179,7 @@ class Index:
         with self._lock:
             if self._jobs.get(job_id) is not known:
                 return False
+            self.num_changes += 1
             if known is not None:
                 self._all_jobs.remove(known.key)
                 self._jobs_by_state[known.status.status].remove(known.key)
@@ -192,6 +195,7 @@ class Index:
         with self._lock:
             if self._adapters.get(name) is not known:
                 return False
+            self.num_changes += 1
             if known is not None:
                 self._all_adapters.remove(known.key)
             if newest is None:

@@ -33,7 +33,7 @@ POLL_S = 0.5  # where events are not to be had
 UNTIL_NEXT_TRY_S = 30.0
 LOADED_S = 2.0
 READ_TOGETHER = 100  # entries, 10 ms of work, between two looks at whether the server is to end
-SWEEP_S = 50.0  # a hand edit of what is at rest is found within a minute
+SWEEP_S = 56.0  # a hand edit of what is at rest is found within a minute
 SHORTEST_SWEEP_S = 2.0
 FEWEST_SWEPT_PER_S = 500  # entries, at 5 to 9 us each, nearly all of them the kernel's two stats
 SLICE_S = 0.25
@@ -90,13 +90,18 @@ class Watch:
         index.adapters_are_read = True
         self.all_is_read.set()
 
-    async def _look_at_all(self, together: int, pause_s: float) -> None:
+    async def _look_at_all(self, together: int, slice_s: float) -> None:
+        """Look at so many entries together; `slice_s` is from one such look to the next."""
         index = self._index
+        due = time.monotonic()
         for listed, refresh in ((index.job_ids, index.refresh_job), (index.adapter_names, index.refresh_adapter)):
             for part in _parts(await asyncio.to_thread(listed), together):
+                before = index.num_changes
                 await asyncio.to_thread(_each, refresh, part)
-                self._changed()
-                await asyncio.sleep(pause_s)
+                if index.num_changes != before:
+                    self._changed()
+                due += slice_s
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def follow_parents(self) -> None:
         """See what comes to `training_jobs/` and `adapters/`, and what goes."""

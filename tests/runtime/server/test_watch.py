@@ -125,6 +125,38 @@ def test_a_job_written_file_by_file_is_seen_by_its_events(root: DataRoot) -> Non
     asyncio.run(work())
 
 
+def test_a_sweep_wakes_the_queue_for_changes_alone(root: DataRoot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a hundred thousand folders at rest would have it look at its jobs all day."""
+    monkeypatch.setattr(watch, "SHORTEST_SWEEP_S", 0.0)
+    monkeypatch.setattr(watch, "SLICE_S", 0.01)
+    index = Index(root)
+    woken, swept = 0, 0
+
+    def wake() -> None:
+        nonlocal woken
+        woken += 1
+
+    def list_ids() -> set[str]:
+        nonlocal swept
+        swept += 1
+        return job_ids()
+
+    job_ids = index.job_ids
+    monkeypatch.setattr(index, "job_ids", list_ids)
+
+    async def work() -> None:
+        async with _working(Watch(root, index, wake).read_and_sweep):
+            await _until(lambda: swept > 3)
+            settled = woken
+            await _until(lambda: swept > 6)
+            assert woken == settled
+            (root.training_jobs / "job_ended-7" / "status.json").write_text('{"status": "failed"}')
+            await _until(lambda: woken > settled)
+
+    asyncio.run(work())
+    assert index.count_jobs("failed") == 1
+
+
 def test_without_file_events_folders_are_looked_at_and_the_log_says_so_once(
     root: DataRoot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
