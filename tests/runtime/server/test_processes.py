@@ -133,7 +133,6 @@ def test_a_process_has_its_grace_to_end_by_itself() -> None:
 
 
 def test_a_process_that_does_not_end_is_killed() -> None:
-    assert processes.end(_started("import sys"), grace_s=0) in {-signal.SIGKILL, 0}
     process = _started("import sys, threading; threading.Thread(target=threading.Event().wait).start()")
 
     assert processes.end(process, grace_s=0.1) == -signal.SIGKILL

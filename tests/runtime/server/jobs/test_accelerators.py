@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.messages.training import OUT_OF_MEMORY
+from runtime.messages.training import FAILED, OUT_OF_MEMORY
 from runtime.process.machine import Machine
 from state import jobs
 from state.errors import Busy, ServiceError
@@ -224,6 +224,22 @@ def test_out_of_memory_beside_inference_is_tried_again_and_alone_it_is_final(rig
         await server.finish(beside, OUT_OF_MEMORY, "words for the user")
 
         assert (await server.given(beside))["pid"] != first["pid"]
+
+    server.run(scenario)
+
+
+def test_another_failure_beside_inference_is_final(rig: Rigs) -> None:
+    server = rig(ONE)
+
+    async def scenario() -> None:
+        folder = server.add()
+        await server.given(folder)
+        await _begin_inference(server)
+
+        await server.finish(folder, FAILED, "words for the user")
+        await server.queue._round()
+
+        assert jobs.read_status(folder).error_message == "words for the user"
 
     server.run(scenario)
 
