@@ -67,8 +67,6 @@ def main(arguments: list[str] | None = None) -> int:
     key = os.environ.pop(api_key.VARIABLE, None) or None  # none of the processes that this one starts has it
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     hush_libraries()
-    if options.memory_mb is not None:
-        os.environ["LATHE_MEMORY_MB"] = str(options.memory_mb)  # trainers inherit it, as from a shell
     root = DataRoot.at(options.root)
     try:
         api_key.check(key, options.host)
@@ -83,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
                 slots,
                 spare_trainer=options.spare_trainer,
                 unload_after_s=60 * options.unload_after,
+                memory_mb=options.memory_mb,
             )
             uvicorn.run(
                 guarded(build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key),

@@ -95,6 +95,11 @@ def sweep(parent: Path, by: str | None = None) -> None:
                 _discard(parent / name)
 
 
+def is_any_half_made(parent: Path) -> bool:
+    """Whether a folder is being made in there, or was when its maker was killed."""
+    return any(parent.glob(".*.new"))
+
+
 def abandon(target: Path, by: str = "") -> None:
     """Clear away what a process that was killed had begun of `target`. Only while nobody else is at it."""
     aside = _aside(target)

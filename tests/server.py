@@ -9,12 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from runtime.server.jobs.trainers import pid_of_trainer
 from state import jobs
 from state.jobs import JobFolder
 
@@ -100,9 +101,8 @@ class Server:
     def trainer(self, job_id: str) -> int:
         """The pid of the job's trainer, which lives."""
         folder = JobFolder(self.job_folder(job_id))
-        pid = jobs.read_status(folder).pid
+        pid = pid_of_trainer(folder)
         assert pid, f"job {job_id} has no trainer: {jobs.read_status(folder)}"
-        assert folder.is_training(), f"the trainer of job {job_id} has ended"
         return pid
 
     def kill_trainer(self, job_id: str) -> int:
@@ -136,8 +136,9 @@ class Server:
     def _end_trainers(self) -> None:
         """Trainers outlive their server; one that a failed test left must not slow the tests after it."""
         for folder in map(JobFolder, (self.root / "training_jobs").glob("*/")):
-            if folder.is_training() and (pid := jobs.read_status(folder).pid):
-                os.kill(pid, signal.SIGKILL)
+            if pid := pid_of_trainer(folder):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()

@@ -2,15 +2,17 @@
 
 They lie in a folder of their own, which takes the place of the checkout (`processes.CODE`), so that the real queue and
 launcher start them as they start the real ones. What a trainer does is decided by files in its job's folder: `deaf`
-lets it ignore whoever asks it to end, `finish` ends it.
+lets it ignore whoever asks it to end, `slow` lets its last checkpoint take until there is a file `written`, and
+`finish`, with an exit code and a message, ends it.
 """
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -38,6 +40,7 @@ from pathlib import Path
 sys.path.append({str(CHECKOUT)!r})
 GIVEN = {{"pid": os.getpid(), "spare": Path(sys.argv[0]).name == "spare.py"}}
 GIVEN["accelerator"] = os.environ.get("CUDA_VISIBLE_DEVICES")
+GIVEN["memory_mb"] = os.environ.get("LATHE_MEMORY_MB")
 """
 TRAINER = (
     _PREAMBLE
@@ -58,12 +61,21 @@ def train(folder):
             time.sleep(0.01)
             if not folder.path.exists():
                 return
+        if (folder.path / "slow").exists():
+            save_slowly(folder)
         end = "cancelled" if folder.stop_file.exists() else "completed"
-        failure = folder.path / "finish"
-        message = failure.read_text() if failure.exists() else ""
-        failure.unlink(missing_ok=True)
-        store.write(folder.status_file, Status(status="failed" if message else end, error_message=message or None))
-        sys.exit(1 if message else 0)
+        finish = folder.path / "finish"
+        exit_code, message = json.loads(finish.read_text()) if finish.exists() else (0, None)
+        finish.unlink(missing_ok=True)
+        store.write(folder.status_file, Status(status="failed" if message else end, error_message=message))
+        sys.exit(exit_code)
+
+def save_slowly(folder):
+    hidden = folder.checkpoints / ".step-1.new"
+    hidden.mkdir(parents=True)
+    while folder.path.exists() and not (folder.path / "written").exists():
+        time.sleep(0.01)
+    hidden.rename(folder.checkpoint(1))
 """
 )
 FILES = {
@@ -97,7 +109,9 @@ print(json.dumps({"error": "planned"}))
     + """
 import socket
 (Path(sys.argv[2]).parent / "inference.json").write_text(json.dumps(GIVEN))
-socket.socket(fileno=int(sys.argv[1])).recv(1 << 20)
+server = socket.socket(fileno=int(sys.argv[1]))
+while server.recv(1 << 20):
+    pass
 """,
 }
 
@@ -122,24 +136,26 @@ class Rig:
         *,
         spare: bool = False,
         worker: Worker | None = None,
+        limits: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.root = DataRoot.at(root)
         self.root.create()
         self.index = Index(self.root)
         self.accelerators = Accelerators(machine)
-        self.worker = worker or Worker(root / "bases", environment=self.accelerators.for_inference)
+        self.worker = worker or Worker(root / "bases", place=self.accelerators.inferring)
         self.room = Room(self.root, machine, self.accelerators, lambda: self.worker.rest(0))
-        self.launcher = Launcher(self.accelerators, may_have_spare=spare)
+        self.launcher = Launcher(self.accelerators, limits, may_have_spare=spare)
         self.trainers = Trainers(self.launcher, self.accelerators)
         self.queue = Queue(
             self.root, self.index, self.trainers, self.launcher, self.accelerators, self.room, slots or machine.slots
         )
-        self.forecaster = Forecaster(self.root, self.accelerators, self.room)
+        self.forecaster = Forecaster(self.root, self.accelerators, limits, self.room)
 
     def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
         """Play a scenario while the queue works."""
 
         async def play() -> None:
+            await self.queue._round()  # until the first look, plans are refused
             working = asyncio.create_task(self.queue.run())
             try:
                 await scenario()
@@ -167,11 +183,11 @@ class Rig:
         await self.until(lambda: jobs.read_status(folder).status == "running", "the trainer runs")
         return dict(json.loads((folder.path / GIVEN).read_text()))
 
-    async def finish(self, folder: JobFolder, failure: str = "") -> None:
+    async def finish(self, folder: JobFolder, exit_code: int = 0, failure: str | None = None) -> None:
         """Let a job's trainer end, failed with these words if there are any, and the queue see it."""
         trainer = jobs.read_status(folder).pid
         hidden = folder.path / ".finish"
-        hidden.write_text(failure)
+        hidden.write_text(json.dumps([exit_code, failure]))
         hidden.rename(folder.path / "finish")
         await self.until(lambda: trainer not in self.pids(), "the trainer has ended")
 

@@ -1,4 +1,7 @@
-"""What a trainer says in status.json that the server acts on."""
+"""What the server and its trainers tell each other beside the files in a job's folder."""
 
-OUT_OF_MEMORY = "Out of memory"
-"""How the error_message of a trainer begins that ran out of memory while it computed."""
+MEMORY_LIMIT = "LATHE_MEMORY_MB"
+"""The environment variable that has the memory a trainer may take, in 2^20 bytes."""
+
+COMPLETED, FAILED, OUT_OF_MEMORY, CANCELLED, TERMINATED = 0, 1, 3, 130, 143
+"""A trainer's exit codes. After OUT_OF_MEMORY the job is failed as after FAILED; more memory may mend it."""

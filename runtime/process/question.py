@@ -16,17 +16,23 @@ from msgspec import Struct
 Question = TypeVar("Question", bound=Struct)
 
 
+def receive(kind: type[Question]) -> Question | None:
+    """Wait for a line of JSON; None when the input has ended before it."""
+    line = sys.stdin.buffer.readline()
+    return msgspec.json.decode(line, type=kind) if line.endswith(b"\n") else None
+
+
 def read(kind: type[Question]) -> Question:
     """Wait for the question. From here on the end of the input is a SIGTERM to this process.
 
     Without a handler that ends it at once, in the middle of an import, too; Python's handlers are called between two
     bytecodes, and importing torch has some that take a second.
     """
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
+    asked = receive(kind)
+    if asked is None:
         sys.exit("Nobody asks anything: this process is started by Lathe's server")
     threading.Thread(target=_end_with_the_input, daemon=True).start()
-    return msgspec.json.decode(line, type=kind)
+    return asked
 
 
 def answer(reply: Struct) -> None:

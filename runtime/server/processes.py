@@ -1,4 +1,4 @@
-"""The processes that the server starts: one way to start them, to ask one a question, and to say how one ended.
+"""The processes that the server starts: how one is started, asked a question and ended, and what its end is called.
 
 Trainers and the inference worker are started and live on their own. A process that is asked answers one question and
 lives only as long as somebody waits for it. All of them run this checkout's code with this interpreter, each in a
@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TypeVar
+from typing import IO, TypedDict, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -44,6 +44,12 @@ class ProcessDied(ServiceError):
     """A process ended before it answered."""
 
 
+class _Surroundings(TypedDict):
+    cwd: Path
+    env: dict[str, str]
+    start_new_session: bool
+
+
 def start(  # noqa: PLR0913  what differs from process to process
     module: str,
     *arguments: str,
@@ -56,14 +62,27 @@ def start(  # noqa: PLR0913  what differs from process to process
     """Start `python -m <module>`. `environment` is added to the server's own. Raises OSError."""
     return subprocess.Popen(  # noqa: S603  our own module
         _command(module, *arguments),
-        cwd=CODE,
-        env=os.environ | environment,
         stdin=stdin,
         stdout=output,
         stderr=errors,
         pass_fds=pass_fds,
-        start_new_session=True,
+        **_surroundings(environment),
     )
+
+
+def end(process: subprocess.Popen[bytes], grace_s: float) -> int:
+    """Wait `grace_s` for a process that is to end by itself, and kill it if it does not; its exit code.
+
+    Its input is closed first, which is how a process that reads it is told to end.
+    """
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    try:
+        return process.wait(grace_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 async def ask(
@@ -76,13 +95,7 @@ async def ask(
     Raises ProcessDied, which calls the process `who`.
     """
     process = await asyncio.create_subprocess_exec(
-        *_command(module),
-        cwd=CODE,
-        env=os.environ | environment,
-        stdin=PIPE,
-        stdout=PIPE,
-        stderr=PIPE,
-        start_new_session=True,
+        *_command(module), stdin=PIPE, stdout=PIPE, stderr=PIPE, **_surroundings(environment)
     )
     try:
         output, log = await _say(process, msgspec.json.encode(question) + b"\n")
@@ -112,6 +125,10 @@ def explain(exit_code: int | None) -> str:
 
 def _command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
+
+
+def _surroundings(environment: Mapping[str, str]) -> _Surroundings:
+    return {"cwd": CODE, "env": os.environ | environment, "start_new_session": True}
 
 
 async def _say(process: asyncio.subprocess.Process, line: bytes) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from runtime.messages.training import MEMORY_LIMIT
 from runtime.process.machine import Machine
 from runtime.server import watch
 from runtime.server.adapters import importing
@@ -50,10 +51,20 @@ class Service(Struct, frozen=True):
     """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
     @classmethod
-    def build(
-        cls, root: DataRoot, machine: Machine, slots: int, *, spare_trainer: bool, unload_after_s: float
+    def build(  # noqa: PLR0913  what the command line decides
+        cls,
+        root: DataRoot,
+        machine: Machine,
+        slots: int,
+        *,
+        spare_trainer: bool,
+        unload_after_s: float,
+        memory_mb: int | None = None,
     ) -> "Service":
-        """The service of one data root; nothing is read and nothing runs yet."""
+        """The service of one data root; nothing is read and nothing runs yet.
+
+        `memory_mb` is what a trainer may take, in 2^20 bytes; without it LATHE_MEMORY_MB says, else what is free.
+        """
         root.create()
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
@@ -62,9 +73,10 @@ class Service(Struct, frozen=True):
         index = Index(root)
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
-        worker = Worker(root.quantized_bases, environment=accelerators.for_inference)
+        worker = Worker(root.quantized_bases, place=accelerators.inferring)
+        limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         room = Room(root, machine, accelerators, partial(worker.rest, 0.0))
-        launcher = Launcher(accelerators, may_have_spare=spare_trainer)
+        launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
         return cls(
             root=root,
@@ -77,7 +89,7 @@ class Service(Struct, frozen=True):
             serving=Serving(root, index, adapter_names, worker),
             worker=worker,
             exporter=Exporter(root),
-            forecaster=Forecaster(root, accelerators, room),
+            forecaster=Forecaster(root, accelerators, limits, room),
             unload_after_s=unload_after_s,
         )
 

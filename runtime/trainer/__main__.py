@@ -1,7 +1,7 @@
 """`python -m runtime.trainer JOB_DIR`: take the job's folder, train, and end with the job's end.
 
-Exit code 0 completed, 1 failed, 130 cancelled, 143 terminated (the job goes on when it is started again). Everything
-that can be refused is refused before torch is imported.
+Exit code 0 completed, 1 failed, 3 failed for lack of memory, 130 cancelled, 143 terminated (the job goes on when it is
+started again). Everything that can be refused is refused before torch is imported.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from runtime.messages.training import OUT_OF_MEMORY
+from runtime.messages.training import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, TERMINATED
 from runtime.model import libraries
 from runtime.process import cpu
 from runtime.process.exit import leave
@@ -25,7 +25,6 @@ from state.errors import BrokenFile, ServiceError
 from state.jobs import JobFolder
 from state.root import DataRoot
 
-COMPLETED, FAILED, CANCELLED, TERMINATED = 0, 1, 130, 143
 LOCK_WAIT_S = 2.0  # the server holds the lock for an instant when it looks whether a trainer lives
 
 log = logging.getLogger("trainer")
@@ -76,9 +75,10 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
 def _train(root: DataRoot, attempt: Attempt) -> None:
     interruption = Interruption(attempt.folder.stop_file)
     interruption.check()
-    attempt.begin()
-    interruption.watch(partial(_end_by, attempt))
     try:
+        with interruption.deferred():  # what comes before the attempt has begun waits for it, and then ends it
+            interruption.watch(partial(_end_by, attempt))
+            attempt.begin()
         libraries.load()
         from runtime.trainer.recipe import train  # noqa: PLC0415  imports torch, which takes seconds
 
@@ -108,11 +108,11 @@ def _outcome(attempt: Attempt, work: Callable[[], None]) -> int:
         return CANCELLED
     except Terminated:
         log.info("Terminated: the job goes on from its last checkpoint when it is started again")
-        attempt.write(attempt.status)
+        attempt.give_back()
         return TERMINATED
     except Exception as error:  # noqa: BLE001  whatever ends a run is told in the job's folder
         _fail(attempt, error)
-        return FAILED
+        return OUT_OF_MEMORY if _is_out_of_memory(error) else FAILED
     return COMPLETED
 
 
@@ -132,15 +132,17 @@ def explain(error: Exception) -> str:
     """What ended the run, in one sentence, with what to change where that is known."""
     if isinstance(error, ServiceError):
         return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return (
-            f"{OUT_OF_MEMORY}: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
-        )
+    if _is_out_of_memory(error):
+        return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
     if (isinstance(error, OSError) and error.errno in jobs.DISK_FULL) or "No space left on device" in str(error):
         return "The disk is full: free some space, then resume the job; it goes on from its last checkpoint"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import shutil
 
 from msgspec import structs
 
-from state import clock, jobs
+from state import clock, folders, jobs
 from state.jobs import JobFolder, JobState, Status
 
 RESERVE_BYTES = 65_536  # a few blocks, for the last words of a job whose disk is full
@@ -29,6 +29,7 @@ class Attempt:
         if before.started_at is None:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
+        folders.sweep(folder.checkpoints)  # from here on, what is unfinished in there is being written
         checkpoint = folder.newest_checkpoint()
         is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
         if not folder.reserve.exists():
@@ -46,6 +47,10 @@ class Attempt:
                 error_message=None,
             )
         )
+
+    def give_back(self) -> None:
+        """Say that the attempt was cut off from outside, by a machine that shuts down: it is not counted as a death."""
+        self.write(structs.replace(self.status, attempt=self.status.attempt - 1))
 
     def write(self, status: Status) -> None:
         """Durable when this returns."""

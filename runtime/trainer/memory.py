@@ -7,13 +7,13 @@ import psutil
 import torch
 from peft import PeftModel
 
-from runtime.model.memory import left_in_the_control_group
+from runtime.messages.training import MEMORY_LIMIT
+from runtime.process import memory as machine_memory
 from runtime.trainer.fit import Checkpointing, Needs
 from runtime.trainer.head_loss import LOGITS_AT_ONCE
 from runtime.trainer.loss import SummedLoss
 from state.errors import ServiceError
 
-LIMIT = "LATHE_MEMORY_MB"
 SPARED = 0.1  # of what is free: for everything else that runs, and for what no measure foresees
 TRIAL_TOKENS = 17
 TRAINED_BYTES = 12  # a trained value's gradient and AdamW's two moments, in float32
@@ -27,9 +27,9 @@ def available(device: str) -> int:
     Raises ServiceError for a LATHE_MEMORY_MB that is not a number.
     """
     free = [_free(device)]
-    if limit := os.environ.get(LIMIT):
+    if limit := os.environ.get(MEMORY_LIMIT):
         if not limit.isdecimal():
-            raise ServiceError(f"{LIMIT} is {limit!r}: it is the memory that a trainer may take, in 2^20 bytes")
+            raise ServiceError(f"{MEMORY_LIMIT} is {limit!r}: it is the memory that a trainer may take, in 2^20 bytes")
         free.append(int(limit) * 2**20)
     return min(free)
 
@@ -105,4 +105,4 @@ def _free(device: str) -> int:
         return int((1 - SPARED) * torch.mps.recommended_max_memory())
     own = psutil.Process().memory_info()
     mapped = getattr(own, "shared", 0)  # the kernel may drop it, and counts it among what is available
-    return int(own.rss - mapped + (1 - SPARED) * min(psutil.virtual_memory().available, left_in_the_control_group()))
+    return int(own.rss - mapped + (1 - SPARED) * machine_memory.free())

@@ -10,13 +10,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-import msgspec
-
 from runtime.messages.spare import Assignment
+from runtime.messages.training import FAILED
 from runtime.model import libraries
-from runtime.process import cpu
+from runtime.process import cpu, question
 from runtime.process.exit import leave
-from runtime.trainer.__main__ import FAILED, run
+from runtime.trainer.__main__ import run
 from state.jobs import JobFolder
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -33,10 +32,9 @@ def main() -> int:
     libraries.load()
     for module in NEEDED:
         import_module(module)
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
+    assignment = question.receive(Assignment)
+    if assignment is None:
         return 0
-    assignment = msgspec.json.decode(line, type=Assignment)
     folder = JobFolder(Path(assignment.job_dir))
     try:
         _become_a_trainer_of(folder)

@@ -18,6 +18,7 @@ from tests.server import CHECKOUT, MODEL, wait_until
 
 UNIT = CHECKOUT / "deploy" / "lathe.service"
 CONTAINERFILE = CHECKOUT / "deploy" / "Containerfile"
+IGNORED = CHECKOUT / ".dockerignore"
 START = CHECKOUT / "deploy" / "container-start"
 PID_NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
@@ -29,6 +30,12 @@ def _options_of_the_server() -> set[str]:
     return set(re.findall(r"--[a-z][a-z-]+", shown.stdout))
 
 
+def _copied() -> list[str]:
+    """What an image is made of."""
+    copies = re.findall(r"^COPY (.+) \S+$", CONTAINERFILE.read_text(), flags=re.MULTILINE)
+    return [name for copy in copies for name in copy.split()]
+
+
 def test_the_files_name_options_that_the_server_has() -> None:
     command = re.findall(r"^(?:ExecStart|CMD).*", UNIT.read_text() + CONTAINERFILE.read_text(), flags=re.MULTILINE)
 
@@ -37,14 +44,26 @@ def test_the_files_name_options_that_the_server_has() -> None:
 
 
 def test_the_container_file_copies_what_there_is_and_all_that_the_server_imports() -> None:
-    copied = [
-        name
-        for line in re.findall(r"^COPY (.+) \S+$", CONTAINERFILE.read_text(), flags=re.MULTILINE)
-        for name in line.split()
-    ]
+    copied = _copied()
 
     assert {"main.py", "handlers", "runtime", "state", "models/tiny-python"} <= set(copied)
     assert all((CHECKOUT / name).exists() for name in copied)
+
+
+def test_an_image_is_built_from_what_it_copies_and_nothing_else() -> None:
+    everything, *shown, hidden = [
+        line for line in IGNORED.read_text().splitlines() if line and not line.startswith("#")
+    ]
+
+    assert (everything, hidden) == ("*", "**/__pycache__")
+    assert [line.removeprefix("!") for line in shown] == _copied()
+    assert IGNORED.name == ".dockerignore"  # Podman reads it as Docker does
+
+
+def test_the_unit_leaves_the_server_a_folder_for_temporary_files_and_others_no_data() -> None:
+    lines = UNIT.read_text().splitlines()
+
+    assert {"ProtectSystem=strict", "PrivateTmp=yes", "StateDirectory=lathe", "StateDirectoryMode=0750"} <= set(lines)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -82,9 +101,11 @@ def test_a_container_that_is_stopped_has_its_trainers_write_a_checkpoint_first(t
             folder = JobFolder(tmp_path / "training_jobs" / f"job_{job_id}")
             wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step", timeout_s=120)
 
+            shell = _shell_inside(container)
             os.kill(_first_process(container), signal.SIGTERM)
 
             assert container.wait(timeout=120) == 128 + signal.SIGTERM
+            shell.wait(timeout=60)
     finally:
         container.kill()
         container.wait()
@@ -103,3 +124,15 @@ def _first_process(container: subprocess.Popen[bytes]) -> int:
     """What is process 1 inside."""
     (child,) = Path(f"/proc/{container.pid}/task/{container.pid}/children").read_text().split()
     return int(child)
+
+
+def _shell_inside(container: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """As of `podman exec`: its parent is outside, and it ignores SIGTERM."""
+    target = ["--target", str(_first_process(container)), "--pid", "--mount"]
+    shell = subprocess.Popen(
+        ["nsenter", *target, "bash", "-c", "trap '' TERM; echo ready; sleep 3600"], stdout=subprocess.PIPE
+    )
+    assert shell.stdout is not None
+    with shell.stdout as output:
+        assert output.readline() == b"ready\n"
+    return shell

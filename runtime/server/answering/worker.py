@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Self
 
@@ -54,6 +54,9 @@ Prompt = str | list[int | Message]
 Event = tuple[int, TextDelta | Generated]
 """Of several prompts that are completed: the number of one, and the next of its text or its whole completion."""
 
+Place = Callable[[], AbstractContextManager[Mapping[str, str]]]
+"""Gives a process a place to compute at for its life: what it is to have in its environment beside the server's own."""
+
 LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
 STDERR = 2
 log = logging.getLogger(__name__)
@@ -68,16 +71,16 @@ class Worker:
         self,
         quantized_bases: Path,
         log: Path | None = None,
-        environment: Callable[[], Mapping[str, str]] = dict,
+        place: Place = lambda: nullcontext({}),
     ) -> None:
         """`quantized_bases` is where the process keeps its copies.
 
-        `log` takes what it prints; without one that goes to this process's stderr. `environment` is asked at each start
-        of the process for what it is to have beside the server's own.
+        `log` takes what it prints; without one that goes to this process's stderr. `place` is entered before each start
+        of the process and left when that one has ended; what it raises is raised to who asks.
         """
         self._quantized_bases = quantized_bases
         self._log = log
-        self._environment = environment
+        self._place = place
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
@@ -130,14 +133,15 @@ class Worker:
         is_idle = self._in_flight == 0 and time.monotonic() - self._last_used_s >= after_s
         if life is not None and is_idle and _is_usable(life):
             self._life = None
-            await (await life).end()
+            with suppress(ServiceError):  # one that could not begin holds nothing
+                await (await life).end()
             log.info("The inference worker was idle and has given its memory back")
 
     async def close(self) -> None:
         """End the process, if there is one; calls that wait for it raise ProcessDied, and so do later ones."""
         self._closed = True
         if self._life is not None:
-            with suppress(ProcessDied):
+            with suppress(ServiceError):
                 await (await self._life).end()
 
     async def _ask(self, requests: Sequence[Request]) -> AsyncGenerator[Event]:
@@ -146,7 +150,7 @@ class Worker:
             raise ProcessDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
-            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log, self._environment()))
+            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log, self._place))
         numbers = {request.id: number for number, request in enumerate(requests)}
         self._in_flight += len(requests)
         try:
@@ -177,9 +181,15 @@ class _Life:
     """One process from its beginning to its death, and everyone who waits for an answer of it."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        taken: ExitStack,
     ) -> None:
+        """`taken` is given back when the process has ended."""
         self._process = process
+        self._taken = taken
         self._reader = reader
         self._writer = writer
         self._unanswered: dict[int, Inbox] = {}
@@ -189,16 +199,18 @@ class _Life:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def begin(cls, quantized_bases: Path, log: Path | None, environment: Mapping[str, str]) -> Self:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            try:
-                process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log, environment)
-            except OSError as error:
-                ours.close()
-                raise ProcessDied(f"The inference worker cannot be started: {error}") from error
-        reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
-        return cls(process, reader, writer)
+    async def begin(cls, quantized_bases: Path, log: Path | None, place: Place) -> Self:
+        with ExitStack() as taken:
+            environment = taken.enter_context(place())
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log, environment)
+                except OSError as error:
+                    ours.close()
+                    raise ProcessDied(f"The inference worker cannot be started: {error}") from error
+            reader, writer = await asyncio.open_unix_connection(sock=ours, limit=LONGEST_REPLY)
+            return cls(process, reader, writer, taken.pop_all())
 
     @asynccontextmanager
     async def asked(self, requests: Sequence[Request]) -> AsyncIterator[Inbox]:
@@ -235,7 +247,8 @@ class _Life:
         finally:
             self.is_alive = False
             self._writer.close()
-            exit_code = await asyncio.to_thread(_exit_code, self._process)
+            with self._taken:
+                exit_code = await asyncio.to_thread(processes.end, self._process, END_TIMEOUT_S)
             self._obituary = self._explain(last_words, exit_code)
             for inbox in set(self._unanswered.values()):
                 inbox.put_nowait(ProcessDied(self._obituary))
@@ -282,12 +295,3 @@ def _start(
             environment=environment,
             pass_fds=[descriptor],
         )
-
-
-def _exit_code(process: subprocess.Popen[bytes]) -> int:
-    """How a process ended whose socket has closed; one that stays is ended here."""
-    try:
-        return process.wait(END_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        return process.wait()

@@ -28,12 +28,15 @@ class Backoff:
         failing = self._failing.get(name)
         return failing is None or time.monotonic() >= failing.next_try_s
 
-    def failed(self, name: str, reason: str) -> None:
-        """Wait, twice as long as the last time, and log the reason unless it is the last one's."""
+    def failed(self, name: str, reason: str, unforeseen: Exception | None = None) -> None:
+        """Wait, twice as long as the last time, and log the reason unless it is the last one's.
+
+        What nobody foresaw is logged with its traceback.
+        """
         last = self._failing.get(name)
         pause_s = FIRST_PAUSE_S if last is None else min(2 * last.pause_s, LONGEST_PAUSE_S)
         if last is None or last.reason != reason:
-            log.warning("%s", reason)
+            log.warning("%s", reason, exc_info=unforeseen)
         self._failing[name] = _Failing(reason, pause_s, time.monotonic() + pause_s)
 
     def reason(self, name: str) -> str | None:

@@ -9,13 +9,15 @@ from msgspec.structs import replace
 
 from runtime.server.index import Index
 from runtime.server.jobs.trainers import Trainers
-from state import clock, jobs, locks
+from runtime.server.jobs.transition import end, transition
+from state import folders, jobs, locks
 from state.errors import ServiceError
 from state.jobs import JobFolder, Status
 
 TERMINATE_AFTER_S = 10.0
 KILL_AFTER_S = 15.0
 GIVE_UP_AFTER_S = 20.0
+LONGEST_CHECKPOINT_S = 300.0  # a 7B model's at rank 64 has 2 GB, and all of it is flushed to the disk
 POLL_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -24,16 +26,23 @@ log = logging.getLogger(__name__)
 async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
     """Cancel a waiting or running job; returns when it is over.
 
-    A running trainer saves its last whole step; one that does not end is terminated, then killed.
+    A running trainer saves its last whole step; one that does not end is terminated, then killed. While it writes a
+    checkpoint it is waited for, LONGEST_CHECKPOINT_S in all.
     Raises NotFound, and ServiceError when the job had already ended.
     """
     folder = index.job(job_id).folder
     await asyncio.to_thread(_ask_to_stop, folder)
-    started = time.monotonic()
+    waited = written = 0.0
+    looked = time.monotonic()
     signals = [(TERMINATE_AFTER_S, signal.SIGTERM), (KILL_AFTER_S, signal.SIGKILL)]
     was_killed = False
     while (status := await asyncio.to_thread(end_if_free, folder)) is None:
-        waited = time.monotonic() - started
+        now = time.monotonic()
+        passed, looked = now - looked, now
+        if written < LONGEST_CHECKPOINT_S and await asyncio.to_thread(folders.is_any_half_made, folder.checkpoints):
+            written += passed
+        else:
+            waited += passed
         if signals and waited > signals[0][0]:
             _, number = signals.pop(0)
             log.warning("The trainer of job %s does not end: sending %s", job_id, number.name)
@@ -55,15 +64,16 @@ def resume(index: Index, job_id: str) -> None:
     Raises NotFound, and ServiceError when the job has not ended so or its files cannot be read.
     """
     folder = index.job(job_id).folder
+
+    def waiting(status: Status) -> Status:
+        jobs.read_job(folder)
+        if status.status not in ("cancelled", "failed"):
+            raise ServiceError(f"Job {job_id} cannot be resumed: it is {status.status}")
+        folder.stop_file.unlink(missing_ok=True)
+        return replace(status, status="pending", attempt=0, completed_at=None, error_message=None)
+
     try:
-        with locks.hold(folder.trainer_lock, timeout_s=0):
-            jobs.read_job(folder)
-            status = jobs.read_status(folder)
-            if status.status not in ("cancelled", "failed"):
-                raise ServiceError(f"Job {job_id} cannot be resumed: it is {status.status}")
-            folder.stop_file.unlink(missing_ok=True)
-            waiting = replace(status, status="pending", attempt=0, completed_at=None, error_message=None)
-            jobs.write_status(folder, waiting)
+        transition(folder, waiting)
     except locks.LockHeld:
         raise ServiceError(f"Job {job_id} cannot be resumed: its trainer is still there") from None
     index.refresh_job(job_id)
@@ -72,11 +82,7 @@ def resume(index: Index, job_id: str) -> None:
 def end_if_free(folder: JobFolder) -> Status | None:
     """The final status of a job that is to stop, once no trainer lives in its folder; None while one does."""
     try:
-        with locks.hold(folder.trainer_lock, timeout_s=0):
-            status = jobs.read_status(folder)
-            if status.status in jobs.FINISHED:
-                return status
-            return jobs.write_status(folder, replace(status, status="cancelled", pid=None, completed_at=clock.now()))
+        return end(folder, "cancelled") or jobs.read_status(folder)
     except locks.LockHeld:
         return None
 

@@ -1,6 +1,7 @@
 """What a job would take, asked of a process that prepares it as a trainer does, times some of it, and keeps nothing."""
 
 import asyncio
+from collections.abc import Mapping
 
 from runtime.messages.forecast import Answer, Forecast, Question
 from runtime.server import processes
@@ -14,8 +15,10 @@ from state.root import DataRoot
 class Forecaster:
     """Makes one plan at a time: two would time each other."""
 
-    def __init__(self, root: DataRoot, accelerators: Accelerators, room: Room) -> None:
+    def __init__(self, root: DataRoot, accelerators: Accelerators, limits: Mapping[str, str], room: Room) -> None:
+        """`limits` go into the environment of the process that plans, as into a trainer's."""
         self._root = root
+        self._limits = limits
         self._accelerators = accelerators
         self._room = room
         self._one_at_a_time = asyncio.Lock()
@@ -28,14 +31,14 @@ class Forecaster:
         """
         question = Question(str(self._root.path), job, train_texts, eval_texts)
         async with self._one_at_a_time:
-            with self._accelerators.for_plan() as accelerator:
+            with self._accelerators.planning() as accelerator:
                 await self._room.make(job.model_name, accelerator)
                 answer = await processes.ask(
                     "runtime.trainer.forecast",
                     question,
                     Answer,
                     who="The process that plans",
-                    environment=self._accelerators.environment(accelerator),
+                    environment={**self._limits, **self._accelerators.environment(accelerator)},
                 )
         if answer.forecast is None:
             raise ServiceError(answer.error or "")

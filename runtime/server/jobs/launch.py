@@ -12,6 +12,8 @@ so it has its accelerator from the beginning, and only takes a job that gets thi
 import logging
 import subprocess
 import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import IO
 
 import msgspec
@@ -40,8 +42,10 @@ class Spare(Struct):
 class Launcher:
     """Starts trainers, and holds the spare one between jobs."""
 
-    def __init__(self, accelerators: Accelerators, *, may_have_spare: bool) -> None:
+    def __init__(self, accelerators: Accelerators, limits: Mapping[str, str], *, may_have_spare: bool) -> None:
+        """`limits` go into every trainer's environment."""
         self._accelerators = accelerators
+        self._limits = limits
         self._may_have_spare = may_have_spare
         self._spare: Spare | None = None
         self._backoff = Backoff()
@@ -61,9 +65,10 @@ class Launcher:
                     self._backoff.forget(SPARE)
                     return spare.process
                 self._after_death(spare)
-        environment = self._accelerators.environment(accelerator)
         with folder.log_file.open("ab") as output:
-            return processes.start("runtime.trainer", str(folder.path), output=output, environment=environment)
+            return processes.start(
+                "runtime.trainer", str(folder.path), output=output, environment=self._environment(accelerator)
+            )
 
     def prepare(self) -> None:
         """Have a spare for the accelerator that the next job will get, where there may be one.
@@ -87,39 +92,35 @@ class Launcher:
         spare, self._spare = self._spare, None
         if spare is not None:
             with spare.errors:
-                _end(spare.process)
+                processes.end(spare.process, grace_s=0)
 
     def _start_spare(self, accelerator: str | None) -> None:
-        errors = tempfile.TemporaryFile()  # noqa: SIM115  closed when the spare has its job, or has ended
-        try:
-            process = processes.start(
-                "runtime.trainer.spare",
-                output=subprocess.DEVNULL,
-                errors=errors,
-                stdin=subprocess.PIPE,
-                environment=self._accelerators.environment(accelerator),
-            )
-        except OSError as error:
-            errors.close()
-            self._backoff.failed(SPARE, f"No spare trainer can be started, jobs start cold: {error}")
-            return
-        self._spare = Spare(process, accelerator, errors)
+        with ExitStack() as opened:
+            try:
+                errors = opened.enter_context(tempfile.TemporaryFile())
+                process = processes.start(
+                    "runtime.trainer.spare",
+                    output=subprocess.DEVNULL,
+                    errors=errors,
+                    stdin=subprocess.PIPE,
+                    environment=self._environment(accelerator),
+                )
+            except OSError as error:  # without a folder for temporary files, too
+                self._backoff.failed(SPARE, f"No spare trainer can be started, jobs start cold: {error}")
+                return
+            self._spare = Spare(process, accelerator, errors)
+            opened.pop_all()  # closed when the spare has its job, or has ended
+
+    def _environment(self, accelerator: str | None) -> dict[str, str]:
+        return {**self._limits, **self._accelerators.environment(accelerator)}
 
     def _after_death(self, spare: Spare) -> None:
-        exit_code = _end(spare.process)
+        exit_code = processes.end(spare.process, grace_s=0)
         spare.errors.seek(0)
         said = spare.errors.read().decode(errors="replace").rstrip()
         self._backoff.failed(
             SPARE, f"The spare trainer died before it had a job, jobs start cold. {explain(exit_code)}\n{said}".rstrip()
         )
-
-
-def _end(spare: subprocess.Popen[bytes]) -> int:
-    """The exit code, of one that had ended before, too."""
-    spare.kill()
-    if spare.stdin is not None:
-        spare.stdin.close()
-    return spare.wait()
 
 
 def _give(spare: subprocess.Popen[bytes], assignment: Assignment) -> bool:

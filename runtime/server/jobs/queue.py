@@ -6,9 +6,8 @@ started again finds every trainer that lives and misses none that died. Each rou
 
 import asyncio
 import logging
-from contextlib import suppress
-
-from msgspec.structs import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from runtime.server.index import Index, JobEntry
 from runtime.server.jobs import control, retries
@@ -17,13 +16,15 @@ from runtime.server.jobs.backoff import Backoff
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.trainers import Ended, Trainers
+from runtime.server.jobs.transition import end
 from runtime.server.processes import explain
-from state import clock, jobs, locks
-from state.errors import BrokenFile, NotFound
+from state import jobs, locks
+from state.errors import BrokenFile, NotFound, ServiceError
 from state.jobs import JobFolder
 from state.root import DataRoot
 
 ROUND_S = 0.5
+ROUND = "round"
 ROOM_TIMEOUT_S = 20.0  # inference that is asked to end and does not is killed after 5 s
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class Queue:
         self._room = room
         self.slots = slots
         self._backoff = Backoff()
+        self._rounds = Backoff()
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -57,12 +59,9 @@ class Queue:
         self._wake.set()
 
     async def run(self) -> None:
-        """Work until cancelled. A round that fails is logged, and the next one tries again."""
+        """Work until cancelled. A round that fails is logged, and tried again after a pause."""
         while True:
-            try:
-                await self._round()
-            except Exception:
-                log.exception("A round of the job queue failed")
+            await self._try_a_round()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), ROUND_S)
             self._wake.clear()
@@ -79,13 +78,23 @@ class Queue:
         """Why a job that waits cannot be run, where its own folder cannot say so."""
         return self._backoff.reason(job_id)
 
+    async def _try_a_round(self) -> None:
+        if not self._rounds.may_try(ROUND):
+            return
+        try:
+            await self._round()
+        except Exception as error:  # noqa: BLE001  logged with its traceback
+            self._rounds.failed(ROUND, f"A round of the job queue failed: {error}", error)
+        else:
+            self._rounds.forget(ROUND)
+
     async def _round(self) -> None:
         waiting = await asyncio.to_thread(self._look)
         for entry in waiting:
             if self.busy() >= self.slots:
                 break
-            if self._backoff.may_try(entry.job_id) and await asyncio.to_thread(self._is_ready, entry):
-                await self._launch(entry)
+            if self._backoff.may_try(entry.job_id):
+                await self._try_job(entry)
         has_waiting = any(entry.job_id not in self._trainers.living for entry in waiting)
         if self.slots > 0 and (has_waiting or self.busy() < self.slots):
             # for a job that comes next, not while one that is alone needs the cores
@@ -94,7 +103,7 @@ class Queue:
     def _look(self) -> list[JobEntry]:
         """Take note of all that has ended; the jobs that have no trainer, the oldest first."""
         for ended in self._trainers.collect():
-            with suppress(NotFound):
+            with self._alone(ended.job_id), suppress(NotFound):
                 self._after_end(jobs.find(self._root, ended.job_id), ended)
         unfinished = self._index.unfinished()
         self._trainers.look(unfinished)
@@ -104,7 +113,8 @@ class Queue:
             if entry.job_id in self._trainers.living:
                 self._backoff.forget(entry.job_id)
             elif self._backoff.may_try(entry.job_id):
-                self._after_end(entry.folder, None)
+                with self._alone(entry.job_id):
+                    self._after_end(entry.folder, None)
         self._backoff.keep({entry.job_id for entry in unfinished})
         return [entry for entry in unfinished if entry.job_id not in self._trainers.living]
 
@@ -115,16 +125,28 @@ class Queue:
             status = retries.take_up_or_fail(folder, exit_code, shared_memory=ended is not None and self._shared(ended))
         except BrokenFile:
             status = None  # the index shows the broken file; the job goes on when it is mended
-        except OSError as error:  # a full disk, or a folder that belongs to somebody else
-            self._cannot_be_worked_on(folder, error)
-            status = None
         if status is not None:
             log.warning("The trainer of job %s is gone. %s", folder.job_id, explain(exit_code))
         self._index.refresh_job(folder.job_id)
 
     def _shared(self, ended: Ended) -> bool:
-        """Whether inference held some of the accelerator's memory that a trainer may have run out of."""
-        return ended.accelerator is not None and self._accelerators.has_inference(ended.accelerator)
+        """Whether inference took, at any time, some of the accelerator's memory that a trainer planned with."""
+        return self._accelerators.had_inference(ended.accelerator, ended.launched_s)
+
+    async def _try_job(self, entry: JobEntry) -> None:
+        with self._alone(entry.job_id):
+            if await asyncio.to_thread(self._is_ready, entry):
+                await self._launch(entry)
+
+    @contextmanager
+    def _alone(self, job_id: str) -> Iterator[None]:
+        """Whatever is wrong with a job is its own problem: it is tried again later, and all others go on."""
+        try:
+            yield
+        except (OSError, ServiceError) as error:  # a full disk, or a folder that belongs to somebody else
+            self._backoff.failed(job_id, f"Job {job_id} cannot be worked on: {error}")
+        except Exception as error:  # noqa: BLE001  nobody foresaw it; logged with its traceback
+            self._backoff.failed(job_id, f"Job {job_id} cannot be worked on: {error}", error)
 
     def _is_ready(self, entry: JobEntry) -> bool:
         """Whether the job may start now, by its files as they are at this moment."""
@@ -145,32 +167,24 @@ class Queue:
         accelerator = self._accelerators.for_training(self._launcher.spare_accelerator)
         if self._accelerators.has_plan(accelerator):
             return  # the plan is made within a minute or so, and the next round looks again
-        self._accelerators.begin_training(accelerator)
+        try:
+            with self._accelerators.launching(accelerator):
+                await self._make_room(entry, accelerator)
+                await asyncio.to_thread(self._trainers.launch, entry.folder, accelerator)
+        except OSError as error:
+            reason = f"The trainer could not be launched: {error.strerror or error}"
+            await asyncio.to_thread(self._fail, entry.folder, reason)
+
+    async def _make_room(self, entry: JobEntry, accelerator: str | None) -> None:
         try:
             await asyncio.wait_for(self._room.make(entry.model_name, accelerator), ROOM_TIMEOUT_S)
         except TimeoutError:
             log.warning("Inference does not give its memory back: job %s starts beside it", entry.job_id)
-        await asyncio.to_thread(self._start_trainer, entry, accelerator)
-
-    def _start_trainer(self, entry: JobEntry, accelerator: str | None) -> None:
-        try:
-            self._trainers.launch(entry.folder, accelerator)
-        except OSError as error:
-            self._fail(entry.folder, f"The trainer could not be launched: {error.strerror or error}")
-            self._index.refresh_job(entry.job_id)
 
     def _fail(self, folder: JobFolder, reason: str) -> None:
         try:
-            with locks.hold(folder.trainer_lock, timeout_s=0):
-                failed = replace(
-                    jobs.read_status(folder), status="failed", completed_at=clock.now(), error_message=reason
-                )
-                jobs.write_status(folder, failed)
+            if end(folder, "failed", reason) is not None:
                 log.warning("Job %s: %s", folder.job_id, reason)
         except locks.LockHeld:
             log.info("Job %s has a trainer by now", folder.job_id)
-        except OSError as error:
-            self._cannot_be_worked_on(folder, error)
-
-    def _cannot_be_worked_on(self, folder: JobFolder, error: OSError) -> None:
-        self._backoff.failed(folder.job_id, f"Job {folder.job_id} cannot be worked on: {error}")
+        self._index.refresh_job(folder.job_id)

@@ -1,8 +1,11 @@
 """A trainer that is gone without having done its job: why, and whether the job is taken up again."""
 
+import signal
+
 from msgspec.structs import replace
 
 from runtime.messages.training import OUT_OF_MEMORY
+from runtime.server.jobs.transition import transition
 from runtime.server.processes import explain
 from state import clock, jobs, locks, logs
 from state.jobs import JobFolder, Status
@@ -18,32 +21,32 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None, *, shared_memory: 
     is free by then. Returns None when nothing was to be done: the job has ended, or a trainer lives in its folder after
     all.
     """
+
+    def next_status(status: Status) -> Status | None:
+        has_ended = status.status in jobs.FINISHED
+        if has_ended and not (status.status == "failed" and exit_code == OUT_OF_MEMORY and shared_memory):
+            return None
+        deaths = _deaths(status, exit_code)
+        if deaths < MAX_ATTEMPTS or folder.newest_checkpoint() > status.attempt_step:
+            return replace(status, status="pending", pid=None, attempt=deaths, completed_at=None, error_message=None)
+        if has_ended:
+            return None
+        sentence = f"The trainer died {deaths} times without progress. {explain(exit_code)}"
+        message = logs.explained(sentence, folder.log_file)
+        return replace(status, status="failed", pid=None, completed_at=clock.now(), error_message=message)
+
     try:
-        with locks.hold(folder.trainer_lock, timeout_s=0):
-            status = jobs.read_status(folder)
-            has_ended = status.status in jobs.FINISHED
-            if has_ended and not (shared_memory and _ran_out_of_memory(status)):
-                return None
-            attempts = status.attempt + 1 if status.status == "pending" else max(status.attempt, 1)
-            if attempts < MAX_ATTEMPTS or folder.newest_checkpoint() > status.attempt_step:
-                waiting = replace(
-                    status, status="pending", pid=None, attempt=attempts, completed_at=None, error_message=None
-                )
-                return jobs.write_status(folder, waiting)
-            if has_ended:
-                return None
-            sentence = f"The trainer died {attempts} times without progress. {explain(exit_code)}"
-            failed = replace(
-                status,
-                status="failed",
-                pid=None,
-                completed_at=clock.now(),
-                error_message=logs.explained(sentence, folder.log_file),
-            )
-            return jobs.write_status(folder, failed)
+        return transition(folder, next_status)
     except (locks.LockHeld, FileNotFoundError):
         return None
 
 
-def _ran_out_of_memory(status: Status) -> bool:
-    return status.status == "failed" and (status.error_message or "").startswith(OUT_OF_MEMORY)
+def _deaths(status: Status, exit_code: int | None) -> int:
+    """Attempts without progress that ended in a death, with this one.
+
+    A trainer that was asked to end (a machine that shuts down) has given its attempt back in status.json, also for a
+    server that has not seen its end. Before it has declared itself running there is nothing to give back.
+    """
+    if status.status == "pending" and exit_code != -signal.SIGTERM:
+        return status.attempt + 1
+    return status.attempt

@@ -1,10 +1,9 @@
-"""Idle inference gives way to a training that needs its memory."""
+"""Room for a training: the memory that idle inference holds is given back where the training needs it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import psutil
-
+from runtime.process import memory
 from runtime.process.machine import Machine
 from runtime.server.jobs.accelerators import Accelerators
 from state import models
@@ -13,7 +12,7 @@ from state.root import DataRoot
 
 
 class Room:
-    """The memory that an idle inference worker holds, for who is about to prepare a training."""
+    """The memory that idle inference holds, given to whoever is about to prepare a training."""
 
     def __init__(
         self, root: DataRoot, machine: Machine, accelerators: Accelerators, rest: Callable[[], Awaitable[None]]
@@ -32,14 +31,15 @@ class Room:
     def _is_needed(self, model_name: str) -> bool:
         try:
             model = models.find(self._root, model_name)
-        except ServiceError:
-            return False  # its trainer will say so
-        weights_mb = models.size_mb(model.folder) if model.folder else 0.0
+            weights_mb = models.size_mb(model.folder) if model.folder else 0.0
+        except (ServiceError, OSError):
+            return False  # a model that is not there or cannot be read: its trainer will say so
         return is_short(self._machine, free_mb(), weights_mb)
 
 
 def free_mb() -> float:
-    return psutil.virtual_memory().available / 1e6
+    """What a process of the server's may still take, within its container or its service."""
+    return memory.free() / 1e6
 
 
 def is_short(machine: Machine, free_mb: float, weights_mb: float) -> bool:

@@ -7,6 +7,7 @@ as it lives.
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 
@@ -26,6 +27,7 @@ class Child(Struct, frozen=True):
 
     process: subprocess.Popen[bytes]
     accelerator: str | None
+    launched_s: float
 
 
 class Ended(Struct, frozen=True):
@@ -34,6 +36,8 @@ class Ended(Struct, frozen=True):
     job_id: str
     exit_code: int
     accelerator: str | None
+    launched_s: float
+    """By time.monotonic."""
 
 
 class Trainers:
@@ -63,7 +67,8 @@ class Trainers:
 
     def launch(self, folder: JobFolder, accelerator: str | None) -> None:
         """Raises OSError."""
-        self._children[folder.job_id] = Child(self._launcher.launch(folder, accelerator), accelerator)
+        launched_s = time.monotonic()
+        self._children[folder.job_id] = Child(self._launcher.launch(folder, accelerator), accelerator, launched_s)
         self._living |= {folder.job_id}
 
     def forget(self, job_id: str) -> None:
@@ -77,7 +82,7 @@ class Trainers:
             exit_code = child.process.poll()
             if exit_code is not None:
                 del self._children[job_id]
-                ended.append(Ended(job_id, exit_code, child.accelerator))
+                ended.append(Ended(job_id, exit_code, child.accelerator, child.launched_s))
         return ended
 
     def signal(self, folder: JobFolder, number: signal.Signals) -> bool:

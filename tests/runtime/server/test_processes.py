@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,23 @@ asyncio.run(processes.ask("asked", Question({str(code / "pid")!r}), Question, wh
 
     pid = int((code / "pid").read_text())
     wait_until(lambda: not is_alive(pid), "the process has ended", timeout_s=60)
+
+
+def _started(program: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", program + "; print('ready', flush=True); sys.stdin.read()"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as output:
+        assert output.readline() == b"ready\n"
+    return process
+
+
+def test_a_process_has_its_grace_to_end_by_itself() -> None:
+    assert processes.end(_started("import atexit, os, sys; atexit.register(os._exit, 7)"), grace_s=60) == 7
+
+
+def test_a_process_that_does_not_end_is_killed() -> None:
+    process = _started("import sys, threading; threading.Thread(target=threading.Event().wait).start()")
+
+    assert processes.end(process, grace_s=0.1) == -signal.SIGKILL
+    assert processes.end(process, grace_s=60) == -signal.SIGKILL

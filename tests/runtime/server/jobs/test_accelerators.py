@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from runtime.messages.training import FAILED, OUT_OF_MEMORY
 from runtime.process.machine import Machine
 from state import jobs
 from state.errors import Busy, ServiceError
-from state.jobs import Job
+from state.jobs import Job, JobFolder
 from tests import asking
 from tests.standins import Rig
 
@@ -178,7 +181,7 @@ def test_inference_begins_on_the_accelerator_with_the_fewest_trainings_and_jobs_
 
         assert _seen_by(server, "inference") == "1"
         assert (await server.given(server.add()))["accelerator"] == "2"
-        await asyncio.gather(asked, return_exceptions=True)
+        asked.cancel()
 
     server.run(scenario)
 
@@ -192,22 +195,128 @@ def test_a_trainer_by_hand_takes_the_first_accelerator_that_it_sees(
     assert rig(TWO).accelerators.of(recorded) == accelerator
 
 
+async def _begin_inference(server: Rig) -> None:
+    file = server.root.path / "inference.json"
+    file.unlink(missing_ok=True)
+    asked = asyncio.create_task(asking.generate(server.worker, Path("toy")))
+    await server.until(file.exists, "inference has begun")
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+
+
+async def _run_out_of_memory(server: Rig, folder: JobFolder) -> None:
+    await server.finish(folder, OUT_OF_MEMORY, "words for the user")
+    await server.queue._round()
+
+
 def test_out_of_memory_beside_inference_is_tried_again_and_alone_it_is_final(rig: Rigs) -> None:
     server = rig(ONE)
-    words = "Out of memory: lower batch_size"
 
     async def scenario() -> None:
         alone = server.add()
         await server.given(alone)
-        await server.finish(alone, failure=words)
-        await server.queue._round()
+        await _run_out_of_memory(server, alone)
         assert jobs.read_status(alone).status == "failed"
 
-        server.accelerators.for_inference()
         beside = server.add()
         first = await server.given(beside)
-        await server.finish(beside, failure=words)
+        await _begin_inference(server)
+        await server.finish(beside, OUT_OF_MEMORY, "words for the user")
 
         assert (await server.given(beside))["pid"] != first["pid"]
 
     server.run(scenario)
+
+
+def test_another_failure_beside_inference_is_final(rig: Rigs) -> None:
+    server = rig(ONE)
+
+    async def scenario() -> None:
+        folder = server.add()
+        await server.given(folder)
+        await _begin_inference(server)
+
+        await server.finish(folder, FAILED, "words for the user")
+        await server.queue._round()
+
+        assert jobs.read_status(folder).error_message == "words for the user"
+
+    server.run(scenario)
+
+
+def test_inference_that_ended_while_a_training_ran_has_shared_its_memory_and_one_that_ended_before_has_not(
+    rig: Rigs,
+) -> None:
+    server = rig(ONE)
+
+    async def scenario() -> None:
+        beside = server.add()
+        first = await server.given(beside)
+        await _begin_inference(server)
+        await server.worker.rest(0)
+        await server.finish(beside, OUT_OF_MEMORY, "words for the user")
+        assert (await server.given(beside))["pid"] != first["pid"]
+        await server.finish(beside)
+
+        after = server.add()
+        await server.given(after)
+        await _run_out_of_memory(server, after)
+
+        assert jobs.read_status(after).status == "failed"
+
+    server.run(scenario)
+
+
+@pytest.mark.parametrize("end", ["rest", "death"])
+def test_jobs_use_an_accelerator_again_when_inference_there_has_ended(rig: Rigs, end: str) -> None:
+    server = rig(TWO)
+
+    async def scenario() -> None:
+        await _begin_inference(server)
+        assert _seen_by(server, "inference") == "0"
+        assert server.accelerators.for_training(None) == "1"
+
+        if end == "rest":
+            await server.worker.rest(0)
+        else:
+            os.kill(json.loads((server.root.path / "inference.json").read_text())["pid"], signal.SIGKILL)
+
+        await server.until(lambda: server.accelerators.for_training(None) == "0", "the first one is as free")
+
+    server.run(scenario)
+
+
+def test_before_the_first_look_nothing_takes_an_accelerator_that_a_trainer_may_have(rig: Rigs) -> None:
+    server = rig(TWO)
+
+    async def scenario() -> None:
+        with pytest.raises(Busy, match="has just started"):
+            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+        with pytest.raises(Busy, match="has just started"):
+            await asking.generate(server.worker, Path("toy"))
+
+        await server.queue._round()
+
+        await _begin_inference(server)
+        await server.worker.close()
+
+    asyncio.run(scenario())
+
+
+def test_with_one_accelerator_inference_needs_no_look_at_what_trains(rig: Rigs) -> None:
+    with rig(ONE).accelerators.inferring() as environment:
+        assert environment == {"CUDA_VISIBLE_DEVICES": "0"}
+
+
+def test_a_training_whose_launch_fails_takes_no_accelerator(rig: Rigs) -> None:
+    accelerators = rig(TWO).accelerators
+
+    def fail_to_launch() -> None:
+        with accelerators.launching("0"):
+            assert accelerators.for_training(None) == "1"
+            raise OSError("no process")
+
+    with pytest.raises(OSError, match="no process"):
+        fail_to_launch()
+
+    assert accelerators.for_training(None) == "0"

@@ -7,15 +7,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-import psutil
 import pytest
 
 from runtime.process.machine import Machine
 from runtime.server.jobs import control
 from runtime.server.jobs.trainers import pid_of_trainer
-from state import locks, store
+from state import folders, locks, store
 from state.errors import ServiceError
 from state.jobs import JobFolder, Status
+from tests.processes import is_alive, on_linux
 from tests.standins import Rig
 
 CPU = Machine("cpu", "any")
@@ -29,6 +29,23 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "KILL_AFTER_S", 0.2)
 
 
+class _Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.times_asked = 0
+
+    def monotonic(self) -> float:
+        self.times_asked += 1
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
+    clock = _Clock()
+    monkeypatch.setattr(control, "time", clock)
+    return clock
+
+
 @pytest.fixture
 def bystander() -> Iterator[subprocess.Popen[bytes]]:
     """A process that is no trainer, and has a number that a dead trainer had."""
@@ -37,6 +54,7 @@ def bystander() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
+@on_linux
 def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytest.LogCaptureFixture) -> None:
     server = rig(CPU)
 
@@ -47,12 +65,57 @@ def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytes
         ended = await control.stop(server.index, server.trainers, folder.job_id)
 
         assert (ended.status, ended.pid) == ("cancelled", None)
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        await server.until(lambda: not is_alive(pid), "the trainer is gone")  # its lock is free a moment before
         assert server.queue.busy() == 0
 
     server.run(scenario)
     sent = [record.message.rsplit(maxsplit=1)[-1] for record in caplog.records if "does not end" in record.message]
     assert sent == ["SIGTERM", "SIGKILL"]
+
+
+def test_a_trainer_that_writes_a_checkpoint_is_waited_for(rig: Rigs, clock: _Clock) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("slow")
+        await server.given(folder)
+        stopping = asyncio.create_task(control.stop(server.index, server.trainers, folder.job_id))
+        await server.until(lambda: folders.is_any_half_made(folder.checkpoints), "the checkpoint is being written")
+
+        clock.now_s = 60
+        asked = clock.times_asked
+        await server.until(lambda: clock.times_asked > asked + 1, "the stop has seen the time")
+        (folder.path / "written").touch()
+
+        assert (await stopping).status == "cancelled"
+        assert folder.checkpoint_steps() == [1]
+
+    server.run(scenario)
+
+
+def test_a_checkpoint_that_is_never_written_is_not_waited_for_forever(
+    rig: Rigs, clock: _Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(control, "GIVE_UP_AFTER_S", 1e9)
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("slow")
+        await server.given(folder)
+        stopping = asyncio.create_task(control.stop(server.index, server.trainers, folder.job_id))
+        await server.until(lambda: folders.is_any_half_made(folder.checkpoints), "the checkpoint is being written")
+
+        def time_passes() -> bool:
+            clock.now_s += control.LONGEST_CHECKPOINT_S
+            return stopping.done()
+
+        await server.until(time_passes, "the trainer is ended")
+
+        assert (await stopping).status == "cancelled"
+        assert folder.checkpoint_steps() == []
+
+    server.run(scenario)
+    assert any("does not end: sending SIGTERM" in record.message for record in caplog.records)
 
 
 def test_a_trainer_of_a_server_before_is_killed_too(rig: Rigs) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from runtime.process import memory
 from runtime.process.machine import Machine
 from runtime.server import processes
 from runtime.server.jobs import room
@@ -91,14 +92,36 @@ def test_inference_on_another_accelerator_keeps_its_memory(
 
     async def scenario() -> None:
         monkeypatch.setattr(server.worker, "rest", rest)
-        assert server.accelerators.for_inference() == {"CUDA_VISIBLE_DEVICES": "0"}
+        with server.accelerators.inferring() as environment:
+            assert environment == {"CUDA_VISIBLE_DEVICES": "0"}
 
-        assert (await server.given(server.add()))["accelerator"] == "1"
-        assert rested == []
-        assert (await server.given(server.add()))["accelerator"] == "0"
+            assert (await server.given(server.add()))["accelerator"] == "1"
+            assert rested == []
+            assert (await server.given(server.add()))["accelerator"] == "0"
 
     server.run(scenario)
     assert rested == [0]
+
+
+def test_trainers_and_plans_are_told_what_memory_they_may_take(rig: Rigs) -> None:
+    server = rig(Machine("cpu", "any"), slots=2, spare=True, limits={"LATHE_MEMORY_MB": "7500"})
+    (server.root.path / "plan may end").touch()
+
+    async def scenario() -> None:
+        given = [await server.given(server.add()) for _ in range(2)]
+        with pytest.raises(Exception, match="planned"):
+            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+
+        plan = json.loads((server.root.path / "plan.json").read_text())
+        assert [one["memory_mb"] for one in (*given, plan)] == ["7500"] * 3
+
+    server.run(scenario)
+
+
+def test_a_container_that_is_nearly_full_is_short_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_in_cgroups", lambda: 5_000_000)
+
+    assert room.free_mb() == 5.0
 
 
 def _pid(server: Rig) -> int:
