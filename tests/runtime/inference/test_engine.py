@@ -20,7 +20,7 @@ from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Mess
 from runtime.model.bases import load_tokenizer, quantization
 from state.errors import LoadFailed, ServiceError
 from tests import toys
-from tests.completing import PROMPT, complete, finish, request, step, together
+from tests.completing import PROMPT, base_of, complete, finish, request, step, together
 
 LIKELY: dict[str, Any] = {"top_logprobs": 5}
 
@@ -92,8 +92,8 @@ def test_what_ended_sequences_leave_is_bounded(toy: Path, tmp_path: Path, counte
     engine = Engine(tmp_path / ".cache")
     prompts = [list(range(first, first + 40)) for first in (100, 200, 300)]
     complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
-    assert engine._base is not None
-    engine._base.prefix_cache._most_bytes = 2 * engine._base.prefix_cache.prefixes[0].cache.nbytes
+    cache = base_of(engine).prefix_cache
+    cache._most_bytes = 2 * cache.prefixes[0].cache.nbytes
     complete(engine, toy, prompt=prompts[1], max_new_tokens=1)
     complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
     complete(engine, toy, prompt=prompts[2], max_new_tokens=1)
@@ -128,9 +128,8 @@ def test_a_completion_has_the_tokens_of_transformers_own_generate(tmp_path: Path
     base = toys.make(tmp_path / "toy", "llama")
     engine = Engine(tmp_path / ".cache")
     mine = complete(engine, base, max_new_tokens=20)
-    assert engine._base is not None
     tokenizer = load_tokenizer(str(base))
-    model: Any = engine._base.model
+    model: Any = base_of(engine).model
     model.set_attn_implementation("sdpa")
     prompt_1T = torch.tensor([tokenizer("def f(")["input_ids"]])
 
@@ -144,7 +143,6 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
     base, adapter = toys.make(tmp_path / "toy", "llama"), tmp_path / "adapter"
     engine = Engine(tmp_path / ".cache")
     alone = complete(engine, base, **LIKELY)
-    assert engine._base is not None
     settings = LoraConfig(
         r=4,
         target_modules=["q_proj", "down_proj"],
@@ -153,7 +151,7 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
         use_rslora=True,
         task_type="CAUSAL_LM",
     )
-    plain: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=engine._base.model.dtype)
+    plain: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=base_of(engine).model.dtype)
     torch.manual_seed(0)
     adapted: Any = get_peft_model(plain, settings)
     for parameter in adapted.parameters():
@@ -165,7 +163,7 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
 
     ids_1T = torch.tensor([load_tokenizer(str(base))(PROMPT)["input_ids"]])
     quantized: Any = AutoModelForCausalLM.from_pretrained(
-        str(base), quantization_config=quantization(engine._base.model.dtype), dtype=engine._base.model.dtype
+        str(base), quantization_config=quantization(base_of(engine).model.dtype), dtype=base_of(engine).model.dtype
     )
     outside: Any = PeftModel.from_pretrained(quantized, str(adapter)).eval()
     likely = outside(ids_1T).logits[0, -1].float().log_softmax(0).topk(5).values
@@ -182,8 +180,7 @@ def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path
         complete(engine, base, copy, max_new_tokens=1)
     complete(engine, base, copies[1], max_new_tokens=1)
 
-    assert engine._base is not None
-    loaded = [Path(files.path) for files in engine._base.adapters.loaded]
+    loaded = [Path(files.path) for files in base_of(engine).adapters.loaded]
 
     assert loaded == [*copies[2:], copies[1]]
 
