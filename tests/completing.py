@@ -41,6 +41,21 @@ def together(engine: Engine, requests: list[Generate]) -> list[Generated]:
     return [found[each.id] for each in requests]
 
 
+def answers(engine: Engine, requests: list[Generate]) -> list[Generated | Refused]:
+    """What becomes of requests side by side, the refused ones included."""
+    for each in requests:
+        engine.add(each)
+    found: dict[int, Generated | Refused] = {}
+    while not engine.is_idle:
+        engine.step()
+        for reply in engine.take_replies():
+            if isinstance(reply, Refused):
+                found[reply.id] = reply
+            elif isinstance(reply, Done) and reply.generated is not None:
+                found[reply.id] = reply.generated
+    return [found[each.id] for each in requests]
+
+
 def finish(engine: Engine) -> dict[int, Generated]:
     """All that the engine has to do."""
     found: dict[int, Generated] = {}
