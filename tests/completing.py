@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from runtime.inference.base import Base
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Done, Generate, Generated, Refused, SamplingParameters
 from state.errors import LoadFailed, ServiceError
@@ -15,6 +16,13 @@ def request(number: int, base: Path, adapter: Path | None, prompt: Any = PROMPT,
     files = AdapterFiles(str(adapter), "1") if adapter else None
     parameters = SamplingParameters(**{"max_new_tokens": 12} | sampling)
     return Generate(id=number, source=str(base), adapter=files, prompt=prompt, sampling=parameters)
+
+
+def base_of(engine: Engine) -> Base:
+    """The base that an engine has loaded."""
+    base = engine._loader.base
+    assert base is not None
+    return base
 
 
 def complete(
@@ -30,6 +38,21 @@ def together(engine: Engine, requests: list[Generate]) -> list[Generated]:
     for each in requests:
         engine.add(each)
     found = finish(engine)
+    return [found[each.id] for each in requests]
+
+
+def answers(engine: Engine, requests: list[Generate]) -> list[Generated | Refused]:
+    """What becomes of requests side by side, the refused ones included."""
+    for each in requests:
+        engine.add(each)
+    found: dict[int, Generated | Refused] = {}
+    while not engine.is_idle:
+        engine.step()
+        for reply in engine.take_replies():
+            if isinstance(reply, Refused):
+                found[reply.id] = reply
+            elif isinstance(reply, Done) and reply.generated is not None:
+                found[reply.id] = reply.generated
     return [found[each.id] for each in requests]
 
 

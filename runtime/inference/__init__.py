@@ -1,12 +1,17 @@
 """The inference worker: one process that holds a base model and its adapters and completes prompts side by side.
 
 __main__.py       the conversation with the server
-engine.py         which sequences are computed: continuous batching
+engine.py         from requests to replies: continuous batching
+loading.py        the base and the adapters that are loaded
 sequence.py       one completion
-base.py           the model in memory, and what belongs to it
+scheduling.py     which tokens of which sequences the next forward pass computes
+kv_budget.py      the memory that KV caches may take
+prefix_reuse.py   computing what prompts begin with in common once
+passes.py         forward passes, and what is left of one that fails
+base.py           a model in memory, and what belongs to it
 ragged.py         several sequences in one forward pass
 kv_cache.py       a sequence's keys and values
-prefix_cache.py   those of sequences that have ended, for others that begin alike
+prefix_cache.py   KV caches of ended sequences, for prompts that begin with the same tokens
 adapters.py       adapters beside each other on one base
 sampling.py       from logits to a token
 text.py           from a prompt to tokens, and from tokens to text

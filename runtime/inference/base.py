@@ -1,8 +1,10 @@
 """A base model in memory: its weights, its tokenizer, the adapters on it, and what is remembered of past prompts."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from runtime.inference import ragged
@@ -12,12 +14,15 @@ from runtime.model import bases
 from runtime.model.device import Plan
 from state import models
 
-CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = 512, 4096  # tokens of prompts in one pass: those that write wait for it
+CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = (
+    512,
+    4096,
+)  # tokens of prompts in one pass, which those that generate wait for
 PREFIX_CACHE_SHARE = 1 / 16  # of the device's memory
 
 
 class Base:
-    """One base and what belongs to it: with another base comes another one of these."""
+    """One base and what belongs to it. Another base is another instance."""
 
     def __init__(self, source: str, plan: Plan, quantized_bases: Path) -> None:
         """Raises ServiceError."""
@@ -33,6 +38,20 @@ class Base:
         self.context_length = models.context_length(self.model.config.to_dict())
         self.vocabulary = _vocabulary(self.model, self.tokenizer)
         self.end_tokens = _end_tokens(self.model, self.tokenizer)
+
+    def empty_prefix_cache(self) -> bool:
+        """Give the memory of what is only remembered back. Returns whether there was any."""
+        if not self.prefix_cache.clear():
+            return False
+        release_memory()
+        return True
+
+
+def release_memory() -> None:
+    """Have torch give the memory of tensors that are gone back to the device."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
 
 
 def _vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

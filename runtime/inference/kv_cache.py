@@ -6,7 +6,7 @@ GROWTH = 256  # tokens that a sequence's buffers grow by
 
 
 class KVCache:
-    """A pair of buffers [1, H, capacity, D] a layer.
+    """A pair of buffers [1, H, capacity, D] for each layer.
 
     On a CPU they are float32: torch's attention of a single bf16 token rearranges all keys first, and took 353 us over
     500 of them where float32 takes 48 (16 heads of 64, 2 cores), for twice the memory.
@@ -47,12 +47,12 @@ class KVCache:
         return sum(buffer.nbytes for buffers in self._layers.values() for buffer in buffers)
 
     @property
-    def bytes_a_token(self) -> int:
+    def bytes_per_token(self) -> int:
         return self.nbytes // capacity(self.length)
 
 
 def capacity(tokens: int) -> int:
-    """Tokens that buffers for so many have room for."""
+    """How many tokens the buffers for so many tokens have room for."""
     return -(-tokens // GROWTH) * GROWTH
 
 

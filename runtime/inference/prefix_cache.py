@@ -1,10 +1,12 @@
-"""The prefix cache: KV caches of sequences that have ended, for others that begin alike.
+"""The prefix cache: KV caches of sequences that have ended, for others whose prompts begin with the same tokens.
 
 A conversation's next turn begins with all of the turn before; the requests of one program share their instructions;
 `n` answers to one prompt share all of it.
 """
 
 from collections.abc import Collection, Sequence
+from itertools import compress, count
+from operator import ne
 
 from msgspec import Struct
 
@@ -22,11 +24,11 @@ class Prefix(Struct, frozen=True):
     cache: KVCache
 
     def common(self, adapter: AdapterFiles | None, tokens: Sequence[int]) -> int:
-        """How many of these tokens it has."""
-        return min(in_common(tokens, self.tokens), self.cache.length) if adapter == self.adapter else 0
+        """How many of the first of these tokens it has computed, for this adapter."""
+        return min(common_length(tokens, self.tokens), self.cache.length) if adapter == self.adapter else 0
 
     def covers(self, other: "Prefix") -> bool:
-        """Whether it has all that the other has."""
+        """Whether it has computed everything that the other one has."""
         return min(self.common(other.adapter, other.tokens), other.cache.length) == other.cache.length
 
 
@@ -39,7 +41,7 @@ class PrefixCache:
         """The last is the most recently used."""
 
     def add(self, new: Prefix) -> None:
-        """Remember it in place of what it begins with; not where something remembered begins with it."""
+        """Add a prefix. It replaces entries that it covers; if an entry covers it, that entry stays."""
         if new.cache.length < SHORTEST:
             return
         covering = next((prefix for prefix in self.prefixes if prefix.covers(new)), None)
@@ -52,7 +54,7 @@ class PrefixCache:
             del self.prefixes[0]
 
     def clear(self) -> bool:
-        """Give all memory back. Whether there was any."""
+        """Forget everything. Returns whether there was anything."""
         held = bool(self.prefixes)
         self.prefixes.clear()
         return held
@@ -62,14 +64,15 @@ class PrefixCache:
         self.prefixes = [prefix for prefix in self.prefixes if prefix.adapter is None or prefix.adapter in adapters]
 
     def use(self, prefix: Prefix) -> None:
-        """Make one of these the most recently used one."""
+        """Mark a prefix as the most recently used one, if it is in the cache."""
         if any(other is prefix for other in self.prefixes):
             self.prefixes = [other for other in self.prefixes if other is not prefix] + [prefix]
 
 
-def in_common(some: Sequence[int], others: Sequence[int]) -> int:
-    """How many tokens two texts begin with in common."""
-    for at, (one, other) in enumerate(zip(some, others, strict=False)):
-        if one != other:
-            return at
-    return min(len(some), len(others))
+def common_length(some: Sequence[int], others: Sequence[int]) -> int:
+    """How many tokens two texts begin with in common.
+
+    >>> common_length([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    return next(compress(count(), map(ne, some, others)), min(len(some), len(others)))

@@ -1,9 +1,9 @@
-"""Several sequences in one forward pass, each with a KV cache of its own: what continuous batching stands on.
+"""Several sequences in one forward pass, each with a KV cache of its own: the basis of continuous batching.
 
 The tokens of all sequences lie behind one another in one row without padding, a whole prompt beside another sequence's
 single next token. Linear layers see one long row, and read their weights once for all; attention is computed for each
-sequence over its own KV cache (the idea of Orca, Yu et al. 2022). A model whose attention cannot be had so is computed
-one sequence after another.
+sequence over its own KV cache (the idea of Orca, Yu et al. 2022). A model whose attention cannot be replaced
+like this is computed one sequence after another.
 """
 
 from collections.abc import Callable, Sequence
@@ -38,8 +38,8 @@ class ModelRunner(Struct, frozen=True):
     new_cache: Callable[[], Any]
     """The KV cache of an empty sequence."""
     logits: Callable[[Sequence[Chunk]], torch.Tensor]
-    cache_bytes: int
-    """What a token takes in a KV cache, measured."""
+    cache_bytes_per_token: int
+    """Measured."""
     is_batched: bool
 
 
@@ -47,13 +47,13 @@ def choose(model: PreTrainedModel) -> ModelRunner:
     """All sequences together where a trial shows that it is right for this model; else one after another."""
     new, logits = partial(DynamicCache, config=model.config), partial(_one_by_one, model)
     expected, caches = _try(new, logits)
-    alone = ModelRunner(new, logits, _bytes_a_token(caches[0]), is_batched=False)
+    alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), is_batched=False)
 
     def batched() -> ModelRunner:
         model.set_attn_implementation(ATTENTION)
         found, caches = _try(KVCache, partial(_together, model))
         check_close(found, expected, TRIAL_TOLERANCE)
-        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_a_token, is_batched=True)
+        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, is_batched=True)
 
     return fast_or_plain(model, "Sequences", fast=batched, plain=lambda: alone)
 
@@ -94,7 +94,7 @@ def _try(
     return logits([Chunk([tokens[-1]], own) for tokens, own in zip(TRIAL, caches, strict=True)]).float(), caches
 
 
-def _bytes_a_token(cache: DynamicCache) -> int:
+def _bytes_per_token(cache: DynamicCache) -> int:
     """Of the layers that keep something of each token; what a recurrent layer keeps does not grow."""
     kept = [(getattr(layer, "keys", None), getattr(layer, "values", None)) for layer in cache.layers]
     tensors = [tensor for pair in kept for tensor in pair if isinstance(tensor, torch.Tensor) and tensor.dim() == 4]

@@ -1,5 +1,6 @@
 """From a sequence's logits to its next token."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -7,7 +8,7 @@ import torch
 from runtime.messages.inference import Alternative, SamplingParameters, TokenLogprob
 from state.errors import ServiceError
 
-GREEDY_BELOW = 1e-5  # a temperature that divides logits beyond float32's range is its limit: the most likely token
+GREEDY_BELOW = 1e-5  # lower temperatures mean their limit, the most likely token
 
 
 class Sampler:
@@ -23,8 +24,8 @@ class Sampler:
         self._counts: dict[int, int] = {}
 
     def choose(self, logits_V: torch.Tensor) -> int:
-        """The next token. Raises ServiceError when a logit is NaN or infinite; a mask's minus infinity is not."""
-        if not bool((logits_V < torch.inf).all()):
+        """The next token. Raises ServiceError for a NaN, an infinite logit, or none above minus infinity."""
+        if not math.isfinite(float(logits_V.max())):
             raise ServiceError(
                 f"The model computed NaN or infinity after {sum(self._counts.values())} new tokens: its weights, or "
                 "the adapter's, have values beyond what it can compute with"
@@ -45,7 +46,10 @@ class Sampler:
     def _draw(self, logits_V: torch.Tensor) -> int:
         if self._parameters.temperature < GREEDY_BELOW:
             return int(logits_V.argmax())
-        probabilities, tokens = (logits_V / self._parameters.temperature).softmax(0).sort(descending=True)
+        # the largest becomes 0 before the division, which would make huge ones infinite, and probabilities of them NaN:
+        # on CUDA, multinomial answers NaN with an assertion that ends the device's work for every request
+        scaled_V = (logits_V - logits_V.max()) / self._parameters.temperature
+        probabilities, tokens = scaled_V.softmax(0).sort(descending=True)
         before = probabilities.cumsum(0) - probabilities
         before[0] = -1.0  # the most likely one stays, however small top_p is
         probabilities[before >= self._parameters.top_p] = 0  # nucleus sampling, Holtzman et al. 2020

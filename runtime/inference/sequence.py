@@ -1,4 +1,4 @@
-"""A completion that runs: made by one adapter, or the bare base, from its first token to its last."""
+"""A running completion by one adapter or the bare base, from its first token to its last."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from runtime.inference.base import Base
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.inference.text import Writer, decoded, prompt_tokens
+from runtime.inference.text import Detokenizer, decoded, prompt_tokens
 from runtime.messages.inference import Generate, Generated, TextDelta, TokenLogprob
 from state.errors import ServiceError
 
@@ -21,11 +21,12 @@ IsCancelled = Callable[[], bool]
 
 
 class Sequence:
-    """Its tokens, its KV cache and its text. The engine computes its logits."""
+    """The tokens, the KV cache and the text of one completion. The engine computes its logits."""
 
     def __init__(self, request: Generate, is_cancelled: IsCancelled, base: Base, adapter: LoadedAdapter | None) -> None:
         """Raises ServiceError for a prompt that the model cannot take."""
         self.request = request
+        self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
         prompt = prompt_tokens(base.tokenizer, request.prompt, base.vocabulary)
@@ -35,11 +36,10 @@ class Sequence:
         """The prompt's, then those that were chosen."""
         self.num_computed = 0
         self.reserved = self._foreseen(request.sampling.max_new_tokens or AHEAD)
-        """Tokens that memory is set aside for."""
+        """Tokens that memory is set aside for, the computed ones included."""
         self.cache: Any = base.runner.new_cache()
-        self._base = base
         self._sampler = Sampler(request.sampling, base.model.device)
-        self._writer = Writer(base.tokenizer, prompt, request.sampling.stop)
+        self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
         self._logprobs: list[TokenLogprob] = []
         self._is_at_end = False
 
@@ -48,53 +48,53 @@ class Sequence:
         return len(self.tokens) - self.num_prompt_tokens
 
     @property
-    def is_reading(self) -> bool:
-        """Whether some of its prompt is still to be computed."""
+    def is_prefilling(self) -> bool:
+        """Whether a part of its prompt is still to be computed."""
         return self.num_computed < self.num_prompt_tokens
 
     @property
     def is_done(self) -> bool:
-        return self._is_at_end or self._writer.is_stopped or self.num_new_tokens >= self.max_new_tokens
+        return self._is_at_end or self._detokenizer.is_stopped or self.num_new_tokens >= self.max_new_tokens
 
     @property
     def wanted(self) -> int:
-        """Tokens that memory is to be set aside for before it can go on; 0 while there is enough."""
+        """Tokens that more memory must be set aside for before the next pass; 0 if there is enough."""
         return self._foreseen(self.num_new_tokens + AHEAD) - self.reserved if len(self.tokens) > self.reserved else 0
 
     def advance(self, logits_V: torch.Tensor) -> TextDelta:
-        """Choose the token after a pass. Raises ServiceError for NaN."""
+        """Choose the token after a pass. Raises ServiceError for logits that nothing can be chosen from."""
         token = self._sampler.choose(logits_V)
         self.tokens.append(token)
-        self._is_at_end = token in self._base.end_tokens
-        text = "" if self._is_at_end else self._writer.write(token)
+        self._is_at_end = token in self.base.end_tokens
+        text = "" if self._is_at_end else self._detokenizer.add(token)
         likely = self._likely(logits_V, token)
         self._logprobs += likely
         if self.is_done:
-            text += self._writer.finish()
+            text += self._detokenizer.finish()
         return TextDelta(self.request.id, text, likely if self.request.sampling.top_logprobs is not None else None)
 
     def end_here(self) -> TextDelta:
-        """End as `max_new_tokens` would; returns the text that was held back."""
+        """End with finish_reason "length"; returns the text that was held back."""
         self.max_new_tokens = self.num_new_tokens
         return TextDelta(
-            self.request.id, self._writer.finish(), None if self.request.sampling.top_logprobs is None else []
+            self.request.id, self._detokenizer.finish(), None if self.request.sampling.top_logprobs is None else []
         )
 
     def begin_with(self, cache: KVCache, length: int) -> None:
-        """Take the first tokens' keys and values from another sequence."""
+        """Take the first tokens' keys and values from another sequence, instead of computing them."""
         self.cache = cache.prefix(length)
         self.num_computed = length
 
     def as_prefix(self) -> Prefix:
-        """What of it others may begin with, now and as it grows."""
+        """The tokens and the KV cache of this sequence, for reuse as a prefix. They grow with the sequence."""
         return Prefix(self.request.adapter, self.tokens, self.cache)
 
     def generated(self) -> Generated:
         return Generated(
-            text=self._writer.text,
+            text=self._detokenizer.text,
             prompt_tokens=self.num_prompt_tokens,
             completion_tokens=self.num_new_tokens,
-            finish_reason="stop" if self._is_at_end or self._writer.is_stopped else "length",
+            finish_reason="stop" if self._is_at_end or self._detokenizer.is_stopped else "length",
             logprobs=None if self.request.sampling.top_logprobs is None else self._logprobs,
         )
 
@@ -105,7 +105,7 @@ class Sequence:
         top = self.request.sampling.top_logprobs
         if top is None or self._is_at_end:
             return []
-        return [logprobs(logits_V, token, top, lambda shown: decoded(self._base.tokenizer, [shown]))]
+        return [logprobs(logits_V, token, top, lambda shown: decoded(self.base.tokenizer, [shown]))]
 
 
 def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:

@@ -52,20 +52,20 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
 
 
-class Writer:
-    """The text of one completion as it grows. A stop string ends it, and is not part of it."""
+class Detokenizer:
+    """The text of one completion, token by token. A stop string ends it, and is not part of it."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], stop: Sequence[str]) -> None:
         self._tokenizer = tokenizer
         self._tokens = list(prompt[-CONTEXT:])
-        self._begin, self._end = 0, len(self._tokens)  # the text of what is before _end has been written
+        self._begin, self._end = 0, len(self._tokens)  # the text of the tokens before _end has been given out
         self._stop = stop
         self._held = ""
         self.text = ""
         self.is_stopped = False
 
-    def write(self, token: int) -> str:
-        """Add a token. Returns the text that is certain by now: less than all while a stop string may have begun."""
+    def add(self, token: int) -> str:
+        """Returns the text that is certain by now: not what may be the beginning of a stop string or of a character."""
         self._tokens.append(token)
         return self._release(self._new_text(), is_last=False)
 

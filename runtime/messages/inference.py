@@ -1,4 +1,4 @@
-"""What the server and the inference worker say to each other: JSON, one message a line, over a socket of their own.
+"""What the server and the inference worker say to each other: JSON, one message per line, over a socket pair.
 
 Every request names its base and its adapter, so that a fresh worker needs no memory of the one before it.
 """
@@ -10,7 +10,7 @@ from msgspec import Struct
 
 
 class AdapterFiles(Struct, frozen=True):
-    """An adapter's folder. Another fingerprint is another adapter, though the path be the same."""
+    """An adapter's folder. A new fingerprint means a new adapter, even at the same path."""
 
     path: str
     fingerprint: str
@@ -24,7 +24,7 @@ class Message(Struct, frozen=True):
 
 
 class Load(Struct, frozen=True, tag=True, kw_only=True):
-    """Have a base and an adapter ready. `source` is what transformers loads: a folder's path or a hub id."""
+    """Load a base and an adapter. `source` is what transformers loads: a folder's path or a hub id."""
 
     id: int
     source: str
@@ -32,7 +32,7 @@ class Load(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Unload(Struct, frozen=True, tag=True):
-    """Let go of the adapter, and keep the base."""
+    """Unload all adapters, and keep the base."""
 
     id: int
 
@@ -51,7 +51,7 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     top_logprobs: int | None = None
-    """Tell how likely the model held each token, and so many of its most likely ones."""
+    """Return the log probability of each token, and of so many of the most likely tokens in its place."""
 
 
 class Generate(Struct, frozen=True, tag=True, kw_only=True):
@@ -76,14 +76,14 @@ Request = Load | Unload | Generate
 
 
 class Alternative(Struct, frozen=True):
-    """A token that might have come, as text, and its logarithmic probability."""
+    """A token that might have been chosen, as text, and its log probability."""
 
     token: str
     logprob: float
 
 
 class TokenLogprob(Struct, frozen=True):
-    """The token that came, and the most likely ones in its place."""
+    """The token that was chosen, and the most likely ones in its place."""
 
     token: str
     logprob: float
@@ -105,7 +105,7 @@ class Generated(Struct, frozen=True):
 
 
 class TextDelta(Struct, frozen=True, tag=True):
-    """The next of a completion's text; `text` may be empty where more tokens are needed for a character."""
+    """The next piece of a completion's text; `text` is empty while more tokens are needed for a character."""
 
     id: int
     text: str
@@ -131,7 +131,7 @@ class Refused(Struct, frozen=True, tag=True):
 
 
 class LastWords(Struct, frozen=True, tag=True):
-    """The worker ends by an error that nobody foresaw; its log has the traceback."""
+    """The worker ends because of an unexpected error; its log has the traceback."""
 
     message: str
 

@@ -8,6 +8,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionChunk, ChatCompletionUserMessageParam
 
+from tests.processes import on_linux
 from tests.server import Server, wait_until
 
 
@@ -109,6 +110,7 @@ def _is_answered(serving: Server) -> bool:
     return reply.status_code == 200
 
 
+@on_linux
 def test_a_stream_whose_worker_dies_ends_in_words(serving: Server, client: openai.OpenAI) -> None:
     def ask(max_tokens: int) -> openai.Stream[ChatCompletionChunk]:
         messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "hi"}]

@@ -8,6 +8,7 @@ import httpx
 import openai
 import pytest
 
+from tests.processes import on_linux
 from tests.server import Client, Server, wait_until
 
 
@@ -68,6 +69,7 @@ def test_logprobs_say_how_likely_each_token_was(client: openai.OpenAI) -> None:
     assert all(max(top.values()) == own for top, own in zip(found.top_logprobs, found.token_logprobs, strict=True))
 
 
+@on_linux
 def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_away(
     start_server: Callable[..., Server], endless: Path
 ) -> None:

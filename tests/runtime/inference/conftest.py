@@ -1,7 +1,9 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runtime.inference.adapters import Adapters
 from tests import jobs, toys
 
 
@@ -12,3 +14,17 @@ def biased(tmp_path_factory: pytest.TempPathFactory) -> Path:
     toys.make(root / "models" / "toy", "qwen2")
     jobs.train_here(jobs.make(root, adapter_name="mine", lora_config={"bias": "all"}))
     return root
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Each forward pass as it is computed: the number of tokens of each of its sequences."""
+    found: list[list[int]] = []
+    whole = Adapters.begin_pass
+
+    def begin_pass(self: Adapters, sequences: Any) -> None:
+        found.append([tokens for _, tokens in sequences])
+        whole(self, sequences)
+
+    monkeypatch.setattr(Adapters, "begin_pass", begin_pass)
+    return found

@@ -13,14 +13,13 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from runtime.inference import base as base_module
-from runtime.inference.adapters import MAX_LOADED, Adapters
+from runtime.inference.adapters import MAX_LOADED
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta
 from runtime.model.bases import load_tokenizer, quantization
 from state.errors import LoadFailed, ServiceError
 from tests import toys
-from tests.completing import PROMPT, complete, finish, request, step, together
+from tests.completing import PROMPT, base_of, complete, finish, request, step, together
 
 LIKELY: dict[str, Any] = {"top_logprobs": 5}
 
@@ -55,82 +54,12 @@ def test_sequences_that_join_and_leave_have_the_tokens_they_would_have_alone(tmp
     assert [found[at] for at in range(len(prompts))] == alone
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The tokens of each sequence of each pass, as they are computed."""
-    counts: list[int] = []
-    whole = Adapters.begin_pass
-
-    def begin_pass(self: Adapters, sequences: Any) -> None:
-        counts.extend(tokens for _, tokens in sequences)
-        whole(self, sequences)
-
-    monkeypatch.setattr(Adapters, "begin_pass", begin_pass)
-    return counts
-
-
-def test_what_prompts_begin_with_in_common_is_computed_once(biased: Path, counted: list[int]) -> None:
-    """By requests that come together, after one another, and while another reads; an adapter has keys of its own."""
-    engine, base, mine = Engine(biased / ".cache"), biased / "models" / "toy", biased / "adapters" / "mine"
-    instructions = list(range(100, 150))
-    prompts = [[*instructions, 7], [*instructions, 8, 9], instructions]
-    alone = [complete(Engine(biased / ".cache"), base, prompt=prompt, max_new_tokens=3) for prompt in prompts]
-    adapted = complete(Engine(biased / ".cache"), base, mine, prompt=prompts[0], max_new_tokens=3)
-    counted.clear()
-
-    beside = together(engine, [request(at, base, None, prompt, max_new_tokens=3) for at, prompt in enumerate(prompts)])
-    [other] = together(engine, [request(3, base, mine, prompts[0], max_new_tokens=3)])
-    again = complete(engine, base, prompt=[*prompts[0], *range(60, 80)], max_new_tokens=1)
-
-    assert beside == alone
-    assert other == adapted
-    assert [tokens for tokens in counted if tokens > 1] == [51, 2, 51, 20]
-    assert again.prompt_tokens == 71
-
-
-def test_what_ended_sequences_leave_is_bounded(toy: Path, tmp_path: Path, counted: list[int]) -> None:
-    engine = Engine(tmp_path / ".cache")
-    prompts = [list(range(first, first + 40)) for first in (100, 200, 300)]
-    complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
-    assert engine._base is not None
-    engine._base.prefix_cache._most_bytes = 2 * engine._base.prefix_cache.prefixes[0].cache.nbytes
-    complete(engine, toy, prompt=prompts[1], max_new_tokens=1)
-    complete(engine, toy, prompt=prompts[0], max_new_tokens=1)
-    complete(engine, toy, prompt=prompts[2], max_new_tokens=1)
-    counted.clear()
-
-    for prompt in prompts:
-        complete(engine, toy, prompt=prompt, max_new_tokens=1)
-
-    assert counted == [1, 40, 40], "the first was used after the second, which had to go; its return costs the third"
-
-
-def test_a_long_prompt_is_read_in_pieces_beside_those_that_write(
-    biased: Path, counted: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(base_module, "CPU_PREFILL_CHUNK", 16)
-    engine, base = Engine(biased / ".cache"), biased / "models" / "toy"
-    long = list(range(100, 140))
-    alone = [complete(engine, base, max_new_tokens=12), complete(engine, base, prompt=long, max_new_tokens=2)]
-    engine = Engine(biased / ".cache")
-    engine.add(request(0, base, None, max_new_tokens=12))
-    found = step(engine)
-    counted.clear()
-
-    engine.add(request(1, base, None, long, max_new_tokens=2))
-    found |= finish(engine)
-
-    assert counted[:7] == [1, 16, 1, 16, 1, 8, 1]
-    assert [found[0], found[1]] == alone
-
-
 def test_a_completion_has_the_tokens_of_transformers_own_generate(tmp_path: Path) -> None:
     base = toys.make(tmp_path / "toy", "llama")
     engine = Engine(tmp_path / ".cache")
     mine = complete(engine, base, max_new_tokens=20)
-    assert engine._base is not None
     tokenizer = load_tokenizer(str(base))
-    model: Any = engine._base.model
+    model: Any = base_of(engine).model
     model.set_attn_implementation("sdpa")
     prompt_1T = torch.tensor([tokenizer("def f(")["input_ids"]])
 
@@ -144,7 +73,6 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
     base, adapter = toys.make(tmp_path / "toy", "llama"), tmp_path / "adapter"
     engine = Engine(tmp_path / ".cache")
     alone = complete(engine, base, **LIKELY)
-    assert engine._base is not None
     settings = LoraConfig(
         r=4,
         target_modules=["q_proj", "down_proj"],
@@ -153,7 +81,7 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
         use_rslora=True,
         task_type="CAUSAL_LM",
     )
-    plain: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=engine._base.model.dtype)
+    plain: Any = AutoModelForCausalLM.from_pretrained(str(base), dtype=base_of(engine).model.dtype)
     torch.manual_seed(0)
     adapted: Any = get_peft_model(plain, settings)
     for parameter in adapted.parameters():
@@ -165,7 +93,7 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
 
     ids_1T = torch.tensor([load_tokenizer(str(base))(PROMPT)["input_ids"]])
     quantized: Any = AutoModelForCausalLM.from_pretrained(
-        str(base), quantization_config=quantization(engine._base.model.dtype), dtype=engine._base.model.dtype
+        str(base), quantization_config=quantization(base_of(engine).model.dtype), dtype=base_of(engine).model.dtype
     )
     outside: Any = PeftModel.from_pretrained(quantized, str(adapter)).eval()
     likely = outside(ids_1T).logits[0, -1].float().log_softmax(0).topk(5).values
@@ -182,8 +110,7 @@ def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path
         complete(engine, base, copy, max_new_tokens=1)
     complete(engine, base, copies[1], max_new_tokens=1)
 
-    assert engine._base is not None
-    loaded = [Path(files.path) for files in engine._base.adapters.loaded]
+    loaded = [Path(files.path) for files in base_of(engine).adapters.loaded]
 
     assert loaded == [*copies[2:], copies[1]]
 

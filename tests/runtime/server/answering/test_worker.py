@@ -13,6 +13,7 @@ import pytest
 from runtime.server.answering.worker import AdapterFiles, SamplingParameters, Worker
 from runtime.server.processes import ProcessDied
 from tests import asking
+from tests.processes import on_linux
 from tests.server import Server, wait_until
 
 MAX_RUNNING = 32  # the engine's
@@ -76,6 +77,7 @@ def test_what_nobody_waits_for_is_given_up(endless: Path, tmp_path: Path) -> Non
     _with_worker(act, tmp_path / "log")
 
 
+@on_linux
 def test_an_idle_worker_gives_its_memory_back_and_the_next_request_has_the_same_answer(
     start_server: Callable[..., Server],
 ) -> None:
@@ -90,6 +92,7 @@ def test_an_idle_worker_gives_its_memory_back_and_the_next_request_has_the_same_
     assert server.post("/generate", request).json() == before
 
 
+@on_linux
 def test_two_hundred_loads_and_unloads_leave_no_memory_behind(toy: Path, trained: Path, tmp_path: Path) -> None:
     folders = [shutil.copytree(trained, tmp_path / f"adapter-{number}") for number in range(3)]
     sizes_mb: list[float] = []
@@ -115,6 +118,7 @@ def _anonymous_mb(pid: int) -> float:
     return int(status.split("RssAnon:", 1)[1].split(maxsplit=1)[0]) / 1024
 
 
+@on_linux
 def test_the_worker_ends_with_a_server_that_is_killed(start_server: Callable[..., Server]) -> None:
     server = start_server()
     server.post("/generate", {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 1})

@@ -1,0 +1,46 @@
+"""How much memory KV caches may take: it is set aside for a sequence before the sequence takes it."""
+
+from collections.abc import Callable, Iterable
+
+from runtime.inference.base import Base
+from runtime.inference.sequence import Sequence
+
+KV_CACHE_SHARE = 1 / 2  # of the free memory, for what running sequences may still take: a pass takes some, others too
+
+
+class KVBudget:
+    """Decides whether more tokens fit beside those that memory is set aside for already."""
+
+    def __init__(self, free_bytes: Callable[[], int]) -> None:
+        self._free_bytes = free_bytes
+
+    def fits(self, base: Base, running: Iterable[Sequence], tokens: int) -> bool:
+        """Whether so many more tokens fit, beside what the running sequences may still take."""
+        set_aside = sum(sequence.reserved - sequence.num_computed for sequence in running)
+        return base.runner.cache_bytes_per_token * (set_aside + tokens) <= self._available()
+
+    def make_room(self, base: Base, running: Iterable[Sequence], tokens: int) -> bool:
+        """Empty the prefix cache if so many more tokens do not fit beside it. Returns whether they fit now."""
+        if self.fits(base, running, tokens):
+            return True
+        return base.empty_prefix_cache() and self.fits(base, running, tokens)
+
+    def reserve_more(self, running: Iterable[Sequence], sequence: Sequence) -> bool:
+        """Set memory aside for a sequence's next tokens. Returns whether there is enough now."""
+        wanted = sequence.wanted
+        if wanted and not self.make_room(sequence.base, running, wanted):
+            return False
+        sequence.reserved += wanted
+        return True
+
+    def refusal(self, sequence: Sequence) -> str:
+        """Why a sequence cannot be computed even alone."""
+        needed = sequence.reserved * sequence.base.runner.cache_bytes_per_token
+        return (
+            f"The prompt has {sequence.num_prompt_tokens} tokens and up to {sequence.max_new_tokens} may follow: their "
+            f"KV cache takes up to {needed / 1e6:,.0f} MB, and {self._available() / 1e6:,.0f} MB of memory can "
+            "be given to it now. Ask for fewer tokens, or try again when there is more memory"
+        )
+
+    def _available(self) -> float:
+        return KV_CACHE_SHARE * self._free_bytes()

@@ -1,0 +1,48 @@
+"""Which tokens of which sequences the next forward pass computes."""
+
+import collections.abc
+
+from runtime.inference.base import Base
+from runtime.inference.kv_budget import KVBudget
+from runtime.inference.prefix_reuse import start_prompt
+from runtime.inference.ragged import Chunk
+from runtime.inference.sequence import Sequence
+
+Batch = list[tuple[Sequence, Chunk]]
+
+
+def schedule(base: Base, running: collections.abc.Sequence[Sequence], budget: KVBudget) -> Batch:
+    """Every sequence that generates, with its last token, and one prefill chunk's tokens of prompts.
+
+    Those may be of several prompts. A prompt is cut into the chunks that it would have alone, so that it is computed
+    as it would be alone: a chunk that does not fit into what is left of a pass waits for the next one, where the oldest
+    comes first. A sequence is left out while its KV cache waits for memory.
+    """
+    batch: Batch = []
+    room = base.prefill_chunk
+    for number, sequence in enumerate(running):
+        if sequence.is_prefilling:
+            tokens = _prompt_chunk(base, sequence, running[:number], room)
+            room -= len(tokens)
+        elif budget.reserve_more(running, sequence):
+            tokens = sequence.tokens[sequence.num_computed :]
+        else:
+            continue
+        if tokens:
+            batch.append((sequence, Chunk(tokens, sequence.cache)))
+    return batch
+
+
+def _prompt_chunk(base: Base, sequence: Sequence, ahead: collections.abc.Sequence[Sequence], room: int) -> list[int]:
+    """The next tokens of a prompt; none where the pass has no room left for them.
+
+    A model whose sequences are not batched takes a prompt whole: nothing says that it could go on with a part of it.
+    """
+    if room <= 0:
+        return []
+    if not base.runner.is_batched:
+        return list(sequence.tokens)
+    if sequence.num_computed == 0 and not start_prompt(sequence, ahead):
+        return []
+    tokens = sequence.tokens[sequence.num_computed : sequence.num_computed + base.prefill_chunk]
+    return tokens if len(tokens) <= room else []

@@ -1,0 +1,55 @@
+"""From logits to a token, whatever the logits."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from runtime.inference.sampling import GREEDY_BELOW, Sampler
+from runtime.messages.inference import SamplingParameters
+from state.errors import ServiceError
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _multinomial_never_sees_nan(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's would answer it with an assertion on the device, after which nothing can be computed for anybody."""
+    own = torch.multinomial
+
+    def checked(probabilities: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        assert bool((probabilities >= 0).all())
+        assert 0 < float(probabilities.sum()) < math.inf
+        return own(probabilities, *arguments, **options)
+
+    monkeypatch.setattr(torch, "multinomial", checked)
+
+
+@pytest.mark.parametrize("temperature", [GREEDY_BELOW, 1e-3, 1.0, 2.0])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30, 4e33, 3e38])
+@pytest.mark.parametrize("settings", [{}, {"top_p": 0.0}, {"presence_penalty": 2.0, "frequency_penalty": 2.0}])
+def test_any_finite_logits_have_a_token(temperature: float, scale: float, settings: dict[str, Any]) -> None:
+    sampler = Sampler(SamplingParameters(temperature=temperature, seed=1, **settings), CPU)
+    logits_V = scale * torch.linspace(-1, 1, 100)
+    logits_V[:50] = -math.inf  # masked
+
+    tokens = [sampler.choose(logits_V) for _ in range(5)]
+
+    assert all(50 <= token < 100 for token in tokens)
+    if scale >= 1e30:
+        assert tokens == [99] * 5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("spoiled", [{3: math.nan}, {3: math.inf}, dict.fromkeys(range(10), -math.inf)])
+def test_logits_that_nothing_can_be_chosen_from_are_refused(
+    spoiled: dict[int, float], temperature: float, dtype: torch.dtype
+) -> None:
+    logits_V = torch.zeros(10, dtype=dtype)
+    for token, logit in spoiled.items():
+        logits_V[token] = logit
+
+    with pytest.raises(ServiceError, match="computed NaN or infinity after 0 new tokens"):
+        Sampler(SamplingParameters(temperature=temperature), CPU).choose(logits_V)
