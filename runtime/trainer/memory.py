@@ -7,7 +7,7 @@ import psutil
 import torch
 from peft import PeftModel
 
-from runtime.model.memory import left_in_the_control_group
+from runtime.process import memory as machine_memory
 from runtime.trainer.fit import Checkpointing, Needs
 from runtime.trainer.head_loss import LOGITS_AT_ONCE
 from runtime.trainer.loss import SummedLoss
@@ -105,4 +105,4 @@ def _free(device: str) -> int:
         return int((1 - SPARED) * torch.mps.recommended_max_memory())
     own = psutil.Process().memory_info()
     mapped = getattr(own, "shared", 0)  # the kernel may drop it, and counts it among what is available
-    return int(own.rss - mapped + (1 - SPARED) * min(psutil.virtual_memory().available, left_in_the_control_group()))
+    return int(own.rss - mapped + (1 - SPARED) * machine_memory.free())

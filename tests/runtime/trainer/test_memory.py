@@ -1,11 +1,9 @@
 """What is foreseen of a run's memory is what it takes, and saving memory does not change what is computed."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from runtime.model.memory import left_in_the_control_group
 from runtime.trainer.fit import Fit
 from runtime.trainer.preparation import Ready
 from state import metrics
@@ -67,39 +65,6 @@ def test_a_runs_peak_is_foreseen(tmp_path: Path) -> None:
     foreseen = float(_between(folder.log_file.read_text(), "about ", " MB"))
     took = metrics.read(folder.metrics_file)[-1].memory_mb
     assert took == pytest.approx(foreseen, rel=0.15)
-
-
-def _group(folder: Path, limit: str, taken: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "memory.max").write_text(f"{limit}\n")
-    (folder / "memory.current").write_text(f"{taken}\n")
-
-
-def test_the_memory_of_a_control_group_is_bounded_by_its_own_limit_and_those_around_it(tmp_path: Path) -> None:
-    proc, groups = tmp_path / "cgroup", tmp_path / "groups"
-    proc.write_text("12:memory:/old\n0::/user.slice/run-1.scope\n")
-    _group(groups / "user.slice" / "run-1.scope", "max", 100)
-    assert left_in_the_control_group(proc, groups) == sys.maxsize
-
-    _group(groups / "user.slice" / "run-1.scope", "8000", 100)
-    assert left_in_the_control_group(proc, groups) == 7900
-
-    _group(groups / "user.slice", "9000", 4000)
-    assert left_in_the_control_group(proc, groups) == 5000
-
-
-def test_a_container_whose_own_group_is_the_root_is_bounded_by_it(tmp_path: Path) -> None:
-    proc, groups = tmp_path / "cgroup", tmp_path / "groups"
-    _group(groups, "8000", 100)
-    for own in ("/", "/docker/not-shown-in-here", "/../outside"):
-        proc.write_text(f"0::{own}\n")
-        assert left_in_the_control_group(proc, groups) == 7900
-
-
-def test_without_control_groups_there_is_no_bound(tmp_path: Path) -> None:
-    assert left_in_the_control_group(tmp_path / "missing", tmp_path) == sys.maxsize
-    (tmp_path / "cgroup").write_text("1:name=systemd:/\n")
-    assert left_in_the_control_group(tmp_path / "cgroup", tmp_path) == sys.maxsize
 
 
 def _between(text: str, before: str, after: str) -> str:
