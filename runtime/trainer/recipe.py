@@ -62,16 +62,15 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     run = make_run(ready, fitted, job)
     checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
     position = checkpoints.restore()
-    with (
-        logging_redirect_tqdm(),
-        closing(Progress(attempt, position, run.settings, len(texts.train.examples))) as progress,
-    ):
+    with interruption.deferred():
+        progress = Progress(attempt, position, run.settings, len(texts.train.examples))
 
-        def save() -> None:
-            progress.close()
-            checkpoints.save(progress.position)
+    def save() -> None:
+        progress.close()
+        checkpoints.save(progress.position)
 
-        interruption.save_first(save)
+    interruption.save_first(save)
+    with logging_redirect_tqdm(), closing(progress):
         loop(run, progress, checkpoints, interruption)
         interruption.preclude()
     resolved = structs.replace(
@@ -116,9 +115,8 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
         if position.step >= texts.total_steps:
             return
         step = compute_gradients(run, position.step)
-        with interruption.deferred():
+        with interruption.deferred(), checkpoints.updating():
             run.optimizer.step(step.learning_rate)
-            checkpoints.step_is_whole()
             progress.step(step)
 
 
