@@ -25,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from runtime.model import base_cache
 from runtime.model.device import Plan
+from runtime.model.failures import is_out_of_memory
 from state import locks, models
 from state.errors import ServiceError, first_line
 from state.safetensors import Tensor
@@ -96,9 +97,9 @@ def _load_kept(kept: Path, plan: Plan) -> PreTrainedModel | None:
         return None
     try:
         return _from_pretrained(str(kept), plan)
-    except torch.OutOfMemoryError:
-        raise  # no fault of the copy's: a new one would take more
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise  # no fault of the copy's: a new one would take more
         log.warning("The quantized copy %s cannot be read and is made anew: %s", kept, error)
         return None
 

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from runtime.messages.training import OUT_OF_MEMORY
 from runtime.model import libraries
+from runtime.model.failures import is_out_of_memory
 from runtime.process import cpu
 from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
@@ -132,7 +133,7 @@ def explain(error: Exception) -> str:
     """What ended the run, in one sentence, with what to change where that is known."""
     if isinstance(error, ServiceError):
         return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if is_out_of_memory(error):
         return (
             f"{OUT_OF_MEMORY}: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
         )
