@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel, modeling_utils
 from transformers.utils.hub import cached_file
 
-from runtime.model.device import Plan
+from runtime.model.device import Setup
 from state import folders
 
 MADE_BY = ("bitsandbytes", "torch", "transformers")
@@ -33,15 +33,15 @@ SMALL_BLOCK, LARGE_BLOCK = 1 << 16, 1 << 25  # bytes; the larger is the most tha
 log = logging.getLogger(__name__)
 
 
-def place(cache: Path, source: str, plan: Plan) -> Path:
+def place(cache: Path, source: str, setup: Setup) -> Path:
     """The folder of a source's quantized copy, made or not. Raises OSError for a source without a config.json."""
     if Path(source).is_dir():
         files = sorted([Path(source) / "config.json", *Path(source).glob("*.safetensors*")])
         content: list[object] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     else:
         content = [Path(str(cached_file(source, "config.json"))).parent.name]  # the commit: snapshots never change
-    facts = [content, plan.device, plan.dtype, [version(package) for package in MADE_BY]]
-    return cache / f"{Path(source).name}-{_digest([source, plan.device, plan.dtype])}" / _digest(facts)
+    facts = [content, setup.device, setup.dtype, [version(package) for package in MADE_BY]]
+    return cache / f"{Path(source).name}-{_digest([source, setup.device, setup.dtype])}" / _digest(facts)
 
 
 def keep(base: PreTrainedModel, target: Path) -> bool:

@@ -40,9 +40,9 @@ def _logits(model: PreTrainedModel) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", toys.ARCHITECTURES)
 def test_a_kept_base_gives_the_logits_of_the_model_quantized_at_load(tmp_path: Path, architecture: str) -> None:
     toy = toys.make(tmp_path / "toy", architecture)
-    plan = pick()
+    setup = pick()
     stock = AutoModelForCausalLM.from_pretrained(
-        toy, quantization_config=quantization(plan.torch_dtype), dtype=plan.torch_dtype
+        toy, quantization_config=quantization(setup.torch_dtype), dtype=setup.torch_dtype
     )
 
     first, second = _load(toy, tmp_path / "bases"), _load(toy, tmp_path / "bases")
