@@ -14,15 +14,15 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedModel, modeling_utils
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
+from runtime.model import private
 from runtime.model.device import Setup
 from state import folders
 
@@ -70,19 +70,8 @@ def read_sparingly() -> Iterator[None]:
     transformers reads so on MPS and Windows; elsewhere it maps the files, and quantizing a 7B model shows 13 GB
     resident. glibc keeps what large tensors leave behind for a later use, which for a while has to stop.
     """
-    names = vars(modeling_utils)
-    opened = names["safe_open"]
-    names["safe_open"] = partial(_pread, opened)
-    try:
-        with _freed_at_once():
-            yield
-    finally:
-        names["safe_open"] = opened
-
-
-def _pread(opened: type[safe_open], file: str, *, framework: str, device: str, backend: str) -> safe_open:
-    del backend
-    return opened(file, framework=framework, device=device, backend="pread")
+    with private.weights_read_by_pread(), _freed_at_once():
+        yield
 
 
 @contextmanager

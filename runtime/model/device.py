@@ -98,9 +98,10 @@ def facts() -> Facts:
             memory_mb=int(torch.mps.recommended_max_memory()) // 2**20,
             supports_bf16=torch.backends.mps.is_macos_or_newer(14, 0),
         )
+    capabilities = torch.cpu.get_capabilities()
     return Facts(
         kind="cpu",
         name=f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        supports_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),  # noqa: SLF001  torch has no public name for it
+        supports_bf16=bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile")),
     )
