@@ -151,9 +151,9 @@ def paged_adamw(setting: Setting) -> str:
 
 def _adapted(setting: Setting, precision: Precision | None = None) -> tuple[PeftModel, str]:
     """tiny-python with an adapter whose B is not zero, so that all matrices have gradients."""
-    plan = device.pick(precision)
+    setup = device.pick(precision)
     source = CHECKOUT / "models" / "tiny-python"
-    base = bases.load_base(str(source), plan, setting.folder / "bases")
+    base = bases.load_base(str(source), setup, setting.folder / "bases")
     torch.manual_seed(0)
     model = lora.attach(
         base, LoraConfig(r=8, lora_dropout=0.0, target_modules="all-linear"), "tiny-python", str(source)
@@ -161,7 +161,7 @@ def _adapted(setting: Setting, precision: Precision | None = None) -> tuple[Peft
     for parameter in lora.trainable(model).values():
         if not bool(parameter.any()):
             torch.nn.init.normal_(parameter, std=0.02)
-    return model, plan.device
+    return model, setup.device
 
 
 def _gradients(model: PeftModel, summed_loss: SummedLoss) -> Computed:

@@ -11,7 +11,7 @@ from runtime.inference import ragged
 from runtime.inference.adapters import Adapters
 from runtime.inference.prefix_cache import PrefixCache
 from runtime.model import bases
-from runtime.model.device import Plan
+from runtime.model.device import Setup
 from state import models
 
 CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = (
@@ -24,16 +24,16 @@ PREFIX_CACHE_SHARE = 1 / 16  # of the device's memory
 class Base:
     """One base and what belongs to it. Another base is another instance."""
 
-    def __init__(self, source: str, plan: Plan, quantized_bases: Path) -> None:
+    def __init__(self, source: str, setup: Setup, quantized_bases: Path) -> None:
         """Raises ServiceError."""
         self.source = source
         self.tokenizer: PreTrainedTokenizerBase = bases.load_tokenizer(source)
-        self.model: PreTrainedModel = bases.load_base(source, plan, quantized_bases).eval()
+        self.model: PreTrainedModel = bases.load_base(source, setup, quantized_bases).eval()
         self.runner = ragged.choose(self.model)
         self.adapters = Adapters(self.model)
         self.mixes_adapters = True
         """Whether sequences of several adapters may share a pass."""
-        self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * plan.memory_mb * 2**20))
+        self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * setup.memory_mb * 2**20))
         self.prefill_chunk = CPU_PREFILL_CHUNK if self.model.device.type == "cpu" else ACCELERATOR_PREFILL_CHUNK
         self.context_length = models.context_length(self.model.config.to_dict())
         self.vocabulary = _vocabulary(self.model, self.tokenizer)

@@ -2,10 +2,9 @@
 
 import torch
 
+from runtime.model.failures import is_out_of_memory
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Of the device or of the machine: torch's CPU allocator raises a RuntimeError like any other."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
+__all__ = ["is_fatal", "is_out_of_memory", "sentence"]
 
 
 def is_fatal(error: BaseException) -> bool:

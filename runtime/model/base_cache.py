@@ -14,16 +14,16 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
-from safetensors import SafetensorError, safe_open
-from transformers import PreTrainedModel, modeling_utils
+from safetensors import SafetensorError
+from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file
 
-from runtime.model.device import Plan
+from runtime.model import private
+from runtime.model.device import Setup
 from state import folders
 
 MADE_BY = ("bitsandbytes", "torch", "transformers")
@@ -33,15 +33,15 @@ SMALL_BLOCK, LARGE_BLOCK = 1 << 16, 1 << 25  # bytes; the larger is the most tha
 log = logging.getLogger(__name__)
 
 
-def place(cache: Path, source: str, plan: Plan) -> Path:
+def place(cache: Path, source: str, setup: Setup) -> Path:
     """The folder of a source's quantized copy, made or not. Raises OSError for a source without a config.json."""
     if Path(source).is_dir():
         files = sorted([Path(source) / "config.json", *Path(source).glob("*.safetensors*")])
         content: list[object] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     else:
         content = [Path(str(cached_file(source, "config.json"))).parent.name]  # the commit: snapshots never change
-    facts = [content, plan.device, plan.dtype, [version(package) for package in MADE_BY]]
-    return cache / f"{Path(source).name}-{_digest([source, plan.device, plan.dtype])}" / _digest(facts)
+    facts = [content, setup.device, setup.dtype, [version(package) for package in MADE_BY]]
+    return cache / f"{Path(source).name}-{_digest([source, setup.device, setup.dtype])}" / _digest(facts)
 
 
 def keep(base: PreTrainedModel, target: Path) -> bool:
@@ -70,19 +70,8 @@ def read_sparingly() -> Iterator[None]:
     transformers reads so on MPS and Windows; elsewhere it maps the files, and quantizing a 7B model shows 13 GB
     resident. glibc keeps what large tensors leave behind for a later use, which for a while has to stop.
     """
-    names = vars(modeling_utils)
-    opened = names["safe_open"]
-    names["safe_open"] = partial(_pread, opened)
-    try:
-        with _freed_at_once():
-            yield
-    finally:
-        names["safe_open"] = opened
-
-
-def _pread(opened: type[safe_open], file: str, *, framework: str, device: str, backend: str) -> safe_open:
-    del backend
-    return opened(file, framework=framework, device=device, backend="pread")
+    with private.weights_read_by_pread(), _freed_at_once():
+        yield
 
 
 @contextmanager

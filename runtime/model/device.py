@@ -1,6 +1,6 @@
-"""From the facts of the machine to a plan of how to run a model on it.
+"""From the facts of the machine to the setup of a model on it: device, precision, optimizer.
 
-`plan` is pure: it is tested for machines that we don't have. `pick` looks at this one. The trainer prints the plan's
+`choose` is pure: it is tested for machines that we don't have. `pick` looks at this one. The trainer prints the setup's
 reasons, so that a log says why a run used what it used.
 """
 
@@ -22,16 +22,15 @@ CPU_ROW, ACCELERATOR_ROW = 1024, 8192
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a plan depends on. `memory_mb` is the accelerator's own, or the machine's."""
+    """What a setup depends on. `memory_mb` is the accelerator's own, or the machine's."""
 
     kind: Kind
     name: str
     memory_mb: int
     supports_bf16: bool
-    cores: int
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Setup(Struct, frozen=True, kw_only=True):
     """How to run: `device` as torch names it, `dtype` of the computation around the NF4 weights."""
 
     device: str
@@ -51,18 +50,18 @@ class Plan(Struct, frozen=True, kw_only=True):
         return dtypes[self.dtype]
 
 
-def pick(precision: Precision | None = None) -> Plan:
-    """The plan for this machine, in a precision that was asked for or in its own."""
-    return plan(facts(), precision)
+def pick(precision: Precision | None = None) -> Setup:
+    """The setup for this machine, in a precision that was asked for or in its own."""
+    return choose(facts(), precision)
 
 
-def plan(facts: Facts, precision: Precision | None = None) -> Plan:
+def choose(facts: Facts, precision: Precision | None = None) -> Setup:
     dtype, why = (precision, f"{precision}: asked for") if precision else _dtype(facts)
     small = facts.kind == "cuda" and facts.memory_mb < SMALL_CUDA_MB
     reasons = [f"{facts.kind}: {facts.name}, {facts.memory_mb / 1024:.0f} GiB", why]
     if small:
         reasons.append("paged 8-bit AdamW: this GPU has less than 16 GB")
-    return Plan(
+    return Setup(
         device="cuda:0" if facts.kind == "cuda" else facts.kind,
         dtype=dtype,
         optimizer="paged_adamw_8bit" if small else "adamw",
@@ -84,7 +83,6 @@ def _dtype(facts: Facts) -> tuple[DtypeName, str]:
 
 def facts() -> Facts:
     """Look at the machine: CUDA first, then Apple's MPS, else the CPU."""
-    cores = os.cpu_count() or 1
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         return Facts(
@@ -92,7 +90,6 @@ def facts() -> Facts:
             name=properties.name,
             memory_mb=properties.total_memory // 2**20,
             supports_bf16=torch.cuda.is_bf16_supported(including_emulation=False),
-            cores=cores,
         )
     if torch.backends.mps.is_available():
         return Facts(
@@ -100,12 +97,11 @@ def facts() -> Facts:
             name="Apple silicon",
             memory_mb=int(torch.mps.recommended_max_memory()) // 2**20,
             supports_bf16=torch.backends.mps.is_macos_or_newer(14, 0),
-            cores=cores,
         )
+    capabilities = torch.cpu.get_capabilities()
     return Facts(
         kind="cpu",
-        name=f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}",
+        name=f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
         memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
-        supports_bf16=torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),  # noqa: SLF001  torch has no public name for it
-        cores=cores,
+        supports_bf16=bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile")),
     )

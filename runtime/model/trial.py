@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import torch
 
+from runtime.model import private
+
 log = logging.getLogger(__name__)
 
 Way = TypeVar("Way")
@@ -24,7 +26,7 @@ def fast_or_plain(model: Any, what: str, *, fast: Callable[[], Way], plain: Call
 
     Where that fails, the plain one with the model's attention as it was; the log says why, of `what`: "Documents".
     """
-    own = model.config._attn_implementation  # noqa: SLF001  transformers has no public name for it
+    own = private.attention_of(model.config)
     try:
         return fast()
     except UNSUITABLE as reason:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from runtime.messages.training import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, TERMINATED
 from runtime.model import libraries
+from runtime.model.failures import is_out_of_memory
 from runtime.process import cpu
 from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
@@ -112,7 +113,7 @@ def _outcome(attempt: Attempt, work: Callable[[], None]) -> int:
         return TERMINATED
     except Exception as error:  # noqa: BLE001  whatever ends a run is told in the job's folder
         _fail(attempt, error)
-        return OUT_OF_MEMORY if _is_out_of_memory(error) else FAILED
+        return OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
     return COMPLETED
 
 
@@ -132,17 +133,13 @@ def explain(error: Exception) -> str:
     """What ended the run, in one sentence, with what to change where that is known."""
     if isinstance(error, ServiceError):
         return str(error)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
     if (isinstance(error, OSError) and error.errno in jobs.DISK_FULL) or "No space left on device" in str(error):
         return "The disk is full: free some space, then resume the job; it goes on from its last checkpoint"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 if __name__ == "__main__":

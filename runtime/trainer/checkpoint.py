@@ -10,6 +10,8 @@ A checkpoint is built under a hidden name, flushed to the disk and renamed: it i
 
 import logging
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +60,25 @@ class Checkpoints:
         self._limit = limit
         self._random = _random_states()
         self._newest: tuple[int, int] | None = None
+        self._is_whole = True
 
-    def step_is_whole(self) -> None:
-        """To be called after each optimizer step: what the generators draw from here on belongs to the next step."""
+    @contextmanager
+    def updating(self) -> Iterator[None]:
+        """To be held while an optimizer step changes the trained values.
+
+        After an exception in it the values are half of one step and half of the next, and `save` saves nothing. After
+        its end, what the random generators draw belongs to the next step.
+        """
+        self._is_whole = False
+        yield
         self._random = _random_states()
+        self._is_whole = True
 
     def save(self, position: Position) -> None:
         """Write the checkpoint of the last whole step, durable when this returns, and remove old ones."""
+        if not self._is_whole:
+            log.warning("The last step failed half-way: nothing of it is saved")
+            return
         known = position.step, position.eval_step
         if position.step == 0 or known == self._newest:
             return

@@ -1,9 +1,9 @@
 """From what a run needs and the memory there is to how its steps are computed. Pure; sizes are in bytes.
 
 A step is computed in rows of whole documents. One row is fastest; a shorter row costs one more dequantization of the
-base, checkpointing one more forward pass. So rows are shortened first, down to SHORT_ROW, and only then are layers
-computed twice; on an accelerator the layers' inputs may at last wait in the machine's memory. None of it changes what
-is computed: a step's loss is a sum over its documents, whatever their rows.
+base, gradient checkpointing one more forward pass. So rows are shortened first, down to SHORT_ROW, and only then are
+layers computed twice; on an accelerator the layers' inputs may at last wait in the machine's memory. None of it changes
+what is computed: a step's loss is a sum over its documents, whatever their rows.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,13 +11,13 @@ from typing import Literal
 
 from msgspec import Struct
 
-from runtime.model.device import Plan
+from runtime.model.device import Setup
 from state.errors import ServiceError
 
 MB = 2**20
 SHORT_ROW = 512  # tokens; below it dequantizing costs more than a second forward pass
 
-Checkpointing = Literal["none", "layers", "layers, offloaded"]
+GradientCheckpointing = Literal["none", "layers", "layers, offloaded"]
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -34,45 +34,44 @@ class Needs(Struct, frozen=True, kw_only=True):
     a_token_in_the_head: int
     head: int
 
-    def row(self, tokens: int, checkpointing: Checkpointing) -> int:
+    def row(self, tokens: int, way: GradientCheckpointing) -> int:
         """The peak while a row of so many tokens is computed."""
-        return self.fixed + tokens * self._a_token(checkpointing) + min(tokens * self.a_token_in_the_head, self.head)
+        return self.fixed + tokens * self._a_token(way) + min(tokens * self.a_token_in_the_head, self.head)
 
-    def longest_row(self, memory: int, checkpointing: Checkpointing) -> int:
+    def longest_row(self, memory: int, way: GradientCheckpointing) -> int:
         """The tokens that a row may have; 0 or less when even the fixed part is too much."""
         left = memory - self.fixed
-        a_token = self._a_token(checkpointing)
+        a_token = self._a_token(way)
         return max((left - self.head) // a_token, min(left, self.head) // (a_token + self.a_token_in_the_head))
 
-    def _a_token(self, checkpointing: Checkpointing) -> int:
+    def _a_token(self, way: GradientCheckpointing) -> int:
         kept = {
             "none": self.a_token,
             "layers": self.a_token_checkpointed + self.a_token_in_a_layer,
             "layers, offloaded": self.a_token_in_a_layer,
         }
-        return kept[checkpointing] + self.a_token_in_a_layer
+        return kept[way] + self.a_token_in_a_layer
 
 
 class Fit(Struct, frozen=True):
     """How steps are computed: in rows of at most `row_tokens`, unless a document is longer."""
 
-    checkpointing: Checkpointing
+    gradient_checkpointing: GradientCheckpointing
     row_tokens: int
 
 
-def fit(needs: Needs, memory: int, longest: int, step: int, plan: Plan) -> Fit:
+def fit(needs: Needs, memory: int, longest: int, step: int, setup: Setup) -> Fit:
     """For documents of at most `longest` tokens, and steps of about `step` tokens.
 
     Raises ServiceError, with the numbers and the longest document that would fit, when nothing fits.
     """
-    whole = min(step, max(longest, plan.row_tokens))
-    leanest: Checkpointing = "layers, offloaded" if plan.may_offload else "layers"
-    shortest: dict[Checkpointing, int] = {"none": min(whole, max(longest, SHORT_ROW)), "layers": longest}
-    shortest[leanest] = longest
-    for checkpointing, tokens in shortest.items():
-        fitting = needs.longest_row(memory, checkpointing)
-        if fitting >= tokens:
-            return Fit(checkpointing, min(whole, fitting))
+    whole = min(step, max(longest, setup.row_tokens))
+    candidates = _candidates(longest, whole, setup)
+    for way, shortest_row in candidates:
+        fitting = needs.longest_row(memory, way)
+        if fitting >= shortest_row:
+            return Fit(way, min(whole, fitting))
+    leanest, _ = candidates[-1]
     most = needs.longest_row(memory, leanest)
     raise ServiceError(
         f"This job does not fit: a document of {longest} tokens takes {needs.row(longest, leanest) / MB:.0f} MB, "
@@ -83,6 +82,17 @@ def fit(needs: Needs, memory: int, longest: int, step: int, plan: Plan) -> Fit:
             else "No max_seq_length is short enough: free some memory, or train a smaller model"
         )
     )
+
+
+def _candidates(longest: int, whole: int, setup: Setup) -> list[tuple[GradientCheckpointing, int]]:
+    """From the fastest way to the leanest, each with the shortest row for which it is worth taking."""
+    candidates: list[tuple[GradientCheckpointing, int]] = [
+        ("none", min(whole, max(longest, SHORT_ROW))),
+        ("layers", longest),
+    ]
+    if setup.may_offload:
+        candidates.append(("layers, offloaded", longest))
+    return candidates
 
 
 def rows(documents: Sequence[list[int]], row_tokens: int) -> Iterator[list[list[int]]]:

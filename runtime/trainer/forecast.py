@@ -1,7 +1,7 @@
-"""`python -m runtime.trainer.forecast`: is asked about a job that does not exist, and says what it would take.
+"""`python -m runtime.trainer.forecast`: forecasts what a job would take, without starting it.
 
-Started by runtime/server/jobs/forecasting.py. It prepares the job as a trainer does, takes a few of its steps, and
-forgets them. It ends at once when nobody waits for the answer any more.
+Started by runtime/server/jobs/forecasting.py. It prepares the job as a trainer does, and runs a few of its steps to
+time them. It ends at once when nobody waits for the answer any more.
 """
 
 import time
@@ -23,14 +23,14 @@ def main() -> NoReturn:
     cpu.prepare()
     asked = question.read(Question)
     try:
-        answer = Answer(forecast=foresee(asked))
+        answer = Answer(forecast=make_forecast(asked))
     except ServiceError as error:
         answer = Answer(error=str(error))
     question.answer(answer)
     leave(0)
 
 
-def foresee(asked: Question) -> Forecast:
+def make_forecast(asked: Question) -> Forecast:
     """Raises ServiceError for what cannot be trained. That it does not fit is a forecast, too."""
     libraries.load()
     from runtime.trainer import lora, timing  # noqa: PLC0415  these import torch, which takes seconds
@@ -51,18 +51,18 @@ def foresee(asked: Question) -> Forecast:
         total_steps=texts.total_steps,
         warmup_steps=texts.warmup_steps,
         trained_parameters=sum(value.numel() for value in lora.trainable(ready.model).values()),
-        device=ready.plan.device,
-        dtype=ready.plan.dtype,
+        device=ready.setup.device,
+        dtype=ready.setup.dtype,
         available_memory_mb=round(ready.memory / MB, 1),
     )
     try:
         fitted = ready.fit()
     except ServiceError as error:
         return structs.replace(forecast, fits=False, advice=str(error))
-    training_s, tokens_per_second = timing.foresee(ready, fitted, job)
+    training_s, tokens_per_second = timing.estimate(ready, fitted, job)
     return structs.replace(
         forecast,
-        gradient_checkpointing=fitted.checkpointing,
+        gradient_checkpointing=fitted.gradient_checkpointing,
         row_tokens=fitted.row_tokens,
         peak_memory_mb=round(ready.peak(fitted) / MB, 1),
         tokens_per_second=round(tokens_per_second, 1),

@@ -11,10 +11,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from bitsandbytes.autograd._functions import matmul_4bit
+from bitsandbytes import matmul_4bit  # type: ignore[attr-defined]  # public, and not declared so
 from bitsandbytes.functional import dequantize_4bit
 from peft.tuners.lora.bnb import Linear4bit
 from torch import nn
+
+from runtime.model.private import replace_forward
 
 log = logging.getLogger("trainer")
 
@@ -71,7 +73,7 @@ def fuse(model: nn.Module) -> None:
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
     fused = [layer for layer in layers if _is_plain(layer)]
     for layer in fused:
-        vars(layer)["forward"] = partial(_forward, layer)  # found before the class's own
+        replace_forward(layer, partial(_forward, layer))
     if len(fused) < len(layers):
         log.info("%s of %s LoRA layers are computed by peft's own modules", len(layers) - len(fused), len(layers))
 

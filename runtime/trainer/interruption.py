@@ -29,7 +29,7 @@ class Terminated(Exception):
 
 
 class Interruption:
-    """Sees to it that either the run ends the process or an interruption does, and nothing is half done then."""
+    """Ends the process when it is asked to stop, at a moment when no file is half written and no step half taken."""
 
     def __init__(self, stop_file: Path) -> None:
         self._stop_file = stop_file
@@ -38,14 +38,18 @@ class Interruption:
 
     def check(self) -> None:
         """Raise Cancelled when there is a `stop` file. It stays: its maker removes it."""
-        if self._stop_file.exists():
+        try:
+            exists = self._stop_file.exists()
+        except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
+            exists = False
+        if exists:
             raise Cancelled("the file `stop` exists; remove it to train on")
 
     def watch(self, end: Callable[[Callable[[], None]], None]) -> None:
         """From now on, interrupt. To be called by the main thread, as Python has it for signals.
 
-        `end` is called in the watching thread, once. It is given what is to be done first, which saves the last whole
-        step and raises Cancelled or Terminated, and it ends the process.
+        `end` is called in the watching thread, once, and ends the process. It is given what is to be done first, which
+        saves the last whole step and raises Cancelled, Terminated, or the error that the thread itself met.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -55,25 +59,28 @@ class Interruption:
         threading.Thread(target=self._watch, args=(reading, end), name="interruption", daemon=True).start()
 
     def save_first(self, save: Callable[[], None]) -> None:
-        """From now on there is a last whole step to be saved, by `save`, in the watching thread."""
+        """From now on an interruption calls `save`, in the watching thread, before it ends the process."""
         with self._deciding:
             self._save = save
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """What is done in here is done whole: an interruption waits until it is."""
+        """An interruption waits until the end of this block."""
         with self._deciding:
             yield
 
     def preclude(self) -> None:
-        """From now on the run ends by itself. Does not return when an interruption has come first."""
+        """From now on there are no interruptions: the process is about to end by itself.
+
+        If an interruption has come first, this call never returns, because the interruption ends the process.
+        """
         self._deciding.acquire()
 
     def _watch(self, reading: int, end: Callable[[Callable[[], None]], None]) -> None:
         while True:
             try:
                 self._wait(reading)
-            except (Cancelled, Terminated) as reason:
+            except Exception as reason:  # noqa: BLE001  a trainer that nobody can stop must not go on
                 with self._deciding:
                     end(partial(self._save_and_raise, reason))
                 return

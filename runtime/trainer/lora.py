@@ -17,7 +17,7 @@ log = logging.getLogger("trainer")
 def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: str) -> PeftModel:
     """The base with a fresh adapter, in training mode; only the adapter (and biases, where asked) has gradients.
 
-    The adapter's weights are float32; norms and embeddings of the base stay in the plan's dtype: casting them up, as
+    The adapter's weights are float32; norms and embeddings of the base stay in the setup's dtype: casting them up, as
     peft's preparation for k-bit training does, changes the logits that inference will see.
     Raises ServiceError for target modules that the model does not have.
     """

@@ -36,18 +36,39 @@ def choose(model: PeftModel, device: str) -> SummedLoss:
 
 
 def packed(model: PeftModel, device: str) -> SummedLoss:
-    """Documents in one row, and a loss that never holds all logits. Raises Inexact by a trial."""
-    causal: Any = model.get_base_model()  # a module, as far as torch knows
-    head = causal.get_output_embeddings()
-    if type(head) is not nn.Linear or any(parameter.requires_grad for parameter in head.parameters()):
-        raise Inexact("the output layer is trained, or is not a plain linear layer")
-    decoder = causal.get_decoder()
-    cap = getattr(causal.config.get_text_config(), "final_logit_softcapping", None)
-    causal.set_attn_implementation(ATTENTION)
+    """Documents in one row. Raises Inexact where a trial shows that this is not exact for the model."""
+    loss = PackedLoss(model, device)
+    with torch.no_grad(), evaluating(model):
+        _try(loss, one_by_one(model, device))
+    return loss
 
-    def hidden(documents: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        row = pack(documents, device)
-        states_1TC = decoder(
+
+class PackedLoss:
+    """Documents in one row, and a loss that never holds all logits: the SummedLoss of a model's decoder and head."""
+
+    def __init__(self, model: PeftModel, device: str) -> None:
+        """Puts Lathe's attention in the model's place. Raises Inexact for a head that is more than a matrix."""
+        causal: Any = model.get_base_model()  # a module, as far as torch knows
+        head = causal.get_output_embeddings()
+        if type(head) is not nn.Linear or any(parameter.requires_grad for parameter in head.parameters()):
+            raise Inexact("the output layer is trained, or is not a plain linear layer")
+        text = causal.config.get_text_config()
+        self.vocabulary: int = text.vocab_size
+        self._cap = getattr(text, "final_logit_softcapping", None)
+        self._device = device
+        self._head = head
+        self._decoder = causal.get_decoder()
+        causal.set_attn_implementation(ATTENTION)
+
+    def __call__(self, documents: Sequence[list[int]]) -> torch.Tensor:
+        states_TC, targets_T = self.states(documents)
+        has_target_T = targets_T != IGNORED
+        return summed_head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
+
+    def states(self, documents: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The decoder's last states [T, C] of the row, and each token's target [T]."""
+        row = pack(documents, self._device)
+        states_1TC: torch.Tensor = self._decoder(
             input_ids=row.input_ids_1T,
             position_ids=row.position_ids_1T,
             use_cache=False,
@@ -55,19 +76,14 @@ def packed(model: PeftModel, device: str) -> SummedLoss:
         ).last_hidden_state
         return states_1TC[0], row.targets_T
 
-    def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
-        states_TC, targets_T = hidden(documents)
-        has_target_T = targets_T != IGNORED
-        return summed_head_loss(states_TC[has_target_T], head, targets_T[has_target_T], cap)
 
-    with torch.no_grad(), evaluating(model):
-        first, second, other = _trial_documents(causal.config.get_text_config().vocab_size)
-        beside, beside_other = (hidden([start, second])[0][len(start) :] for start in (first, other))
-        if not torch.equal(beside, beside_other):
-            raise Inexact("a document's states depend on the document before it")
-        plain = one_by_one(model, device)
-        check_close(summed_loss([first, second]), plain([first, second]), TRIAL_TOLERANCE)
-    return summed_loss
+def _try(loss: PackedLoss, plain: SummedLoss) -> None:
+    """Raise Inexact when packed documents see one another, or have another loss than alone."""
+    first, second, other = _trial_documents(loss.vocabulary)
+    beside, beside_other = (loss.states([start, second])[0][len(start) :] for start in (first, other))
+    if not torch.equal(beside, beside_other):
+        raise Inexact("a document's states depend on the document before it")
+    check_close(loss([first, second]), plain([first, second]), TRIAL_TOLERANCE)
 
 
 def one_by_one(model: nn.Module, device: str) -> SummedLoss:

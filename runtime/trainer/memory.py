@@ -9,7 +9,7 @@ from peft import PeftModel
 
 from runtime.messages.training import MEMORY_LIMIT
 from runtime.process import memory as machine_memory
-from runtime.trainer.fit import Checkpointing, Needs
+from runtime.trainer.fit import GradientCheckpointing, Needs
 from runtime.trainer.head_loss import LOGITS_AT_ONCE
 from runtime.trainer.loss import SummedLoss
 from state.errors import ServiceError
@@ -22,7 +22,7 @@ LOGIT_BYTES = 13  # a logit in bf16, then in float32, what is exponentiated of i
 
 
 def available(device: str) -> int:
-    """What this process may take in all, with what it has already: LATHE_MEMORY_MB, else nearly all that is free.
+    """Total memory this process may use, including what it holds: LATHE_MEMORY_MB, else nearly all that is free.
 
     Raises ServiceError for a LATHE_MEMORY_MB that is not a number.
     """
@@ -42,7 +42,7 @@ def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
     causal: Any = model.get_base_model()
     kept = _kept(model, summed_loss)
     try:
-        checkpoint(model, "layers")
+        enable_gradient_checkpointing(model, "layers")
         kept_checkpointed = _kept(model, summed_loss)
     except ValueError:  # this model cannot
         kept_checkpointed = kept
@@ -60,14 +60,14 @@ def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
     )
 
 
-def checkpoint(model: PeftModel, checkpointing: Checkpointing) -> None:
+def enable_gradient_checkpointing(model: PeftModel, way: GradientCheckpointing) -> None:
     """Keep each layer's input alone, and compute the layer again in the backward pass (Chen et al. 2016).
 
     Raises ValueError for a model that cannot.
     """
     causal: Any = model.get_base_model()
-    if checkpointing != "none":
-        causal.activation_checkpointing_enable({"use_reentrant": False}, offload=checkpointing == "layers, offloaded")
+    if way != "none":
+        causal.activation_checkpointing_enable({"use_reentrant": False}, offload=way == "layers, offloaded")
 
 
 def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:

@@ -50,7 +50,7 @@ class Texts(Struct, frozen=True):
 class Ready(Struct, frozen=True):
     """A model with its fresh adapter, and what training it takes."""
 
-    plan: device.Plan
+    setup: device.Setup
     texts: Texts
     model: PeftModel
     summed_loss: SummedLoss
@@ -61,33 +61,33 @@ class Ready(Struct, frozen=True):
     def fit(self) -> Fit:
         """How its steps are computed on this machine. Raises ServiceError when there is no way."""
         texts = self.texts
-        return fit(self.needs, self.memory, texts.longest, texts.longest_step, self.plan)
+        return fit(self.needs, self.memory, texts.longest, texts.longest_step, self.setup)
 
     def peak(self, fitted: Fit) -> int:
         """What the process will take at most, in bytes."""
-        return self.needs.row(self.texts.longest_row(fitted.row_tokens), fitted.checkpointing)
+        return self.needs.row(self.texts.longest_row(fitted.row_tokens), fitted.gradient_checkpointing)
 
 
 def prepare(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[str]) -> Ready:
     """Load, tokenize, attach and measure. Raises ServiceError for what cannot be trained."""
     base_model = models.find(root, job.model_name)
-    plan = device.pick(job.training_config.precision)
-    for reason in plan.reasons:
+    setup = device.pick(job.training_config.precision)
+    for reason in setup.reasons:
         log.info("%s", reason)
     source = str(base_model.folder or base_model.source)
     log.info("Loading %s in NF4 with double quantization", source)
     tokenizer = load_tokenizer(source)
-    base = load_base(source, plan, root.quantized_bases)
+    base = load_base(source, setup, root.quantized_bases)
     texts = read(job, tokenizer, models.context_length(base.config.to_dict()), train_texts, eval_texts)
 
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
     fuse(model)
-    summed_loss = choose(model, plan.device)
-    if plan.device.startswith("cuda"):
+    summed_loss = choose(model, setup.device)
+    if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
-    needs = memory.measure(model, summed_loss, plan.device)
-    return Ready(plan, texts, model, summed_loss, needs, memory.available(plan.device))
+    needs = memory.measure(model, summed_loss, setup.device)
+    return Ready(setup, texts, model, summed_loss, needs, memory.available(setup.device))
 
 
 def read(

@@ -55,23 +55,22 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     texts, model = ready.texts, ready.model
     fitted = ready.fit()
     log.info(
-        "Rows of up to %s tokens, gradient checkpointing of %s: about %.0f MB of the %.0f that there are",
-        *(fitted.row_tokens, fitted.checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
+        "Rows of up to %s tokens, gradient checkpointing: %s; about %.0f MB of the %.0f that there are",
+        *(fitted.row_tokens, fitted.gradient_checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
     )
-    memory.checkpoint(model, fitted.checkpointing)
+    memory.enable_gradient_checkpointing(model, fitted.gradient_checkpointing)
     run = make_run(ready, fitted, job)
     checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
     position = checkpoints.restore()
-    with (
-        logging_redirect_tqdm(),
-        closing(Progress(attempt, position, run.settings, len(texts.train.examples))) as progress,
-    ):
+    with interruption.deferred():
+        progress = Progress(attempt, position, run.settings, len(texts.train.examples))
 
-        def save() -> None:
-            progress.close()
-            checkpoints.save(progress.position)
+    def save() -> None:
+        progress.close()
+        checkpoints.save(progress.position)
 
-        interruption.save_first(save)
+    interruption.save_first(save)
+    with logging_redirect_tqdm(), closing(progress):
         loop(run, progress, checkpoints, interruption)
         interruption.preclude()
     resolved = structs.replace(
@@ -85,13 +84,13 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
     log.info("%s trained parameters", sum(parameter.numel() for parameter in trained.values()))
     return Run(
         ready.model,
-        Optimizer(trained, paged_8bit=ready.plan.optimizer == "paged_adamw_8bit"),
+        Optimizer(trained, paged_8bit=ready.setup.optimizer == "paged_adamw_8bit"),
         ready.texts,
         job.training_config,
         job.seed,
         ready.summed_loss,
         fitted.row_tokens,
-        ready.plan.device,
+        ready.setup.device,
     )
 
 
@@ -116,9 +115,8 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
         if position.step >= texts.total_steps:
             return
         step = compute_gradients(run, position.step)
-        with interruption.deferred():
+        with interruption.deferred(), checkpoints.updating():
             run.optimizer.step(step.learning_rate)
-            checkpoints.step_is_whole()
             progress.step(step)
 
 

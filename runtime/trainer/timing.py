@@ -1,4 +1,4 @@
-"""How long a training will take, from some of its steps taken for the clock's sake: the model is changed by them."""
+"""Estimates training time by running a few steps. They change the model."""
 
 import time
 
@@ -15,9 +15,9 @@ ENOUGH_S = 3.0
 FORWARD_SHARE = 1 / 3  # of a training's work, which is also what an evaluation does
 
 
-def foresee(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
+def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     """The seconds of the job's steps and evaluations, and its target tokens a second."""
-    memory.checkpoint(ready.model, fitted.checkpointing)
+    memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
     texts = ready.texts
     sample = [max(texts.train.examples, key=len)[:SAMPLE_TOKENS]]
     token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / num_targets(sample)

@@ -40,9 +40,9 @@ def _logits(model: PreTrainedModel) -> torch.Tensor:
 @pytest.mark.parametrize("architecture", toys.ARCHITECTURES)
 def test_a_kept_base_gives_the_logits_of_the_model_quantized_at_load(tmp_path: Path, architecture: str) -> None:
     toy = toys.make(tmp_path / "toy", architecture)
-    plan = pick()
+    setup = pick()
     stock = AutoModelForCausalLM.from_pretrained(
-        toy, quantization_config=quantization(plan.torch_dtype), dtype=plan.torch_dtype
+        toy, quantization_config=quantization(setup.torch_dtype), dtype=setup.torch_dtype
     )
 
     first, second = _load(toy, tmp_path / "bases"), _load(toy, tmp_path / "bases")
@@ -53,7 +53,16 @@ def test_a_kept_base_gives_the_logits_of_the_model_quantized_at_load(tmp_path: P
     assert len(_copies(tmp_path / "bases")) == 1
 
 
-def test_a_gpu_without_memory_costs_no_copy(tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    ],
+)
+def test_a_device_without_memory_costs_no_copy(
+    tmp_path: Path, toy: Path, failure: RuntimeError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _load(toy, tmp_path / "bases")
     (copy,) = _copies(tmp_path / "bases")
     before = (copy / "config.json").stat().st_ino
@@ -62,12 +71,12 @@ def test_a_gpu_without_memory_costs_no_copy(tmp_path: Path, toy: Path, monkeypat
 
     def full(source: str, *rest: Any, **options: Any) -> PreTrainedModel:
         if source == str(copy):
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise failure
         return from_pretrained(source, *rest, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(bases, "_from_pretrained", full)
-        with pytest.raises(torch.OutOfMemoryError):
+        with pytest.raises(type(failure)):
             _load(toy, tmp_path / "bases")
 
     assert (copy / "config.json").stat().st_ino == before

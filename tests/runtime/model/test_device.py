@@ -1,49 +1,49 @@
-"""Plans for machines, most of which we don't have."""
+"""Setups of machines, most of which we don't have."""
 
 from typing import Any
 
 import pytest
 
-from runtime.model.device import Facts, Plan, pick, plan
+from runtime.model.device import Facts, Setup, choose, pick
 
 
 def _facts(kind: str = "cuda", **changes: object) -> Facts:
-    facts: dict[str, Any] = {"kind": kind, "name": "a device", "memory_mb": 81_000, "supports_bf16": True, "cores": 8}
+    facts: dict[str, Any] = {"kind": kind, "name": "a device", "memory_mb": 81_000, "supports_bf16": True}
     return Facts(**facts | changes)
 
 
 def test_a_recent_gpu_computes_in_bf16_with_plain_adamw() -> None:
-    chosen = plan(_facts("cuda"))
+    chosen = choose(_facts("cuda"))
 
     assert (chosen.device, chosen.dtype, chosen.optimizer) == ("cuda:0", "bfloat16", "adamw")
 
 
 def test_a_small_gpu_pages_its_optimizer() -> None:
-    assert plan(_facts("cuda", memory_mb=8_000)).optimizer == "paged_adamw_8bit"
+    assert choose(_facts("cuda", memory_mb=8_000)).optimizer == "paged_adamw_8bit"
 
 
 @pytest.mark.parametrize("kind", ["cuda", "mps", "cpu"])
 def test_no_device_trains_in_float16_which_overflows(kind: str) -> None:
-    assert plan(_facts(kind, supports_bf16=False)).dtype == "float32"
+    assert choose(_facts(kind, supports_bf16=False)).dtype == "float32"
 
 
 def test_a_mac_computes_on_its_gpu_within_unified_memory() -> None:
-    chosen = plan(_facts("mps", memory_mb=48_000))
+    chosen = choose(_facts("mps", memory_mb=48_000))
 
     assert (chosen.device, chosen.dtype, chosen.optimizer) == ("mps", "bfloat16", "adamw")
 
 
 def test_every_choice_has_its_reason_in_words() -> None:
-    chosen = plan(_facts("cuda", memory_mb=8_000))
+    chosen = choose(_facts("cuda", memory_mb=8_000))
 
     said = "\n".join(chosen.reasons)
     assert all(word in said for word in ("a device", "8 GiB", "bf16", "paged 8-bit AdamW"))
 
 
 def test_a_precision_that_is_asked_for_is_taken() -> None:
-    assert plan(_facts("cuda"), "float32").dtype == "float32"
-    assert plan(_facts("cpu", supports_bf16=False), "bfloat16").dtype == "bfloat16"
+    assert choose(_facts("cuda"), "float32").dtype == "float32"
+    assert choose(_facts("cpu", supports_bf16=False), "bfloat16").dtype == "bfloat16"
 
 
-def test_this_machine_has_a_plan() -> None:
-    assert isinstance(pick(), Plan)
+def test_this_machine_has_a_setup() -> None:
+    assert isinstance(pick(), Setup)

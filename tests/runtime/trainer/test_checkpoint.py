@@ -35,8 +35,8 @@ class Saved:
         for parameter in self.parameters.values():
             parameter.grad = torch.randn_like(parameter)
         self.optimizer.clip()
-        self.optimizer.step(0.01)
-        self.checkpoints.step_is_whole()
+        with self.checkpoints.updating():
+            self.optimizer.step(0.01)
         self.checkpoints.save(position)
 
     def values(self) -> dict[str, Any]:
@@ -112,6 +112,21 @@ def test_a_restored_run_has_the_same_values_and_takes_the_same_next_step(
     torch.set_rng_state(between_the_steps)
     run.step(Position(step=3))
     assert all(torch.equal(value, restored.values()[name]) for name, value in run.values().items())
+
+
+def test_a_step_that_failed_half_way_is_not_saved(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Saved(folder, monkeypatch)
+    run.step(Position(step=1))
+    with monkeypatch.context() as patched:
+        patched.setattr(run.optimizer, "_write_back", lambda: 1 / 0)  # after some values have changed
+        with pytest.raises(ZeroDivisionError):
+            run.step(Position(step=2))
+
+    run.checkpoints.save(Position(step=1, eval_step=1, eval_loss=1.0))
+    run.checkpoints.save(Position(step=2))
+
+    assert _steps(folder) == {"step-1"}
+    assert Saved(folder, monkeypatch).checkpoints.restore().eval_loss is None
 
 
 def test_a_checkpoint_that_holds_all_values_itself_is_read(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:

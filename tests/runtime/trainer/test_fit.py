@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runtime.model.device import Facts, Plan, plan
+from runtime.model.device import Facts, Setup, choose
 from runtime.trainer.fit import MB, Fit, Needs, fit, rows
 from state.errors import ServiceError
 
@@ -21,16 +21,16 @@ NEEDS = Needs(
 PLENTY = 10**6
 
 
-def _plan(kind: Any = "cpu") -> Plan:
-    return plan(Facts(kind=kind, name="a device", memory_mb=8000, supports_bf16=True, cores=2))
+def _setup(kind: Any = "cpu") -> Setup:
+    return choose(Facts(kind=kind, name="a device", memory_mb=8000, supports_bf16=True))
 
 
 def _fit(memory_mb: int, *, longest: int = 600, step: int = 2400, kind: Any = "cpu") -> Fit:
-    return fit(NEEDS, memory_mb * MB, longest, step, _plan(kind))
+    return fit(NEEDS, memory_mb * MB, longest, step, _setup(kind))
 
 
 def test_with_plenty_of_memory_nothing_is_computed_twice() -> None:
-    assert _fit(PLENTY) == Fit("none", _plan().row_tokens)
+    assert _fit(PLENTY) == Fit("none", _setup().row_tokens)
     assert _fit(PLENTY, longest=50, step=200) == Fit("none", 200)
     assert _fit(PLENTY, kind="cuda") == Fit("none", 2400)
 
@@ -39,7 +39,7 @@ def test_with_less_memory_rows_are_shortened_before_layers_are_computed_twice() 
     shortened = _fit(1000 + 100 + 11 * 700)
 
     assert shortened == Fit("none", 700)
-    assert _fit(1000 + 100 + 11 * 500).checkpointing == "layers"
+    assert _fit(1000 + 100 + 11 * 500).gradient_checkpointing == "layers"
 
 
 def test_a_gpu_moves_what_it_keeps_to_the_machine_at_last() -> None:
@@ -55,7 +55,7 @@ def test_what_cannot_fit_is_refused_with_the_longest_example_that_would() -> Non
         _fit(2000)
 
     length = int(str(refused.value).rsplit(maxsplit=1)[1])
-    assert _fit(2000, longest=length).checkpointing == "layers"
+    assert _fit(2000, longest=length).gradient_checkpointing == "layers"
     with pytest.raises(ServiceError):
         _fit(2000, longest=length + 1)
 
@@ -74,7 +74,7 @@ def test_what_is_chosen_fits(memory_mb: int, longest: int, examples: int) -> Non
         return
 
     assert fitted.row_tokens >= min(longest, longest * examples)
-    assert NEEDS.row(fitted.row_tokens, fitted.checkpointing) <= memory_mb * MB
+    assert NEEDS.row(fitted.row_tokens, fitted.gradient_checkpointing) <= memory_mb * MB
 
 
 @given(lengths=st.lists(st.integers(1, 9), max_size=20), row_tokens=st.integers(1, 20))

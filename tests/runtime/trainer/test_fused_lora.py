@@ -9,7 +9,7 @@ from peft import PeftModel
 from torch import nn
 
 from runtime.model.bases import load_base
-from runtime.model.device import Facts, plan
+from runtime.model.device import Facts, choose
 from runtime.trainer import lora
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import one_by_one
@@ -20,7 +20,7 @@ DOCUMENTS = [[5, 6, 7, 8, 9], list(range(20, 60))]
 
 
 def _adapted(folder: Path, *, bf16: bool, **changes: Any) -> PeftModel:
-    chosen = plan(Facts(kind="cpu", name="", memory_mb=1, supports_bf16=bf16, cores=1))
+    chosen = choose(Facts(kind="cpu", name="", memory_mb=1, supports_bf16=bf16))
     base = load_base(str(folder), chosen, folder.parent / "bases")
     torch.manual_seed(0)
     settings: dict[str, Any] = {"lora_dropout": 0.0, "target_modules": "all-linear"}

@@ -129,7 +129,7 @@ def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
     with caplog.at_level(logging.INFO):
         loss.choose(adapted, "cpu")
 
-    assert "one at a time: tried, it differs from the model's own way by" in caplog.text
+    assert "one at a time: tried, it differs from the model's own way" in caplog.text
 
 
 def test_a_trained_output_bias_is_computed_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""What is foreseen of a run's memory is what it takes, and saving memory does not change what is computed."""
+"""What is forecast of a run's memory is what it takes, and saving memory does not change what is computed."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def test_short_rows_and_checkpointing_make_the_same_losses(
         jobs.train_here(lean)
 
     assert jobs.losses(lean) == pytest.approx(jobs.losses(plain), rel=2e-3)
-    assert "gradient checkpointing of layers" in caplog.text
+    assert "gradient checkpointing: layers" in caplog.text
 
 
 @pytest.mark.parametrize("limit_mb", [100, 10])
@@ -50,7 +50,7 @@ def test_a_limit_that_is_no_number_is_refused(root: Path, monkeypatch: pytest.Mo
     assert "LATHE_MEMORY_MB is '8 GB'" in str(jobs.status(folder).error_message)
 
 
-def test_a_runs_peak_is_foreseen(tmp_path: Path) -> None:
+def test_a_runs_peak_is_forecast(tmp_path: Path) -> None:
     """Within 15 percent, of a model whose rows take more than the process itself."""
     toys.make(tmp_path / "models" / "toy", hidden_size=512, intermediate_size=1376, num_hidden_layers=8)
     folder = jobs.make(
@@ -62,9 +62,9 @@ def test_a_runs_peak_is_foreseen(tmp_path: Path) -> None:
 
     jobs.run(folder)
 
-    foreseen = float(_between(folder.log_file.read_text(), "about ", " MB"))
+    forecast = float(_between(folder.log_file.read_text(), "about ", " MB"))
     took = metrics.read(folder.metrics_file)[-1].memory_mb
-    assert took == pytest.approx(foreseen, rel=0.15)
+    assert took == pytest.approx(forecast, rel=0.15)
 
 
 def _between(text: str, before: str, after: str) -> str:

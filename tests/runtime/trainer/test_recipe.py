@@ -200,9 +200,9 @@ def test_the_adapter_gives_the_same_logits_outside_of_lathe(root: Path, toy: Pat
     jobs.train_here(folder)
     tokens_1T = torch.tensor([[5, 100, 200, 300, 7]])
 
-    plan = pick()
+    setup = pick()
     base = AutoModelForCausalLM.from_pretrained(
-        str(toy), quantization_config=quantization(plan.torch_dtype), dtype=plan.torch_dtype
+        str(toy), quantization_config=quantization(setup.torch_dtype), dtype=setup.torch_dtype
     )
     alone_1TV = base.eval()(tokens_1T).logits
     outside_1TV = PeftModel.from_pretrained(base, str(folder.adapter)).eval()(tokens_1T).logits

@@ -1,0 +1,69 @@
+"""What other libraries don't offer publicly, and Lathe uses all the same.
+
+Each function names the version that it was read in. tests/runtime/model/test_private.py says what is lost when a newer
+version has it no more. torch and transformers are imported late: `uncompiled` is used while they are imported first.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """What is imported in this block and decorates functions with torch.compile gets them as they are.
+
+    Read in bitsandbytes 0.50.2 (backends/default/ops.py). No setting of it or of torch 2.13 says the same before
+    torch's compiler is imported.
+    """
+    torch: Any = import_module("torch")
+    own = torch.compile
+    torch.compile = _as_it_is
+    try:
+        yield
+    finally:
+        torch.compile = own
+
+
+def _as_it_is(function: Callable[..., Any] | None = None, **_: object) -> Callable[..., Any]:
+    """In the place of torch.compile, used as a decorator with options or without."""
+    return function if function is not None else _as_it_is
+
+
+@contextmanager
+def weights_read_by_pread() -> Iterator[None]:
+    """`from_pretrained` reads tensors into memory of their own in this block, instead of mapping the files.
+
+    Read in transformers 5.23.0 (modeling_utils.py): it does so by itself on MPS and Windows only, and takes no option.
+    """
+    names = vars(import_module("transformers.modeling_utils"))
+    own = names["safe_open"]
+    names["safe_open"] = partial(_opened_by_pread, own)
+    try:
+        yield
+    finally:
+        names["safe_open"] = own
+
+
+def _opened_by_pread(opened: Callable[..., Any], file: str, **options: object) -> Any:  # noqa: ANN401  safetensors' own
+    return opened(file, **options | {"backend": "pread"})
+
+
+def attention_of(config: Any) -> str:  # noqa: ANN401  a transformers configuration
+    """The attention implementation that a loaded model has, as `set_attn_implementation` takes it.
+
+    Read in transformers 5.23.0 (configuration_utils.py): it can be set publicly, and not be read.
+    """
+    implementation: str = config._attn_implementation  # noqa: SLF001
+    return implementation
+
+
+def replace_forward(module: Any, forward: Callable[..., Any]) -> None:  # noqa: ANN401  any nn.Module
+    """Have one module compute by `forward`, and keep its class, hooks and parameters.
+
+    Read in torch 2.13.0 (nn/modules/module.py): a call looks `forward` up on the module itself. peft finds its layers
+    by their class, so a module of another class would not do.
+    """
+    vars(module)["forward"] = forward

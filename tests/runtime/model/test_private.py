@@ -1,0 +1,73 @@
+"""The doors into other libraries that are not public. When one of these fails after an update, its sentence says what
+Lathe has lost, and runtime/model/private.py where to mend it.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, modeling_utils
+
+from runtime.model import private
+from tests.server import CHECKOUT
+
+
+def test_bitsandbytes_is_imported_uncompiled() -> None:
+    """Else torch's compiler is imported by every trainer, which takes 1.4 s of CPU time."""
+    program = (
+        "import sys, torch; from runtime.model import private; compiling = torch.compile\n"
+        "with private.uncompiled(): import bitsandbytes\n"
+        "assert torch.compile is compiling; print('torch._inductor.compile_fx' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
+
+
+def test_transformers_reads_weights_by_pread(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else quantizing a 7B model holds the 13 GB of its files."""
+    names = vars(modeling_utils)
+    own = names["safe_open"]
+    backends = []
+
+    def opened(file: str, **options: Any) -> Any:
+        backends.append(options["backend"])
+        return own(file, **options)
+
+    monkeypatch.setitem(names, "safe_open", opened)
+
+    with private.weights_read_by_pread():
+        AutoModelForCausalLM.from_pretrained(toy)
+
+    assert set(backends) == {"pread"}, "transformers opens its files in another way now"
+    assert names["safe_open"] is opened
+
+
+def test_a_models_attention_can_be_read_and_set_again(toy: Path) -> None:
+    """Else a model that fails the trial of packing is not computed with its own attention."""
+    model = AutoModelForCausalLM.from_pretrained(toy, attn_implementation="eager")
+    own = private.attention_of(model.config)
+
+    model.set_attn_implementation("sdpa")
+    changed = private.attention_of(model.config)
+    model.set_attn_implementation(own)
+
+    assert (own, changed, private.attention_of(model.config)) == ("eager", "sdpa", "eager")
+
+
+def test_a_replaced_forward_is_what_a_call_computes() -> None:
+    """Else LoRA layers silently take peft's way: slower, and in more memory."""
+    layer = nn.Linear(2, 2)
+    hooked = []
+    layer.register_forward_hook(lambda *_: hooked.append(True))
+
+    private.replace_forward(layer, lambda x: x + 1)
+
+    assert torch.equal(layer(torch.zeros(2)), torch.ones(2))
+    assert hooked == [True]
+    assert type(layer) is nn.Linear
