@@ -17,7 +17,7 @@ from state.root import DataRoot
 TRAINER_END_S = 5.0  # a trainer that has just completed its job still holds its lock for a moment
 
 
-def place(built: Path, target: Path, job_id: str) -> None:
+def link_into(built: Path, target: Path, job_id: str) -> None:
     """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
 
     Complete or not at all. Raises Taken when `target` exists, also when it came into being meanwhile.
@@ -94,8 +94,8 @@ def _copy_in_output_dir(root: DataRoot, path: Path) -> Path | None:
     record = _record_in(path)
     if record is None or record.job_id is None or record.output_dir is None:
         return None
-    copy = (root.path / record.output_dir / path.name).resolve()
-    is_copy = root.holds(copy) and belongs_to(copy, record.job_id)
+    copy = root.inside(Path(record.output_dir, path.name))
+    is_copy = copy is not None and belongs_to(copy, record.job_id)
     return copy if is_copy and _is_published(root, path, record) else None
 
 

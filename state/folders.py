@@ -78,7 +78,7 @@ def has(folder: Path, name: str) -> bool:
 
 
 def sweep(parent: Path, by: str | None = None) -> None:
-    """Clear away what was half made or half removed, where `by` is given only what that one half made.
+    """Clear away what was half made or half removed; where `by` is given, of the half made only what that one made.
 
     Only while nobody makes such folders in there; who removes one is not disturbed. What was to be replaced, and was
     not, is there again. It costs one listing: 0.1 s for 100,000 folders.

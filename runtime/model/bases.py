@@ -55,7 +55,7 @@ def load_base(source: str, plan: Plan, cache: Path) -> PreTrainedModel:
     Raises ServiceError for what is not a causal language model, or has no safetensors weights.
     """
     try:
-        kept = base_cache.place(cache, source, plan)
+        kept = base_cache.folder_of(cache, source, plan)
         base = _load_kept(kept, plan)
         if base is None:
             with _making(kept) as may_keep:
@@ -76,7 +76,7 @@ def size(source: str, plan: Plan, cache: Path) -> int | None:
     """About how many bytes a base takes on the plan's device. None where its files are not here, or not readable."""
     folder = Path(source) if Path(source).is_dir() else models.hub_folder(source)
     try:
-        kept = base_cache.place(cache, source, plan)
+        kept = base_cache.folder_of(cache, source, plan)
         if kept.is_dir():
             return sum(file.stat().st_size for file in kept.glob("*.safetensors"))
         found = models.tensors(folder) if folder is not None else {}

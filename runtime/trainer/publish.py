@@ -59,21 +59,21 @@ def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     own = {path.name for path in adapters.all_folders(root) if adapter_places.belongs_to(path, folder.job_id)}
     for name in sorted(possible, key=lambda name: name not in own):
         try:
-            _place(folder, root.adapters / name)
+            _link_into(folder, root.adapters / name)
             break
         except Taken:
             log.warning("adapters/%s was taken while the job ran", name)
     else:
         raise ServiceError(f"adapters/{wanted} is taken, and a thousand names like it")
     if job.output_dir is not None:
-        _place(folder, root.output_folder(job.output_dir) / name)
+        _link_into(folder, root.output_folder(job.output_dir) / name)
     return name
 
 
-def _place(folder: JobFolder, target: Path) -> None:
+def _link_into(folder: JobFolder, target: Path) -> None:
     if target.exists() and adapter_places.belongs_to(target, folder.job_id):
         folders.vanish(target)
-    adapter_places.place(folder.adapter, target, folder.job_id)
+    adapter_places.link_into(folder.adapter, target, folder.job_id)
 
 
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:

@@ -202,8 +202,7 @@ class Serving:
             await self._worker.unload()
 
     def _source(self, model_name: str) -> str:
-        model = models.find(self._root, model_name)
-        return str(model.folder or model.source)
+        return models.find(self._root, model_name).load_from
 
 
 def _check(adapter: Adapter) -> None:

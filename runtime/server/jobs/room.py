@@ -32,9 +32,9 @@ class Room:
     def _is_needed(self, model_name: str) -> bool:
         try:
             model = models.find(self._root, model_name)
+            weights_mb = models.size_mb(model.folder) if model.folder else 0.0
         except ServiceError:
             return False  # its trainer will say so
-        weights_mb = models.size_mb(model.folder) if model.folder else 0.0
         return is_short(self._machine, free_mb(), weights_mb)
 
 
