@@ -19,7 +19,7 @@ BY = "export"  # in the hidden name of what is half made
 _LEFT = re.compile(rf"\.(?P<name>.+)\.(?:(?P<begun>{BY}\.new)|replaced)")
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class ExportRecord(Struct, frozen=True, kw_only=True):
     """export.json."""
 
     adapter_name: str
@@ -50,13 +50,15 @@ def folder_of(root: DataRoot, adapter_name: str, export_format: str, output_dir:
 
 
 def write_record(folder: Path, adapter_name: str, model_name: str, export_format: str) -> None:
-    record = Record(adapter_name=adapter_name, model_name=model_name, format=export_format, created_at=clock.now())
+    record = ExportRecord(
+        adapter_name=adapter_name, model_name=model_name, format=export_format, created_at=clock.now()
+    )
     (folder / RECORD).write_bytes(store.pretty(record))
 
 
 def _is_export(folder: Path, adapter_name: str, export_format: str) -> bool:
     try:
-        record = store.read(folder / RECORD, Record)
+        record = store.read(folder / RECORD, ExportRecord)
     except (FileNotFoundError, BrokenFile):
         return False
     return (record.adapter_name, record.format) == (adapter_name, export_format)

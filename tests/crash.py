@@ -96,7 +96,7 @@ def prepare(root: DataRoot) -> None:
     (folder.adapter / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
     (folder.adapter / adapters.WEIGHTS).write_bytes(b"weights")
     (folder.adapter / adapters.RECORD).write_bytes(
-        store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
+        store.pretty(adapters.AdapterRecord(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
     )
     adapter_places.link_into(folder.adapter, root.adapters / "published", "ended")
     adapter_places.link_into(folder.adapter, root.path / "out" / "published", "ended")

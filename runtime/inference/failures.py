@@ -2,6 +2,8 @@
 
 import torch
 
+from state.errors import first_line
+
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Of the device or of the machine: torch's CPU allocator raises a RuntimeError like any other."""
@@ -15,7 +17,6 @@ def is_fatal(error: BaseException) -> bool:
 
 def sentence(error: BaseException, action: str) -> str:
     """`action` is what failed: "generate"."""
-    first_line = next((text for text in str(error).splitlines() if text.strip()), "")
     if is_out_of_memory(error):
-        return f"There is not enough device memory to {action}; a training job may be using it. {first_line}"
-    return f"Failed to {action}: {type(error).__name__}: {first_line}"
+        return f"There is not enough device memory to {action}; a training job may be using it. {first_line(error)}"
+    return f"Failed to {action}: {type(error).__name__}: {first_line(error)}"

@@ -9,7 +9,7 @@ from peft import PeftModel
 
 from runtime.trainer import checkpoint
 from state import adapter_places, adapters, clock, folders, jobs, names, store
-from state.adapters import Record, Results
+from state.adapters import AdapterRecord, Results
 from state.errors import ServiceError
 from state.folders import Taken
 from state.jobs import Job, JobFolder
@@ -23,7 +23,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
 
     `job` has the settings that the run really had.
     """
-    record = Record(
+    record = AdapterRecord(
         model_name=job.model_name,
         created_at=clock.now(),
         description=job.description,
@@ -84,7 +84,7 @@ def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     return {**lora, "target_modules": targets, **training, "seed": job.seed}
 
 
-def _model_card(name: str, job: Job, model: PeftModel, record: Record) -> str:
+def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord) -> str:
     base = model.active_peft_config.base_model_name_or_path
     settings = "\n".join(f"| {key} | {value} |" for key, value in record.training_config.items())
     measured = {key: value for key, value in msgspec.to_builtins(record.metrics).items() if value is not None}

@@ -21,7 +21,7 @@ def _published(server: Server, name: str, job_id: str, wanted: str | None = None
         made.mkdir(parents=True)
         (made / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
         (made / adapters.WEIGHTS).write_bytes(job_id.encode())
-    record = adapters.Record(model_name="toy", created_at=clock.now(), job_id=job_id, output_dir="out")
+    record = adapters.AdapterRecord(model_name="toy", created_at=clock.now(), job_id=job_id, output_dir="out")
     (folder.adapter / adapters.RECORD).write_bytes(store.pretty(record))
     adapter_places.link_into(folder.adapter, root.adapters / name, job_id)
     adapter_places.link_into(folder.adapter, root.path / "out" / name, job_id)

@@ -15,7 +15,9 @@ from state.root import DataRoot
 def adapter_names(tmp_path: Path) -> AdapterNames:
     root = DataRoot.at(tmp_path)
     root.create()
-    return AdapterNames(root, Index(root))
+    index = Index(root)
+    index.jobs_are_read = True
+    return AdapterNames(root, index)
 
 
 def test_while_one_takes_its_time_under_a_name_others_are_given_theirs_at_once(adapter_names: AdapterNames) -> None:
@@ -28,7 +30,7 @@ def test_while_one_takes_its_time_under_a_name_others_are_given_theirs_at_once(a
 
     unpacking = threading.Thread(target=unpack)
     unpacking.start()
-    is_unpacking.wait()
+    assert is_unpacking.wait(timeout=60)
 
     with adapter_names.reserved("adapter_name", "small"), adapter_names.reserved("adapter_name", None):
         pass
