@@ -164,7 +164,7 @@ class Torture:
     def _read_all_the_while(self) -> None:
         while not self._done.wait(0.05):
             try:
-                for folder in jobs.all_folders(self.root):
+                for folder in (jobs.find(self.root, job_id) for job_id in jobs.all_ids(self.root)):
                     jobs.read_job(folder)
                     jobs.read_status(folder)
                 for path in adapters.all_folders(self.root):

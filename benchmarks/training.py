@@ -44,6 +44,7 @@ TRAINED = {
 }
 PRETRAINING_STEPS = 60  # of 8,192 tokens of the bundled model's corpus: some six minutes on 2 cores, once
 LITTLE_MEMORY_MB = {"20M": 550, "370M": 1200}
+LOSSES = ("first loss", "last loss", "loss difference")
 OTHER_BATCHES = (
     "trl, packing",
     "llamafactory",
@@ -271,7 +272,7 @@ def anonymous_kb(pid: int) -> int:
 def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
     """A table, and what it does not say, in Markdown."""
     lines = [
-        "| engine | tokens/s | Lathe's ratio to it | peak MB | outside the loop, s | first loss | last loss | apart |",
+        f"| engine | tokens/s | Lathe's ratio to it | peak MB | outside the loop, s | {' | '.join(LOSSES)} |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     usual = results["plain"][0].losses
@@ -294,9 +295,10 @@ def report(results: dict[str, list[Result]], rate: float, work: float) -> str:
     warm = statistics.median(run.warm_tokens_per_second or 0.0 for run in results["lathe"])
     share = f"{warm * work / rate:.0%} of this machine's {rate / 1e9:.0f} GFLOP/s in bf16 products"
     told = (
-        "`apart`: by how much a step's loss differs from the usual recipe's, on average and at most. Medians of "
-        f"{len(usual)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two runs. After "
-        f"its first step Lathe makes {warm:.0f} tokens/s, {warm * work / 1e9:.0f} GFLOP/s of linear layers, {share}."
+        "`loss difference`: by how much a step's loss differs from the usual recipe's, on average and at most. "
+        f"Medians of {len(usual)} steps in {len(results['lathe'])} rounds, and ranges; ratios are of a round's two "
+        f"runs. After its first step Lathe makes {warm:.0f} tokens/s, {warm * work / 1e9:.0f} GFLOP/s of linear "
+        f"layers, {share}."
     )
     lines += ["", *textwrap.wrap(told, 120)]
     return "\n".join(lines)

@@ -8,7 +8,8 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
-from runtime.server.answering.worker import SamplingParameters
+from handlers._http.sampling import MaxTokens, Seed, Stop, Temperature, TopP
+from runtime.messages.inference import SamplingParameters
 from runtime.server.service import Service
 
 
@@ -17,11 +18,11 @@ class GenerateRequest(Struct, forbid_unknown_fields=True):
 
     prompt: Annotated[str, Meta(min_length=1)]
     model_name: str | None = None
-    max_new_tokens: Annotated[int, Meta(ge=1, le=100_000)] = 128
-    temperature: Annotated[float, Meta(ge=0, le=10)] = 0.0
-    top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
-    stop: list[Annotated[str, Meta(min_length=1)]] = []
+    max_new_tokens: MaxTokens = 128
+    temperature: Temperature = 0.0
+    top_p: TopP = 1.0
+    seed: Seed | None = None
+    stop: list[Stop] = []
 
 
 class GenerateReply(Struct):

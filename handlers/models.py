@@ -1,6 +1,5 @@
 """GET /api/models: the base models that can be trained."""
 
-from contextlib import suppress
 from typing import Literal
 
 from litestar import get
@@ -14,7 +13,10 @@ from state.models import Model
 
 
 class ModelReply(Struct):
-    """`source` is a folder of models/, or the hub id that is downloaded on first use."""
+    """`source` is a folder of models/, or the hub id that is downloaded on first use.
+
+    `problem` is why it cannot be trained, as far as its files tell; null when nothing is wrong.
+    """
 
     name: str
     kind: Literal["folder", "alias", "hub"]
@@ -23,24 +25,33 @@ class ModelReply(Struct):
     architecture: str | None
     context_length: int | None
     size_mb: float | None
+    problem: str | None
 
 
 class ModelsReply(Struct):
+    """`problem` is what is wrong with aliases.json, whose aliases are missing then."""
+
     models: list[ModelReply]
     total: int
+    problem: str | None
 
 
 @get("/models", opt={"action": "list models"}, sync_to_thread=True)
 def list_models(service: NamedDependency[Service]) -> ModelsReply:
-    found = [_describe(model) for model in models.available(service.root)]
-    return ModelsReply(models=found, total=len(found))
+    found = models.available(service.root)
+    described = [_describe(model) for model in found.models]
+    return ModelsReply(models=described, total=len(described), problem=found.problem)
 
 
 def _describe(model: Model) -> ModelReply:
     config: dict[str, object] = {}
+    size_mb, problem = None, None
     if model.folder is not None:
-        with suppress(BrokenFile, FileNotFoundError):  # listed all the same; a start says what is wrong
+        try:
             config = models.config(model.folder)
+            size_mb = models.size_mb(model.folder)
+        except (BrokenFile, FileNotFoundError) as error:
+            problem = str(error)
     architectures = config.get("architectures")
     return ModelReply(
         name=model.name,
@@ -49,5 +60,6 @@ def _describe(model: Model) -> ModelReply:
         downloaded=model.folder is not None,
         architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else None,
         context_length=models.context_length(config),
-        size_mb=models.size_mb(model.folder) if model.folder else None,
+        size_mb=size_mb,
+        problem=problem,
     )

@@ -4,26 +4,23 @@ A job's `adapter/` and `checkpoints/`, and `<output_dir>/<name>/`, go with the a
 that one (by `cp -r`, or `cp -al`) has the same record and goes alone.
 """
 
-import os
 from pathlib import Path
 
 from state import folders, jobs, locks, names, store
-from state.adapters import RECORD, Record, all_folders, find
+from state.adapters import RECORD, AdapterRecord, all_folders, find
 from state.errors import BrokenFile, NotFound, ServiceError
-from state.folders import Taken
 from state.jobs import JobFolder
 from state.root import DataRoot
 
 TRAINER_END_S = 5.0  # a trainer that has just completed its job still holds its lock for a moment
 
 
-def place(built: Path, target: Path, job_id: str) -> None:
+def link_into(built: Path, target: Path, job_id: str) -> None:
     """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
 
     Complete or not at all. Raises Taken when `target` exists, also when it came into being meanwhile.
     """
-    if os.path.lexists(target):
-        raise Taken(target)
+    folders.check_free(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     with folders.appearing(target, by=job_id) as hidden:
         folders.copy_by_links(built, hidden)
@@ -38,8 +35,7 @@ def rename(root: DataRoot, name: str, new_name: str) -> None:
     copy = _copy_in_output_dir(root, path)
     moves = [(folder, folder.with_name(new_name)) for folder in (copy, path) if folder is not None]
     for _, target in moves:
-        if os.path.lexists(target):
-            raise Taken(target)
+        folders.check_free(target)
     try:
         for folder, target in moves:  # the copy first: a renaming that was cut off can be asked for again
             folder.rename(target)
@@ -94,12 +90,12 @@ def _copy_in_output_dir(root: DataRoot, path: Path) -> Path | None:
     record = _record_in(path)
     if record is None or record.job_id is None or record.output_dir is None:
         return None
-    copy = (root.path / record.output_dir / path.name).resolve()
-    is_copy = root.holds(copy) and belongs_to(copy, record.job_id)
+    copy = root.inside(Path(record.output_dir, path.name))
+    is_copy = copy is not None and belongs_to(copy, record.job_id)
     return copy if is_copy and _is_published(root, path, record) else None
 
 
-def _is_published(root: DataRoot, path: Path, record: Record) -> bool:
+def _is_published(root: DataRoot, path: Path, record: AdapterRecord) -> bool:
     """Whether this is the adapter that the job published, renamed or not, and no copy of it.
 
     The job's status has the name that it gave. Where no adapter has that name by now, the only one that says it is the
@@ -115,7 +111,7 @@ def _is_published(root: DataRoot, path: Path, record: Record) -> bool:
     return not any(belongs_to(other, record.job_id) for other in all_folders(root) if other != path)
 
 
-def _job_of(root: DataRoot, record: Record | None) -> JobFolder | None:
+def _job_of(root: DataRoot, record: AdapterRecord | None) -> JobFolder | None:
     if record is None or record.job_id is None or not names.is_valid(record.job_id):
         return None
     try:
@@ -124,9 +120,9 @@ def _job_of(root: DataRoot, record: Record | None) -> JobFolder | None:
         return None
 
 
-def _record_in(folder: Path) -> Record | None:
+def _record_in(folder: Path) -> AdapterRecord | None:
     """The record, where there is one that can be read."""
     try:
-        return store.read(folder / RECORD, Record)
+        return store.read(folder / RECORD, AdapterRecord)
     except (FileNotFoundError, BrokenFile):
         return None

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from state import safetensors, store
-from state.adapters import CONFIG, RECORD, WEIGHTS, PeftConfig, Record, find, known, record_of
-from state.errors import BrokenFile
+from state import adapters, safetensors, store
+from state.adapters import CONFIG, RECORD, WEIGHTS, AdapterRecord, PeftConfig, find, known, record_of
 from state.root import DataRoot
 
 
@@ -25,7 +24,7 @@ def describe(root: DataRoot, name: str, description: str | None, tags: list[str]
         return newest | changes
 
     with suppress(FileNotFoundError):
-        store.read(path / RECORD, Record)  # a broken one is reported, and left as it is
+        store.read(path / RECORD, AdapterRecord)  # a broken one is reported, and left as it is
     store.update(path / RECORD, dict[str, object], change)
 
 
@@ -35,11 +34,10 @@ def settle(root: DataRoot, folder: Path, description: str | None) -> None:
     Raises BrokenFile for what could never be loaded.
     """
     peft = store.read(folder / CONFIG, PeftConfig)
-    if peft.peft_type != "LORA":
-        raise BrokenFile(folder / CONFIG, f"peft_type is {peft.peft_type}, and only LORA is supported")
+    adapters.check_type(folder, peft.peft_type)
     safetensors.read_header(folder / WEIGHTS)
     if (folder / RECORD).exists():
-        store.read(folder / RECORD, Record)
+        store.read(folder / RECORD, AdapterRecord)
         record = store.read_as_written(folder / RECORD)
         kept = {key: value for key, value in record.items() if key not in ("job_id", "output_dir")}
     elif description is not None:

@@ -31,7 +31,7 @@ class Results(Struct, kw_only=True, frozen=True):
     training_time_minutes: float | None = None
 
 
-class Record(Struct, kw_only=True, frozen=True):
+class AdapterRecord(Struct, kw_only=True, frozen=True):
     """adapter.json."""
 
     version: Annotated[int, Meta(ge=1, le=VERSION)] = VERSION
@@ -56,7 +56,6 @@ class Adapter(Struct, kw_only=True, frozen=True):
     size_mb: float
     description: str
     tags: list[str]
-    job_id: str | None
     training_config: dict[str, object]
     metrics: Results
     fingerprint: tuple[tuple[str, int, int], ...]
@@ -73,6 +72,12 @@ class PeftConfig(Struct):
     lora_alpha: float | None = None
     lora_dropout: float | None = None
     peft_type: str | None = None
+
+
+def check_type(folder: Path, peft_type: str | None) -> None:
+    """Raise BrokenFile for an adapter of a kind that Lathe cannot load; `peft_type` is its adapter_config.json's."""
+    if peft_type != "LORA":
+        raise BrokenFile(folder / CONFIG, f"peft_type is {peft_type}, and only LORA is supported")
 
 
 def all_names(root: DataRoot) -> set[str]:
@@ -111,7 +116,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
     except BrokenFile as error:
         problem = str(error)
     try:
-        record = store.read(path / RECORD, Record)
+        record = store.read(path / RECORD, AdapterRecord)
     except FileNotFoundError:
         pass
     except BrokenFile as error:
@@ -128,7 +133,6 @@ def read(root: DataRoot, path: Path) -> Adapter:
         size_mb=_size_mb(path),
         description=record.description,
         tags=record.tags,
-        job_id=record.job_id,
         training_config=record.training_config,
         metrics=record.metrics,
         fingerprint=_fingerprint(path),
@@ -146,7 +150,6 @@ def unreadable(path: Path, problem: str) -> Adapter:
         size_mb=0.0,
         description="",
         tags=[],
-        job_id=None,
         training_config={},
         metrics=Results(),
         fingerprint=(),
@@ -154,9 +157,9 @@ def unreadable(path: Path, problem: str) -> Adapter:
     )
 
 
-def record_of(root: DataRoot, path: Path, peft: PeftConfig) -> Record:
+def record_of(root: DataRoot, path: Path, peft: PeftConfig) -> AdapterRecord:
     """What Lathe shows for an adapter that has no record."""
-    return Record(
+    return AdapterRecord(
         model_name=_base_name(root, peft.base_model_name_or_path),
         created_at=clock.changed((path / CONFIG).stat()),
         training_config=known({"r": peft.r, "lora_alpha": peft.lora_alpha, "lora_dropout": peft.lora_dropout}),

@@ -81,9 +81,9 @@ def archive(file: BinaryIO) -> Package:
 def unpack(package: Package, into: Path) -> None:
     """Write an adapter's files to a folder. Raises ServiceError for what is none, and then leaves a part."""
     try:
-        place = _place([entry.path for entry in package.entries()])
+        folder = _adapter_root([entry.path for entry in package.entries()])
         for entry in package.entries():
-            if entry.path.parent == place and entry.path.name in TAKEN:
+            if entry.path.parent == folder and entry.path.name in TAKEN:
                 _copy(entry, into / entry.path.name, package.limit)
     except _BROKEN as error:
         reason = str(error) or type(error).__name__
@@ -105,26 +105,26 @@ def _too_large() -> ServiceError:
     return ServiceError(f"The archive unpacks to more than {MOST_TIMES} times its size, which no adapter does")
 
 
-def _place(paths: list[PurePosixPath]) -> PurePosixPath:
+def _adapter_root(paths: list[PurePosixPath]) -> PurePosixPath:
     """The folder that holds the adapter."""
     outside = next((path for path in paths if path.is_absolute() or ".." in path.parts), None)
     if outside is not None:
         raise ServiceError(f"The archive holds {outside}, which leads out of it")
-    places = sorted(
+    folders = sorted(
         {path.parent for path in paths if path.name == CONFIG and len(path.parts) <= 2},
         key=lambda path: (len(path.parts), path),
     )
-    if not places:
+    if not folders:
         raise ServiceError(f"No PEFT adapter: there is no {CONFIG}, neither at the top nor in a folder there")
-    place = places[0]
-    if len(places) > 1 and place.parts:
-        raise ServiceError(f"Several adapters, {', '.join(map(str, places))}: import one at a time")
-    names = {path.name for path in paths if path.parent == place}
+    found = folders[0]
+    if len(folders) > 1 and found.parts:
+        raise ServiceError(f"Several adapters, {', '.join(map(str, folders))}: import one at a time")
+    names = {path.name for path in paths if path.parent == found}
     if WEIGHTS not in names:
         pickled = next((name for name in PICKLED if name in names), None)
         also = f"; {pickled} holds pickled weights, which are not loaded: save it again with PEFT" if pickled else ""
         raise ServiceError(f"{WEIGHTS} is missing{also}")
-    return place
+    return found
 
 
 def _zipped(file: BinaryIO) -> Iterator[Entry]:

@@ -4,20 +4,22 @@ export.json tells whose it is: only an export is replaced by one.
 """
 
 import os
+import re
 from datetime import datetime
 from pathlib import Path
 
 from msgspec import Struct
 
-from state import clock, store
+from state import clock, folders, store
 from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
 
 RECORD = "export.json"
 BY = "export"  # in the hidden name of what is half made
+_LEFT = re.compile(rf"\.(?P<name>.+)\.(?:(?P<begun>{BY}\.new)|replaced)")
 
 
-class Record(Struct, frozen=True, kw_only=True):
+class ExportRecord(Struct, frozen=True, kw_only=True):
     """export.json."""
 
     adapter_name: str
@@ -26,7 +28,19 @@ class Record(Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-def place(root: DataRoot, adapter_name: str, export_format: str, output_dir: str | None) -> Path:
+def sweep(root: DataRoot) -> None:
+    """Clear away what exports that were killed left in `exports/`; the one that was to be replaced is there again.
+
+    Only while nobody exports. Everything else in there is the user's, whatever its name.
+    """
+    if root.exports.is_dir():
+        for path in list(root.exports.iterdir()):
+            left = _LEFT.fullmatch(path.name)
+            if left is not None and (left["begun"] or (path / RECORD).exists()):
+                folders.abandon(path.with_name(left["name"]), BY)
+
+
+def folder_of(root: DataRoot, adapter_name: str, export_format: str, output_dir: str | None) -> Path:
     """The folder that an export will be. Raises ServiceError when it may not be made, or is something else already."""
     parent = root.exports if output_dir is None else root.output_folder(output_dir)
     target = parent / f"{adapter_name}-{export_format}"
@@ -36,13 +50,15 @@ def place(root: DataRoot, adapter_name: str, export_format: str, output_dir: str
 
 
 def write_record(folder: Path, adapter_name: str, model_name: str, export_format: str) -> None:
-    record = Record(adapter_name=adapter_name, model_name=model_name, format=export_format, created_at=clock.now())
+    record = ExportRecord(
+        adapter_name=adapter_name, model_name=model_name, format=export_format, created_at=clock.now()
+    )
     (folder / RECORD).write_bytes(store.pretty(record))
 
 
 def _is_export(folder: Path, adapter_name: str, export_format: str) -> bool:
     try:
-        record = store.read(folder / RECORD, Record)
+        record = store.read(folder / RECORD, ExportRecord)
     except (FileNotFoundError, BrokenFile):
         return False
     return (record.adapter_name, record.format) == (adapter_name, export_format)

@@ -49,6 +49,12 @@ def appearing(target: Path, by: str = "", *, replacing: bool = False) -> Iterato
         _discard(hidden)  # by now the old one
 
 
+def check_free(target: Path) -> None:
+    """Raise Taken when there is something of that name, be it a link that leads nowhere."""
+    if os.path.lexists(target):
+        raise Taken(target)
+
+
 def vanish(folder: Path) -> None:
     """Remove a folder: gone in one rename, then its bytes."""
     leaving = folder.with_name(f".{folder.name}.removed")
@@ -78,7 +84,7 @@ def has(folder: Path, name: str) -> bool:
 
 
 def sweep(parent: Path, by: str | None = None) -> None:
-    """Clear away what was half made or half removed, where `by` is given only what that one half made.
+    """Clear away what was half made or half removed; where `by` is given, of the half made only what that one made.
 
     Only while nobody makes such folders in there; who removes one is not disturbed. What was to be replaced, and was
     not, is there again. It costs one listing: 0.1 s for 100,000 folders.
@@ -119,8 +125,7 @@ def _aside(target: Path) -> Path:
 
 
 def _rename_new(hidden: Path, target: Path) -> None:
-    if os.path.lexists(target):  # an empty folder would be replaced
-        raise Taken(target)
+    check_free(target)  # an empty folder would be replaced
     try:
         hidden.rename(target)
     except OSError as error:

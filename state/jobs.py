@@ -16,8 +16,6 @@ A folder is complete or absent: it is built under a hidden name and renamed in.
 import errno
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -198,15 +196,11 @@ def all_ids(root: DataRoot) -> set[str]:
     return {name.removeprefix(PREFIX) for name in os.listdir(root.training_jobs) if names.is_valid(name)}  # noqa: PTH208  names alone
 
 
-def all_folders(root: DataRoot) -> Iterator[JobFolder]:
-    """Every job's folder, in no particular order. `job_x` hides a second folder `x` of the same id."""
-    for job_id in all_ids(root):
-        with suppress(NotFound):
-            yield find(root, job_id)
-
-
 def find(root: DataRoot, job_id: str) -> JobFolder:
-    """The folder of a job: one with a job.json, readable or not. Raises NotFound."""
+    """The folder of a job: one with a job.json, readable or not. `job_x` hides a second folder `x` of the same id.
+
+    Raises NotFound.
+    """
     for name in (f"{PREFIX}{job_id}", job_id):
         if names.is_valid(name) and name.removeprefix(PREFIX) == job_id:
             folder = JobFolder(root.training_jobs / name)

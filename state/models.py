@@ -14,8 +14,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from state import names, safetensors, store
-from state.errors import ServiceError
+from state import folders, names, safetensors, store
+from state.errors import BrokenFile, ServiceError
 from state.root import DataRoot
 from state.safetensors import Tensor
 
@@ -28,7 +28,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A base model that a name stands for. `source` is what transformers loads: a folder's path or a hub id."""
+    """A base model that a name stands for. `source` is where it comes from: a folder's path or a hub id."""
 
     name: str
     source: str
@@ -36,13 +36,26 @@ class Model(Struct, frozen=True, kw_only=True):
     folder: Path | None
     """Where its files lie here; None for a hub model that has not been downloaded."""
 
+    @property
+    def load_from(self) -> str:
+        """What transformers is given to load: the folder where there is one, else the hub id to download."""
+        return str(self.folder or self.source)
+
+
+class Listing(Struct, frozen=True):
+    """Every model that has a name of its own: folders, then aliases, then hub models in the local cache."""
+
+    models: list[Model]
+    problem: str | None
+    """What is wrong with an aliases.json, whose aliases are missing then."""
+
 
 def resolve(root: DataRoot, name: str) -> Model | None:
     """The model that a name stands for; None for an unknown one. A hub id may turn out not to exist."""
     if names.is_valid(name):
         for parent in (root.models, BUNDLED):
             folder = parent / name
-            if (folder / "config.json").exists():
+            if folders.has(folder, "config.json"):
                 return Model(name=name, source=str(folder), kind="folder", folder=folder)
         hub_id = aliases(root).get(name)
         if hub_id is not None:
@@ -70,33 +83,54 @@ def _reason(root: DataRoot, name: str) -> str:
     return f": models/{name} has no config.json"
 
 
-def available(root: DataRoot) -> Iterator[Model]:
-    """Every model that has a name of its own: folders, then aliases, then hub models in the local cache."""
-    seen: set[str] = set()
-    for parent in (root.models, BUNDLED):
-        for folder in sorted(parent.iterdir()) if parent.is_dir() else ():
-            model = resolve(root, folder.name)
-            if model is not None and model.kind == "folder" and model.name not in seen:
-                seen.add(model.name)
-                yield model
-    for alias, hub_id in sorted(aliases(root).items()):
-        if alias not in seen:
-            yield Model(name=alias, source=hub_id, kind="alias", folder=hub_folder(hub_id))
-    for folder in sorted(hub_cache().glob("models--*--*")):
-        hub_id = folder.name.removeprefix("models--").replace("--", "/", 1)
+def available(root: DataRoot) -> Listing:
+    """The models to choose from. A broken one is among them: reading its files tells what is wrong."""
+    in_folders = {folder.name: folder for parent in (BUNDLED, root.models) for folder in _folders(parent)}
+    found = [
+        Model(name=name, source=str(folder), kind="folder", folder=folder)
+        for name, folder in sorted(in_folders.items())
+    ]
+    short_names, problem = _read_aliases(root)
+    found += [
+        Model(name=alias, source=hub_id, kind="alias", folder=hub_folder(hub_id))
+        for alias, hub_id in sorted(short_names.items())
+        if alias not in in_folders
+    ]
+    for repository in sorted(hub_cache().glob("models--*--*")):
+        hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
         snapshot = hub_folder(hub_id)
         if snapshot is not None:
-            yield Model(name=hub_id, source=hub_id, kind="hub", folder=snapshot)
+            found.append(Model(name=hub_id, source=hub_id, kind="hub", folder=snapshot))
+    return Listing(found, None if problem is None else str(problem))
+
+
+def _folders(parent: Path) -> Iterator[Path]:
+    """The folders of models in `models/`, broken ones included."""
+    for folder in parent.iterdir() if parent.is_dir() else ():
+        if names.is_valid(folder.name) and folders.has(folder, "config.json"):
+            yield folder
 
 
 def aliases(root: DataRoot) -> dict[str, str]:
     """Short names for hub ids: the bundled ones, and over them the data root's own. Raises BrokenFile."""
+    readable, problem = _read_aliases(root)
+    if problem is not None:
+        raise problem
+    return readable
+
+
+def _read_aliases(root: DataRoot) -> tuple[dict[str, str], BrokenFile | None]:
+    """The aliases that can be read, and why others cannot."""
     merged: dict[str, str] = {}
+    problem = None
     for parent in dict.fromkeys((BUNDLED, root.models)):
-        file = parent / "aliases.json"
-        if file.exists():
-            merged |= store.read(file, dict[str, str])
-    return merged
+        try:
+            merged |= store.read(parent / "aliases.json", dict[str, str])
+        except FileNotFoundError:
+            pass
+        except BrokenFile as error:
+            problem = error
+    return merged, problem
 
 
 def hub_cache() -> Path:
@@ -122,7 +156,7 @@ def hub_folder(hub_id: str) -> Path | None:
     except OSError:
         return None
     snapshot = repository / "snapshots" / revision
-    return snapshot if (snapshot / "config.json").exists() else None
+    return snapshot if folders.has(snapshot, "config.json") else None
 
 
 def config(folder: Path) -> dict[str, object]:
@@ -147,18 +181,38 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def size_mb(folder: Path) -> float:
-    """The size of the model's weights on disk, in 10^6 bytes."""
-    return round(sum(file.stat().st_size for file in weight_files(folder)) / 1e6, 1)
+    """The size of the model's weights on disk, in 10^6 bytes. Raises BrokenFile."""
+    return round(sum(map(_size, weight_files(folder))) / 1e6, 1)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError as error:
+        raise _leads_nowhere(file) from error
+    except OSError as error:
+        raise BrokenFile(file, error.strerror or str(error)) from error
+
+
+def _leads_nowhere(file: Path) -> BrokenFile:
+    """Of a name that a folder has, and for which there is no file."""
+    return BrokenFile(file, "is a link to a file that is not there")
 
 
 def tensors(folder: Path) -> dict[str, Tensor]:
-    """Name, type and shape of every tensor, from the files' headers. Raises BrokenFile, FileNotFoundError."""
+    """Name, type and shape of every tensor, from the files' headers.
+
+    Raises BrokenFile, and FileNotFoundError where there are no safetensors files.
+    """
     files = weight_files(folder)
     if not files:
         raise FileNotFoundError(f"{folder.name} has no model.safetensors")
     found: dict[str, Tensor] = {}
     for file in files:
-        found |= safetensors.read_header(file)
+        try:
+            found |= safetensors.read_header(file)
+        except FileNotFoundError as error:
+            raise _leads_nowhere(file) from error
     return found
 
 

@@ -1,5 +1,7 @@
 """The data root: where jobs, adapters, data sets and models lie."""
 
+import errno
+import os
 from pathlib import Path
 
 import msgspec
@@ -8,13 +10,13 @@ from state.errors import ServiceError
 
 
 class DataRoot(msgspec.Struct, frozen=True):
-    """Four folders in one place. `path` is absolute and free of symlinks."""
+    """The folders in one place: five that people see, and `.cache/`. `path` is absolute and free of symlinks."""
 
     path: Path
 
     @classmethod
     def at(cls, path: Path) -> "DataRoot":
-        return cls(path.resolve())
+        return cls(Path(os.path.realpath(path)))  # Path.resolve raises RuntimeError for links in a circle
 
     @property
     def training_jobs(self) -> Path:
@@ -54,9 +56,17 @@ class DataRoot(msgspec.Struct, frozen=True):
         """A path in the root as the API shows it: `./adapters/mine`."""
         return f".{str(path).removeprefix(str(self.path))}"
 
+    def inside(self, path: Path | str) -> Path | None:
+        """What a path means, seen from the root: absolute and free of symlinks. None where it leads out of the root.
+
+        None too for links that lead in a circle.
+        """
+        followed = Path(os.path.realpath(self.path / path))
+        return followed if followed.is_relative_to(self.path) and not _is_circle(followed) else None
+
     def holds(self, path: Path) -> bool:
         """Whether the path, its symlinks followed, stays inside the root."""
-        return path.resolve().is_relative_to(self.path)
+        return self.inside(path) is not None
 
     def holds_entry(self, path: Path) -> bool:
         """`holds` for what lies in a folder of the root itself: only a symlink can lead out of it."""
@@ -66,8 +76,8 @@ class DataRoot(msgspec.Struct, frozen=True):
         """The absolute folder that a request's `output_dir` means. Raises ServiceError when it may not be used."""
         if "\0" in output_dir or not output_dir.strip():
             raise ServiceError("output_dir must be the path of a folder")
-        folder = (self.path / output_dir).resolve()
-        if not folder.is_relative_to(self.path):
+        folder = self.inside(output_dir)
+        if folder is None:
             raise ServiceError(
                 f"output_dir {output_dir!r} lies outside the data root: use a folder inside it, such as ./custom_output"
             )
@@ -84,3 +94,12 @@ class DataRoot(msgspec.Struct, frozen=True):
         if any(parent.exists() and not parent.is_dir() for parent in (folder, *folder.parents)):
             raise ServiceError(f"output_dir {output_dir!r} is not a folder")
         return folder
+
+
+def _is_circle(path: Path) -> bool:
+    """Whether symlinks lead from here to one another, and to nothing else."""
+    try:
+        path.stat()
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False

@@ -39,6 +39,10 @@ def read_header(file: Path) -> dict[str, Tensor]:
             if not 2 <= length <= _MAX_HEADER_BYTES:
                 raise BrokenFile(file, "is not a safetensors file")
             header = msgspec.json.decode(stream.read(length), type=dict[str, dict[str, object]])
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise BrokenFile(file, error.strerror or str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BrokenFile(file, f"is not a safetensors file: {error}") from error
     header.pop("__metadata__", None)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from runtime.server.answering.worker import AdapterFiles, Generated, SamplingParameters, TextDelta, Worker
+from runtime.messages.inference import AdapterFiles, Generated, SamplingParameters, TextDelta
+from runtime.server.answering.worker import Worker
 
 
 async def generate(

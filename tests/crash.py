@@ -37,7 +37,7 @@ def rewind_metrics(root: DataRoot) -> None:
 
 
 def place_adapter(root: DataRoot) -> None:
-    adapter_places.place(root.training_jobs / "job_ended" / "adapter", root.adapters / "placed", "ended")
+    adapter_places.link_into(root.training_jobs / "job_ended" / "adapter", root.adapters / "placed", "ended")
 
 
 def remove_adapter(root: DataRoot) -> None:
@@ -96,10 +96,10 @@ def prepare(root: DataRoot) -> None:
     (folder.adapter / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
     (folder.adapter / adapters.WEIGHTS).write_bytes(b"weights")
     (folder.adapter / adapters.RECORD).write_bytes(
-        store.pretty(adapters.Record(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
+        store.pretty(adapters.AdapterRecord(model_name="toy", created_at=clock.now(), job_id="ended", output_dir="out"))
     )
-    adapter_places.place(folder.adapter, root.adapters / "published", "ended")
-    adapter_places.place(folder.adapter, root.path / "out" / "published", "ended")
+    adapter_places.link_into(folder.adapter, root.adapters / "published", "ended")
+    adapter_places.link_into(folder.adapter, root.path / "out" / "published", "ended")
     training_data.save(root, "old", ["old one"])
 
 

@@ -166,8 +166,8 @@ class Rig:
                 self.queue.close()
                 await self.worker.close()
 
-        for folder in jobs.all_folders(self.root):
-            self.index.refresh_job(folder.job_id)
+        for job_id in jobs.all_ids(self.root):
+            self.index.refresh_job(job_id)
         asyncio.run(play())
 
     def add(self, *markers: str) -> JobFolder:
@@ -210,5 +210,5 @@ class Rig:
             child.process.wait()
 
     def _refresh(self) -> None:
-        for folder in jobs.all_folders(self.root):
-            self.index.refresh_job(folder.job_id)
+        for job_id in jobs.all_ids(self.root):
+            self.index.refresh_job(job_id)

@@ -1,4 +1,7 @@
-"""Folders are the interface: what a person does to them by hand shows over HTTP within two seconds."""
+"""Folders are the interface: what a person does to them by hand shows over HTTP.
+
+How soon it shows is measured by `python -m benchmarks.folders`.
+"""
 
 import json
 import os
@@ -14,8 +17,6 @@ from state.jobs import JobFolder
 from tests import jobs
 from tests.server import CHECKOUT, Server, wait_until
 
-SOON_S = 2
-
 
 def _drop_in(server: Server, name: str, job: dict[str, Any], texts: list[str] | None = None) -> Path:
     """A job folder made elsewhere and moved in."""
@@ -29,7 +30,7 @@ def _drop_in(server: Server, name: str, job: dict[str, Any], texts: list[str] | 
 
 
 def _wait_for_job(server: Server, job_id: str) -> dict[str, Any]:
-    wait_until(lambda: server.get(f"/training/status/{job_id}").status_code == 200, f"{job_id} is shown", SOON_S)
+    wait_until(lambda: server.get(f"/training/status/{job_id}").status_code == 200, f"{job_id} is shown")
     return server.status(job_id)
 
 
@@ -75,7 +76,7 @@ def test_an_edited_waiting_job_is_shown_as_it_is_now(queueing: Server) -> None:
 
     file.write_text(json.dumps(json.loads(file.read_text()) | {"model_name": "another"}))
 
-    wait_until(lambda: queueing.status(job_id)["model_name"] == "another", "the change is shown", SOON_S)
+    wait_until(lambda: queueing.status(job_id)["model_name"] == "another", "the change is shown")
 
 
 def test_an_edited_waiting_job_takes_effect(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> None:
@@ -111,7 +112,7 @@ def test_a_broken_job_file_keeps_the_last_good_state_and_names_the_error(
 
     file.write_text(content)
 
-    wait_until(lambda: queueing.status(job_id)["error_message"] is not None, "the error is shown", SOON_S)
+    wait_until(lambda: queueing.status(job_id)["error_message"] is not None, "the error is shown")
     now = queueing.status(job_id)
     assert (now["status"], now["model_name"]) == ("pending", "tiny-python")
     assert error in now["error_message"]
@@ -123,18 +124,18 @@ def test_a_removed_job_folder_disappears(queueing: Server) -> None:
 
     shutil.rmtree(queueing.job_folder(job_id))
 
-    wait_until(lambda: queueing.get(f"/training/status/{job_id}").status_code == 404, "the job is gone", SOON_S)
+    wait_until(lambda: queueing.get(f"/training/status/{job_id}").status_code == 404, "the job is gone")
     assert job_id not in queueing.get("/training/jobs").text
 
 
 def test_an_adapter_copied_in_is_listed_and_one_removed_disappears(queueing: Server, trained: Path) -> None:
     folder = queueing.root / "adapters" / "copied"
     shutil.copytree(trained, folder)
-    wait_until(lambda: queueing.get("/adapters/copied").status_code == 200, "the adapter is listed", SOON_S)
+    wait_until(lambda: queueing.get("/adapters/copied").status_code == 200, "the adapter is listed")
 
     shutil.rmtree(folder)
 
-    wait_until(lambda: queueing.get("/adapters/copied").status_code == 404, "the adapter is gone", SOON_S)
+    wait_until(lambda: queueing.get("/adapters/copied").status_code == 404, "the adapter is gone")
 
 
 def test_a_stop_file_cancels_a_waiting_job(training: Server) -> None:
@@ -153,7 +154,7 @@ def test_a_stop_file_cancels_a_running_job(training: Server) -> None:
 
     (training.job_folder(job_id) / "stop").touch()
 
-    training.wait_for(job_id, "cancelled", timeout_s=20)
+    training.wait_for(job_id, "cancelled")
 
 
 def test_a_trainer_launched_by_hand_is_shown_and_stopped_like_any_other(
@@ -164,11 +165,11 @@ def test_a_trainer_launched_by_hand_is_shown_and_stopped_like_any_other(
     job_id = server.start(model_name="toy", training_config={"max_steps": 100_000})
 
     trainer = jobs.launch(JobFolder(server.job_folder(job_id)))
-    server.wait_for(job_id, "running", timeout_s=60)
+    server.wait_for(job_id, "running")
     reply = server.post(f"/training/stop/{job_id}")
 
     assert reply.json()["status"] == "cancelled"
-    trainer.communicate(timeout=20)
+    trainer.communicate(timeout=60)
     assert trainer.returncode == 130
 
 
@@ -177,7 +178,7 @@ def test_folders_that_lead_out_of_the_root_are_not_followed(queueing: Server, tr
     (queueing.root / "training_jobs" / "job_leading_out").symlink_to(tmp_path)
     (queueing.root / "adapters" / "leading-out").symlink_to(trained)
     witness = queueing.start()
-    wait_until(lambda: witness in queueing.get("/training/jobs").text, "the folders were read again", SOON_S)
+    wait_until(lambda: witness in queueing.get("/training/jobs").text, "the folders were read again")
 
     assert queueing.get("/training/status/leading_out").status_code == 404
     assert queueing.get("/adapters/leading-out").status_code == 404
@@ -242,5 +243,5 @@ def test_a_bad_entry_is_its_own_problem_and_nobody_elses(start_server: Callable[
     assert (adapter["model_name"], "is missing" in adapter["problem"]) == ("some/base", True)
     assert not leftover.exists()
     good.status_file.write_text('{"status": "failed"}')
-    wait_until(lambda: '"failed"' in server.get("/training/jobs").text, "the change is listed", timeout_s=60)
+    wait_until(lambda: '"failed"' in server.get("/training/jobs").text, "the change is listed")
     assert "Traceback" not in server.log.read_text()

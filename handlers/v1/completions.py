@@ -9,7 +9,8 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
-from runtime.server.answering.worker import Generated, Prompt, TextDelta, TokenLogprob
+from runtime.messages.inference import Generated, TextDelta, TokenLogprob
+from runtime.server.answering.worker import Prompt
 from runtime.server.service import Service
 
 MAX_TOKENS = 16  # the protocol's default

@@ -32,4 +32,4 @@ def list_models(service: NamedDependency[Service]) -> ModelList:
         Model(adapter.name, int(adapter.created_at.timestamp()), "lathe", adapter.model_name)
         for adapter in service.index.adapters()
     ]
-    return ModelList([*(Model(model.name, 0, "local") for model in models.available(service.root)), *adapters])
+    return ModelList([*(Model(model.name, 0, "local") for model in models.available(service.root).models), *adapters])

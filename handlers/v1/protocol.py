@@ -13,14 +13,14 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers._http.refusals import protocol_error
-from runtime.server.answering.worker import Event, Generated, SamplingParameters, TextDelta
+from handlers._http.sampling import MaxTokens, Seed, Stop, Temperature, TopP
+from runtime.messages.inference import Generated, SamplingParameters, TextDelta
+from runtime.server.answering.worker import Event
 from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 
 END = b"data: [DONE]\n\n"
 
-Count = Annotated[int, Meta(ge=1, le=100_000)]
-Stop = Annotated[str, Meta(min_length=1)]
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 
 
@@ -36,12 +36,12 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
 
     model: str | None = None
     """An adapter or a base model; left out, the loaded adapter answers."""
-    max_tokens: Count | None = None
-    temperature: Annotated[float, Meta(ge=0, le=10)] | None = None
-    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     n: Annotated[int, Meta(ge=1, le=32)] | None = None
     stop: Stop | list[Stop] | None = None
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
+    seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     stream: bool | None = None

@@ -41,9 +41,9 @@ class Engine:
     """Takes requests in their order, and completes those of one base side by side."""
 
     def __init__(self, quantized_bases: Path, free_memory: FreeMemory = memory.free) -> None:
-        plan = device.pick()
-        self._loader = Loader(quantized_bases, plan, free_memory)
-        self._budget = KVBudget(lambda: free_memory(plan.device))
+        setup = device.pick()
+        self._loader = Loader(quantized_bases, setup, free_memory)
+        self._budget = KVBudget(lambda: free_memory(setup.device))
         self._passes = Passes()
         self._waiting: deque[Waiting] = deque()
         self._running: list[Sequence] = []

@@ -3,8 +3,7 @@
 import torch
 
 from runtime.model.failures import is_out_of_memory
-
-__all__ = ["is_fatal", "is_out_of_memory", "sentence"]
+from state.errors import first_line
 
 
 def is_fatal(error: BaseException) -> bool:
@@ -14,7 +13,6 @@ def is_fatal(error: BaseException) -> bool:
 
 def sentence(error: BaseException, action: str) -> str:
     """`action` is what failed: "generate"."""
-    first_line = next((text for text in str(error).splitlines() if text.strip()), "")
     if is_out_of_memory(error):
-        return f"There is not enough device memory to {action}; a training job may be using it. {first_line}"
-    return f"Failed to {action}: {type(error).__name__}: {first_line}"
+        return f"There is not enough device memory to {action}; a training job may be using it. {first_line(error)}"
+    return f"Failed to {action}: {type(error).__name__}: {first_line(error)}"

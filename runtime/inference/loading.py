@@ -11,7 +11,7 @@ from runtime.inference.adapters import LoadedAdapter
 from runtime.inference.base import Base, release_memory
 from runtime.messages.inference import AdapterFiles
 from runtime.model import adapter_files, bases
-from runtime.model.device import Plan
+from runtime.model.device import Setup
 from state.errors import LoadFailed, NoMemory, ServiceError
 
 log = logging.getLogger("inference")
@@ -23,9 +23,9 @@ FreeMemory = Callable[[str], int]
 class Loader:
     """Loads bases and adapters when a request needs them. Whatever goes wrong is a LoadFailed."""
 
-    def __init__(self, quantized_bases: Path, plan: Plan, free_memory: FreeMemory) -> None:
+    def __init__(self, quantized_bases: Path, setup: Setup, free_memory: FreeMemory) -> None:
         self._quantized_bases = quantized_bases
-        self._plan = plan
+        self._setup = setup
         self._free_memory = free_memory
         self.base: Base | None = None
 
@@ -51,8 +51,8 @@ class Loader:
             self._check_memory(source)
             began = time.monotonic()
             with _load_failures("load the base model"):
-                self.base = Base(source, self._plan, self._quantized_bases)
-            log.info("%s loaded on %s in %.1f s", source, self._plan.device, time.monotonic() - began)
+                self.base = Base(source, self._setup, self._quantized_bases)
+            log.info("%s loaded on %s in %.1f s", source, self._setup.device, time.monotonic() - began)
         return self.base
 
     def unload_adapters(self) -> None:
@@ -70,13 +70,13 @@ class Loader:
 
         On a CPU the weights are mapped from disk: the system reads them again where it has to drop them.
         """
-        if self._plan.device == "cpu":
+        if self._setup.device == "cpu":
             return
-        needed, free = bases.size(source, self._plan, self._quantized_bases), self._free_memory(self._plan.device)
+        needed, free = bases.size(source, self._setup, self._quantized_bases), self._free_memory(self._setup.device)
         if needed is not None and needed > free:
             raise NoMemory(
                 f"There is not enough memory to load {Path(source).name}: it takes about {needed / 1e6:,.0f} MB, "
-                f"and {self._plan.device} has {free / 1e6:,.0f} MB free"
+                f"and {self._setup.device} has {free / 1e6:,.0f} MB free"
             )
 
 

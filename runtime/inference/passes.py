@@ -42,7 +42,7 @@ class Passes:
         except Exception as error:
             if failures.is_fatal(error):
                 raise
-            if not (isinstance(error, TokensReordered) or failures.is_out_of_memory(error)):
+            if not (isinstance(error, TokensReordered) or is_out_of_memory(error)):
                 log.exception("A pass of %d sequences failed", len(together))
             failure = error.with_traceback(None)  # its frames hold the pass's tensors
         else:
@@ -51,7 +51,7 @@ class Passes:
         yield from self._after_failure(base, together, failure)
 
     def _after_failure(self, base: Base, together: Batch, failure: Exception) -> Iterator[Outcome]:
-        has_more_memory = failures.is_out_of_memory(failure) and base.empty_prefix_cache()
+        has_more_memory = is_out_of_memory(failure) and base.empty_prefix_cache()
         if isinstance(failure, TokensReordered):
             base.mixes_adapters = False
         if len(together) > 1:

@@ -1,1 +1,4 @@
-"""What the server and its other processes say to each other. Every kind of process imports this: msgspec alone."""
+"""What the server and its other processes say to each other.
+
+Every kind of process imports this, so it stands on msgspec and `state` alone.
+"""

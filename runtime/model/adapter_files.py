@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from state import safetensors, store
+from state import adapters, safetensors, store
 from state.adapters import CONFIG, WEIGHTS
 from state.errors import BrokenFile, LoadFailed, first_line
 from state.safetensors import Tensor
@@ -81,8 +81,7 @@ class _Kind(Struct):
 def _config(folder: Path) -> LoraConfig:
     file = folder / CONFIG
     kind = store.read(file, _Kind)
-    if kind.peft_type != "LORA":
-        raise BrokenFile(file, f"peft_type is {kind.peft_type}, and only LORA is supported")
+    adapters.check_type(folder, kind.peft_type)
     if kind.task_type not in (None, "CAUSAL_LM"):
         raise BrokenFile(file, f"task_type is {kind.task_type}, and only CAUSAL_LM is supported")
     if kind.layer_replication:

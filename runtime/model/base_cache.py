@@ -33,7 +33,7 @@ SMALL_BLOCK, LARGE_BLOCK = 1 << 16, 1 << 25  # bytes; the larger is the most tha
 log = logging.getLogger(__name__)
 
 
-def place(cache: Path, source: str, setup: Setup) -> Path:
+def folder_of(cache: Path, source: str, setup: Setup) -> Path:
     """The folder of a source's quantized copy, made or not. Raises OSError for a source without a config.json."""
     if Path(source).is_dir():
         files = sorted([Path(source) / "config.json", *Path(source).glob("*.safetensors*")])

@@ -56,7 +56,7 @@ def load_base(source: str, setup: Setup, cache: Path) -> PreTrainedModel:
     Raises ServiceError for what is not a causal language model, or has no safetensors weights.
     """
     try:
-        kept = base_cache.place(cache, source, setup)
+        kept = base_cache.folder_of(cache, source, setup)
         base = _load_kept(kept, setup)
         if base is None:
             with _making(kept) as may_keep:
@@ -77,7 +77,7 @@ def size(source: str, setup: Setup, cache: Path) -> int | None:
     """About how many bytes a base takes on the setup's device. None where its files are not here, or not readable."""
     folder = Path(source) if Path(source).is_dir() else models.hub_folder(source)
     try:
-        kept = base_cache.place(cache, source, setup)
+        kept = base_cache.folder_of(cache, source, setup)
         if kept.is_dir():
             return sum(file.stat().st_size for file in kept.glob("*.safetensors"))
         found = models.tensors(folder) if folder is not None else {}

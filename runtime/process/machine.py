@@ -1,4 +1,4 @@
-"""What the server must know of the machine, read without torch: which accelerators there are."""
+"""The machine's accelerators, found without torch."""
 
 import os
 import platform

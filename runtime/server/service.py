@@ -69,7 +69,7 @@ class Service(Struct, frozen=True):
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         folders.sweep(root.adapters, by=importing.BY)  # trainers make folders there too
-        folders.sweep(root.exports, by=exports.BY)  # everything else in there is the user's
+        exports.sweep(root)
         index = Index(root)
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)

@@ -74,7 +74,7 @@ def prepare(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[s
     setup = device.pick(job.training_config.precision)
     for reason in setup.reasons:
         log.info("%s", reason)
-    source = str(base_model.folder or base_model.source)
+    source = base_model.load_from
     log.info("Loading %s in NF4 with double quantization", source)
     tokenizer = load_tokenizer(source)
     base = load_base(source, setup, root.quantized_bases)

@@ -9,7 +9,7 @@ from peft import PeftModel
 
 from runtime.trainer import checkpoint
 from state import adapter_places, adapters, clock, folders, jobs, names, store
-from state.adapters import Record, Results
+from state.adapters import AdapterRecord, Results
 from state.errors import ServiceError
 from state.folders import Taken
 from state.jobs import Job, JobFolder
@@ -23,7 +23,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
 
     `job` has the settings that the run really had.
     """
-    record = Record(
+    record = AdapterRecord(
         model_name=job.model_name,
         created_at=clock.now(),
         description=job.description,
@@ -59,21 +59,21 @@ def publish(root: DataRoot, folder: JobFolder, job: Job) -> str:
     own = {path.name for path in adapters.all_folders(root) if adapter_places.belongs_to(path, folder.job_id)}
     for name in sorted(possible, key=lambda name: name not in own):
         try:
-            _place(folder, root.adapters / name)
+            _link_into(folder, root.adapters / name)
             break
         except Taken:
             log.warning("adapters/%s was taken while the job ran", name)
     else:
         raise ServiceError(f"adapters/{wanted} is taken, and a thousand names like it")
     if job.output_dir is not None:
-        _place(folder, root.output_folder(job.output_dir) / name)
+        _link_into(folder, root.output_folder(job.output_dir) / name)
     return name
 
 
-def _place(folder: JobFolder, target: Path) -> None:
+def _link_into(folder: JobFolder, target: Path) -> None:
     if target.exists() and adapter_places.belongs_to(target, folder.job_id):
         folders.vanish(target)
-    adapter_places.place(folder.adapter, target, folder.job_id)
+    adapter_places.link_into(folder.adapter, target, folder.job_id)
 
 
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:
@@ -84,7 +84,7 @@ def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     return {**lora, "target_modules": targets, **training, "seed": job.seed}
 
 
-def _model_card(name: str, job: Job, model: PeftModel, record: Record) -> str:
+def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord) -> str:
     base = model.active_peft_config.base_model_name_or_path
     settings = "\n".join(f"| {key} | {value} |" for key, value in record.training_config.items())
     measured = {key: value for key, value in msgspec.to_builtins(record.metrics).items() if value is not None}

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 
 from runtime.trainer.loss import SummedLoss
+from state.errors import first_line
 
 TRIAL = [[0, 1, 2, 3, 0, 1, 2, 3], [0, 1, 2]]
 
@@ -32,6 +33,6 @@ def prefer(model: PeftModel, summed_loss: SummedLoss) -> None:
         if "deterministic" not in str(error):
             raise
         torch.use_deterministic_algorithms(mode=False)
-        log.info("A run that is interrupted may end a little differently for it: %s", str(error).splitlines()[0])
+        log.info("A run that is interrupted may end a little differently for it: %s", first_line(error))
     finally:
         model.zero_grad(set_to_none=True)

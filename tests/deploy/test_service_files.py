@@ -14,6 +14,7 @@ import pytest
 from benchmarks.server import free_port
 from state import jobs
 from state.jobs import JobFolder
+from state.version import VERSION
 from tests.server import CHECKOUT, MODEL, wait_until
 
 UNIT = CHECKOUT / "deploy" / "lathe.service"
@@ -41,6 +42,20 @@ def test_the_files_name_options_that_the_server_has() -> None:
 
     assert len(command) == 2
     assert set(re.findall(r"--[a-z][a-z-]+", " ".join(command))) <= _options_of_the_server()
+
+
+def test_pip_finds_the_version_of_the_code_in_what_the_container_file_has_copied_by_then(tmp_path: Path) -> None:
+    before_pip = CONTAINERFILE.read_text().partition("\nRUN pip ")[0]
+    for names, target in re.findall(r"^COPY (.+) (\S+)$", before_pip, flags=re.MULTILINE):
+        for name in names.split():
+            copy = tmp_path / (name if target == "./" else target)
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(CHECKOUT / name, copy)
+    read = "from setuptools.config.pyprojecttoml import read_configuration as read; print(read('pyproject.toml'))"
+
+    told = subprocess.run([sys.executable, "-c", read], cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    assert f"'version': '{VERSION}'" in told.stdout
 
 
 def test_the_container_file_copies_what_there_is_and_all_that_the_server_imports() -> None:

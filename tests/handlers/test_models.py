@@ -1,3 +1,12 @@
+"""GET /api/models: what can be trained, and what is wrong with what cannot."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from state.models import BUNDLED
 from tests.server import Server
 
 
@@ -16,3 +25,33 @@ def test_models_lists_folders_and_aliases(training: Server) -> None:
     assert listed["codellama-7b-instruct"]["downloaded"] is False
     families = ("codellama", "llama", "qwen", "mistral", "gemma", "phi", "smollm")
     assert all(any(name.startswith(family) for name in listed) for family in families)
+
+
+def test_a_broken_model_is_its_own_problem_and_every_other_one_is_listed(
+    start_server: Callable[..., Server], tmp_path: Path
+) -> None:
+    library = tmp_path / "models"
+    shutil.copytree(BUNDLED / "tiny-python", library / "good")
+    shutil.copytree(BUNDLED / "tiny-python", library / "sharded")
+    (library / "sharded" / "model-00002-of-00002.safetensors").symlink_to("../../blobs/gone")
+    (library / "folder" / "config.json").mkdir(parents=True)
+    (library / "circle").symlink_to("circle")
+    (library / "aliases.json").write_text("{oops")
+    server = start_server("--slots", "0")
+
+    reply = server.get("/models").json()
+    compatible = httpx.get(f"http://localhost:{server.port}/v1/models").json()
+
+    problems = {model["name"]: model["problem"] for model in reply["models"] if model["problem"] is not None}
+    assert problems == {
+        "sharded": "sharded/model-00002-of-00002.safetensors: is a link to a file that is not there",
+        "folder": "folder/config.json: Is a directory",
+        "circle": "circle/config.json: Too many levels of symbolic links",
+    }
+    assert reply["problem"].startswith("models/aliases.json: JSON is malformed")
+    listed = {model["name"] for model in reply["models"]}
+    assert {"good", "tiny-python"} <= listed
+    assert listed == {model["id"] for model in compatible["data"]}
+    for name, problem in problems.items():
+        refused = server.post("/training/start", {"model_name": name, "train_texts": ["one two"]})
+        assert (refused.status_code, refused.json()) == (400, {"error": problem})

@@ -17,7 +17,7 @@ from tests.server import CHECKOUT
 def _snapshot(root: DataRoot) -> dict[str, object]:
     """What a reader sees: every job, adapter and data set, read in full."""
     seen: dict[str, object] = {}
-    for folder in jobs.all_folders(root):
+    for folder in (jobs.find(root, job_id) for job_id in jobs.all_ids(root)):
         job = jobs.read_job(folder)
         points = metrics.read(folder.metrics_file)
         texts = jobs.train_texts(root, folder, job) if folder.train_file.exists() else None

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from state import exchange, folders
+from state import exchange, exports, folders
+from state.errors import ServiceError
 from state.folders import Taken
+from state.root import DataRoot
 
 
 @pytest.fixture
@@ -133,3 +135,30 @@ def test_a_sweep_leaves_what_others_make_and_what_is_the_users(tmp_path: Path) -
     left = {path.name for path in tmp_path.iterdir()}
     assert left == {".mine.new", ".mine.job.new", ".hidden-of-the-user", "kept", "lost"}
     assert (tmp_path / "kept" / "file").exists()
+
+
+def test_of_exports_only_what_an_export_left_is_swept(tmp_path: Path) -> None:
+    root = DataRoot.at(tmp_path)
+    users = (".mine.removed", ".mine.new", ".mine.replaced", "mine-gguf")
+    for name in (*users, ".mine-merged.export.new", ".lost-gguf.replaced", ".mine-gguf.replaced"):
+        (root.exports / name).mkdir(parents=True)
+        (root.exports / name / "file").write_text(name)
+    for name in ("lost-gguf", "mine-gguf"):
+        exports.write_record(root.exports / f".{name}.replaced", name.removesuffix("-gguf"), "toy", "gguf")
+
+    exports.sweep(root)
+
+    assert {path.name for path in root.exports.iterdir()} == {*users, "lost-gguf"}
+    assert (root.exports / "lost-gguf" / "file").exists()
+    assert (root.exports / "mine-gguf" / "file").read_text() == "mine-gguf"
+
+
+def test_links_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    root = DataRoot.at(tmp_path)
+    (tmp_path / "circle").symlink_to("circle")
+
+    assert not root.holds_entry(tmp_path / "circle")
+    assert root.inside("circle/below") is None
+    with pytest.raises(ServiceError, match="'circle' lies outside the data root"):
+        root.output_folder("circle")
+    assert root.inside("nothing-yet") == tmp_path / "nothing-yet"

@@ -1,17 +1,19 @@
 """Base models by name: where the hub's cache lies, and folders that are links."""
 
+import errno
 import itertools
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runtime.server import hub
-from state import models
-from state.errors import ServiceError
+from state import adapters, models
+from state.errors import BrokenFile, ServiceError
 from state.models import BUNDLED
 from state.root import DataRoot
 
@@ -62,7 +64,7 @@ def test_a_model_that_is_a_link_is_a_model_under_the_links_name(tmp_path: Path) 
 
     assert (found.kind, found.folder) == ("folder", root.models / "from-the-library")
     assert models.tensors(root.models / "from-the-library")
-    assert "from-the-library" in {model.name for model in models.available(root)}
+    assert "from-the-library" in {model.name for model in models.available(root).models}
 
 
 def test_a_link_that_leads_nowhere_and_a_folder_without_a_model_say_so(tmp_path: Path) -> None:
@@ -77,3 +79,34 @@ def test_a_link_that_leads_nowhere_and_a_folder_without_a_model_say_so(tmp_path:
         models.find(root, "empty")
     with pytest.raises(ServiceError, match=r"^Model \.\. not available$"):
         models.find(root, os.pardir)
+
+
+def test_a_folder_that_may_not_be_entered_is_its_own_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may enter every folder, so the system's refusal is a stand-in."""
+    root = DataRoot.at(tmp_path / "root")
+    root.create()
+    locked = root.models / "locked"
+    locked.mkdir()
+    stat = os.stat
+
+    def refusing(path: Any, *positional: Any, **named: Any) -> os.stat_result:
+        if str(path).startswith(f"{locked}/"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return stat(path, *positional, **named)
+
+    monkeypatch.setattr(os, "stat", refusing)
+
+    listed = {model.name for model in models.available(root).models}
+
+    assert {"locked", "tiny-python"} <= listed
+    with pytest.raises(BrokenFile, match=r"^locked/config\.json: Permission denied$"):
+        models.config(locked)
+    assert adapters.read(root, _adapter_for(root, "locked")).model_name == "locked"
+
+
+def _adapter_for(root: DataRoot, base: str) -> Path:
+    """An adapter without a record: its base's name is looked up."""
+    folder = root.adapters / "without-a-record"
+    folder.mkdir()
+    (folder / adapters.CONFIG).write_text(json.dumps({"base_model_name_or_path": base}))
+    return folder

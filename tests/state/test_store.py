@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from msgspec import Struct
 
 from state import examples, jobs, metrics, safetensors, store, training_data
-from state.adapters import Record
+from state.adapters import AdapterRecord
 from state.errors import BrokenFile
 from state.jobs import Job, JobFolder, Status
 
@@ -25,7 +25,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
-FIELDS = st.sampled_from([*Job.__struct_fields__, *Status.__struct_fields__, *Record.__struct_fields__])
+FIELDS = st.sampled_from([*Job.__struct_fields__, *Status.__struct_fields__, *AdapterRecord.__struct_fields__])
 RECORDS = st.dictionaries(FIELDS, JSON, max_size=6)
 CONTENTS = (
     st.binary()
@@ -35,7 +35,7 @@ CONTENTS = (
 READERS: list[Callable[[Path], object]] = [
     lambda path: jobs.read_job(JobFolder(path.parent)),
     lambda path: jobs.read_status(JobFolder(path.parent)),
-    lambda path: store.read(path, Record),
+    lambda path: store.read(path, AdapterRecord),
     lambda path: store.read(path, training_data.Dataset),
     store.read_as_written,
     examples.read,

@@ -8,8 +8,9 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
-from handlers.v1.protocol import CompletionSettings, Count, Head, Reply, Usage, answered, streamed
-from runtime.server.answering.worker import Generated, Message, TextDelta, TokenLogprob
+from handlers._http.sampling import MaxTokens
+from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
+from runtime.messages.inference import Generated, Message, TextDelta, TokenLogprob
 from runtime.server.service import Service
 from state.errors import ServiceError
 
@@ -36,7 +37,7 @@ class ResponseFormat(Struct, forbid_unknown_fields=True):
 
 class ChatRequest(CompletionSettings, kw_only=True):
     messages: Annotated[list[Turn], Meta(min_length=1)]
-    max_completion_tokens: Count | None = None
+    max_completion_tokens: MaxTokens | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None

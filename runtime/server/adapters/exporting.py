@@ -29,10 +29,11 @@ class Exporter:
             raise ServiceError(f"Failed to export adapter {adapter.name}: {adapter.problem}")
         model = models.find(self._root, adapter.model_name)
         async with self._one_at_a_time:
-            target = exports.place(self._root, adapter.name, export_format, output_dir)
+            target = exports.folder_of(self._root, adapter.name, export_format, output_dir)
             target.parent.mkdir(parents=True, exist_ok=True)
-            source = str(model.folder or model.source)
-            outcome = await _ask(Order(str(adapter.path), adapter.model_name, source, export_format, str(target)))
+            outcome = await _ask(
+                Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target))
+            )
         if outcome.errno is not None:
             raise OSError(outcome.errno, os.strerror(outcome.errno))
         if outcome.error is not None:

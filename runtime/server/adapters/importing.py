@@ -25,8 +25,8 @@ class Imports:
         """Take in an adapter's folder, or an archive of one, that lies inside the data root. Raises ServiceError."""
         if "\0" in path or not path.strip():
             raise ServiceError("path must be the path of a folder or an archive")
-        source = (self._root.path / path).resolve()
-        if not source.is_relative_to(self._root.path):
+        source = self._root.inside(path)
+        if source is None:
             raise ServiceError(
                 f"path {path!r} lies outside the data root: send the archive itself as the request's body"
             )

@@ -11,8 +11,9 @@ from contextlib import aclosing, suppress
 
 from msgspec import Struct
 
+from runtime.messages.inference import AdapterFiles, Generated, SamplingParameters
 from runtime.server.adapters.names import AdapterNames
-from runtime.server.answering.worker import AdapterFiles, Event, Generated, Prompt, SamplingParameters, Worker
+from runtime.server.answering.worker import Event, Prompt, Worker
 from runtime.server.index import Index
 from runtime.server.processes import ProcessDied
 from state import adapter_places, adapter_records, adapters, models
@@ -202,8 +203,7 @@ class Serving:
             await self._worker.unload()
 
     def _source(self, model_name: str) -> str:
-        model = models.find(self._root, model_name)
-        return str(model.folder or model.source)
+        return models.find(self._root, model_name).load_from
 
 
 def _check(adapter: Adapter) -> None:

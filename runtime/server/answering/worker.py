@@ -29,7 +29,6 @@ from runtime.messages.inference import (
     Request,
     SamplingParameters,
     TextDelta,
-    TokenLogprob,
     Unload,
     decode_reply,
     line,
@@ -37,18 +36,6 @@ from runtime.messages.inference import (
 from runtime.server import processes
 from runtime.server.processes import ProcessDied, explain
 from state.errors import LoadFailed, ServiceError
-
-__all__ = [
-    "AdapterFiles",
-    "Event",
-    "Generated",
-    "Message",
-    "Prompt",
-    "SamplingParameters",
-    "TextDelta",
-    "TokenLogprob",
-    "Worker",
-]
 
 Prompt = str | list[int | Message]
 Event = tuple[int, TextDelta | Generated]

@@ -56,13 +56,13 @@ class LocatedModel(Model, frozen=True, kw_only=True):
 def _available(root: DataRoot, name: str) -> LocatedModel:
     model = models.find(root, name)
     if model.folder is not None:
+        described = models.config(model.folder)
         try:
             tensors: dict[str, Tensor] | None = models.tensors(model.folder)
         except FileNotFoundError:
             raise ServiceError(
                 f"Model {name} not available: its folder has no model.safetensors, and pickled weights are not loaded"
             ) from None
-        described = models.config(model.folder)
     else:
         tensors, described = hub.tensors(model.source), {}
     if tensors is None:

@@ -21,10 +21,10 @@ def _published(server: Server, name: str, job_id: str, wanted: str | None = None
         made.mkdir(parents=True)
         (made / adapters.CONFIG).write_text('{"peft_type": "LORA"}')
         (made / adapters.WEIGHTS).write_bytes(job_id.encode())
-    record = adapters.Record(model_name="toy", created_at=clock.now(), job_id=job_id, output_dir="out")
+    record = adapters.AdapterRecord(model_name="toy", created_at=clock.now(), job_id=job_id, output_dir="out")
     (folder.adapter / adapters.RECORD).write_bytes(store.pretty(record))
-    adapter_places.place(folder.adapter, root.adapters / name, job_id)
-    adapter_places.place(folder.adapter, root.path / "out" / name, job_id)
+    adapter_places.link_into(folder.adapter, root.adapters / name, job_id)
+    adapter_places.link_into(folder.adapter, root.path / "out" / name, job_id)
     store.write(folder.status_file, Status(status="completed", adapter_name=name))
     store.write(folder.job_file, Job(model_name="toy", adapter_name=wanted or name, output_dir="out"))
     _wait_until_listed(server, name)
@@ -83,6 +83,22 @@ def test_a_renamed_adapter_is_still_the_jobs_own(queueing: Server, by: str) -> N
 
     queueing.delete(f"/adapters/{after.name}")
 
+    assert _has_nothing(folder)
+
+
+def test_links_in_a_circle_hold_up_neither_a_renaming_nor_a_deletion(queueing: Server) -> None:
+    folder = _published(queueing, "before-the-circle", "beside-circles")
+    circles = [queueing.root / parent / "circle" for parent in ("adapters", "training_jobs", "models")]
+    for circle in circles:
+        circle.symlink_to("circle")
+    try:
+        renamed = queueing.patch("/adapters/before-the-circle", name="after-the-circle")
+        deleted = queueing.delete("/adapters/after-the-circle")
+    finally:
+        for circle in circles:
+            circle.unlink()
+
+    assert (renamed.status_code, deleted.status_code) == (200, 200)
     assert _has_nothing(folder)
 
 

@@ -92,7 +92,7 @@ def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Cal
 @on_linux
 def test_an_export_that_is_killed_leaves_nothing_and_says_so(training: Server, copy_in: Callable[[str], Path]) -> None:
     copy_in("killed")
-    half = training.root / "exports" / ".killed-merged.new"
+    half = training.root / "exports" / ".killed-merged.export.new"
     half.mkdir(parents=True)
     asking = Client(training, "/adapters/killed/export", {"format": "merged"})
     wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)

@@ -163,6 +163,16 @@ def test_output_dir_gets_the_adapter_too(root: Path) -> None:
     assert (root / "out" / "mine" / "adapter_model.safetensors").read_bytes() == jobs.weights(folder)
 
 
+def test_links_in_a_circle_beside_it_hold_up_no_publication(root: Path) -> None:
+    folder = jobs.make(root, adapter_name="beside-a-circle", training_config={"max_steps": 1})
+    for parent in ("adapters", "training_jobs"):
+        (root / parent / "circle").symlink_to("circle")
+
+    jobs.train_here(folder)
+
+    assert (root / "adapters" / "beside-a-circle" / "adapter_config.json").exists()
+
+
 def test_a_name_that_was_taken_meanwhile_gets_a_number_behind_it(root: Path) -> None:
     folder = jobs.make(root, adapter_name="mine")
     (root / "adapters" / "mine").mkdir(parents=True)

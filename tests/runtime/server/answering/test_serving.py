@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from runtime.messages.inference import AdapterFiles
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.answering.serving import Serving
-from runtime.server.answering.worker import AdapterFiles, Worker
+from runtime.server.answering.worker import Worker
 from runtime.server.index import Index
 from state.errors import LoadFailed, NotFound
 from state.root import DataRoot

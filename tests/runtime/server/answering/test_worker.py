@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.server.answering.worker import AdapterFiles, SamplingParameters, Worker
+from runtime.messages.inference import AdapterFiles, SamplingParameters
+from runtime.server.answering.worker import Worker
 from runtime.server.processes import ProcessDied
 from tests import asking
 from tests.processes import on_linux

@@ -1,0 +1,11 @@
+"""The limits of a completion's settings, the same for every request that asks for one."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+MaxTokens = Annotated[int, Meta(ge=1, le=100_000)]
+Temperature = Annotated[float, Meta(ge=0, le=10)]
+TopP = Annotated[float, Meta(gt=0, le=1)]
+Seed = Annotated[int, Meta(ge=0, lt=2**32)]
+Stop = Annotated[str, Meta(min_length=1)]
