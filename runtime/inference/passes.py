@@ -16,6 +16,7 @@ from runtime.inference.adapters import TokensReordered
 from runtime.inference.base import Base
 from runtime.inference.scheduling import Batch
 from runtime.inference.sequence import Sequence
+from runtime.model.failures import is_out_of_memory
 
 log = logging.getLogger("inference")
 
