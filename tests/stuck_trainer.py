@@ -1,7 +1,7 @@
 """`python -m tests.stuck_trainer JOB_DIR WHERE`: a trainer that is stuck there for ever, as in a row that takes hours.
 
 It makes the file `stuck` in the data root then. WHERE is "nowhere", "import of torch", "preparation", "evaluation" or
-"fifth step".
+"step N" (from 1).
 """
 
 import atexit
@@ -15,8 +15,6 @@ from typing import Any
 from runtime.model import libraries
 from runtime.process import cpu
 from runtime.trainer.__main__ import main
-
-MEASURED_ROWS = 2  # that the preparation computes before the first step
 
 
 def stick(*_: object) -> Any:
@@ -33,19 +31,26 @@ class StuckImport(MetaPathFinder):
 def stuck_choose(where: str) -> Callable[..., Any]:
     import torch  # noqa: PLC0415
 
-    from runtime.trainer import loss  # noqa: PLC0415
+    from runtime.trainer import loss, recipe  # noqa: PLC0415
+
+    current = 0
+    own_gradients = recipe.compute_gradients
+
+    def compute_gradients(run: recipe.Run, step: int) -> Any:
+        nonlocal current
+        current = step + 1
+        return own_gradients(run, step)
+
+    vars(recipe)["compute_gradients"] = compute_gradients
 
     def choose(*arguments: Any) -> Callable[[Sequence[list[int]]], torch.Tensor]:
         own = loss.choose(*arguments)
-        trained = 0
 
         def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
-            nonlocal trained
             total = own(documents)  # so that dropout has drawn
-            trained += torch.is_grad_enabled()
             if where == "evaluation" and not torch.is_grad_enabled():
                 stick()
-            if where == "fifth step" and trained == MEASURED_ROWS + 5:
+            if where == f"step {current}":
                 stick()
             return total
 

@@ -1,9 +1,11 @@
 """Which checkpoints are kept, and that one of them is enough to go on from."""
 
 import errno
+import gc
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -11,15 +13,17 @@ from safetensors.torch import save_file
 from runtime.trainer import checkpoint
 from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.optimizer import Optimizer
+from runtime.trainer.progress import peak_memory_mb
 from state.jobs import JobFolder
+from tests.processes import on_linux
 
 
 class Saved:
     """A run's parameters, saved as PEFT would, without PEFT."""
 
-    def __init__(self, folder: JobFolder, monkeypatch: pytest.MonkeyPatch, limit: int = 2) -> None:
+    def __init__(self, folder: JobFolder, monkeypatch: pytest.MonkeyPatch, limit: int = 2, rows: int = 4) -> None:
         self.parameters = {
-            "model.lora_A.default.weight": torch.nn.Parameter(torch.randn(4, 3)),
+            "model.lora_A.default.weight": torch.nn.Parameter(torch.randn(rows, 3)),
             "model.bias": torch.nn.Parameter(torch.randn(4).bfloat16()),
         }
         self.optimizer = Optimizer(self.parameters, paged_8bit=False)
@@ -143,6 +147,7 @@ def test_a_checkpoint_that_holds_all_values_itself_is_read(folder: JobFolder, mo
     assert run.parameters["model.lora_A.default.weight"].tolist() == [[7.0] * 3] * 4
 
 
+@on_linux
 def test_a_full_disk_is_told_as_one(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Saved(folder, monkeypatch)
     run.step(Position(step=1))
@@ -158,6 +163,20 @@ def test_a_full_disk_is_told_as_one(folder: JobFolder, monkeypatch: pytest.Monke
 
     assert failed.value.errno == errno.ENOSPC
     assert _steps(folder) == {"step-1"}
+
+
+@on_linux
+def test_saving_takes_hardly_any_memory(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The values and AdamW's two moments are 40 MB each; a copy of any of them would show."""
+    run = Saved(folder, monkeypatch, rows=3_500_000)
+    run.step(Position(step=1))
+    gc.collect()
+    Path("/proc/self/clear_refs").write_text("5")  # the kernel's: the peak begins anew
+    before = psutil.Process().memory_info().rss / 2**20
+
+    run.checkpoints.save(Position(step=1, eval_step=1, eval_loss=1.0))
+
+    assert peak_memory_mb() - before < 15
 
 
 def test_trained_values_are_stored_once(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
