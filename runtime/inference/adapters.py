@@ -1,8 +1,8 @@
 """Adapters beside each other on one base: each token gets the changes of the adapter that it belongs to.
 
-Nothing of the base is replaced. A hook on each layer that some adapter changes adds, to the rows of that adapter's
-tokens alone, what the adapter says (as S-LoRA batches them, Sheng et al. 2023). Without an adapter's rows in a pass
-the hooks do nothing: the bare base is bit for bit itself.
+The base is not changed. A hook on each layer that some adapter changes adds that adapter's output to the rows of its
+own tokens (as S-LoRA batches them, Sheng et al. 2023). In a pass without adapters the hooks do nothing: the bare base
+is bit for bit itself.
 """
 
 from collections.abc import Callable, Collection, Sequence

@@ -57,11 +57,18 @@ class Sampler:
 
 
 def logprobs(logits_V: torch.Tensor, token: int, top: int, shown: Callable[[int], str]) -> TokenLogprob:
-    """How likely the model held a token, before penalties and temperature, and its `top` most likely ones."""
+    """How likely the model held a token, before penalties and temperature, and its `top` most likely ones.
+
+    Impossible ones are left out: JSON has no minus infinity.
+    """
     log_probabilities = logits_V.float().log_softmax(0)
     values, tokens = log_probabilities.topk(top)
     return TokenLogprob(
         shown(token),
         float(log_probabilities[token]),
-        [Alternative(shown(int(other)), float(value)) for value, other in zip(values, tokens, strict=True)],
+        [
+            Alternative(shown(int(other)), float(value))
+            for value, other in zip(values, tokens, strict=True)
+            if value > -torch.inf
+        ],
     )

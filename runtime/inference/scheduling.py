@@ -12,11 +12,11 @@ Batch = list[tuple[Sequence, Chunk]]
 
 
 def schedule(base: Base, running: collections.abc.Sequence[Sequence], budget: KVBudget) -> Batch:
-    """Every sequence that generates, with its last token, and one prefill chunk's tokens of prompts.
+    """Every sequence that generates, with its last token, and chunks of prompts, the oldest first.
 
-    Those may be of several prompts. A prompt is cut into the chunks that it would have alone, so that it is computed
-    as it would be alone: a chunk that does not fit into what is left of a pass waits for the next one, where the oldest
-    comes first. A sequence is left out while its KV cache waits for memory.
+    Chunks are added until they have a prefill chunk's tokens together: that may be almost two chunks. A prompt is cut
+    into the chunks that it would have alone, so that it is computed as it would be alone. A sequence is left out while
+    its KV cache waits for memory.
     """
     batch: Batch = []
     room = base.prefill_chunk
@@ -34,7 +34,7 @@ def schedule(base: Base, running: collections.abc.Sequence[Sequence], budget: KV
 
 
 def _prompt_chunk(base: Base, sequence: Sequence, ahead: collections.abc.Sequence[Sequence], room: int) -> list[int]:
-    """The next tokens of a prompt; none where the pass has no room left for them.
+    """The next tokens of a prompt; none where the pass is full, or others compute its beginning first.
 
     A model whose sequences are not batched takes a prompt whole: nothing says that it could go on with a part of it.
     """
@@ -44,5 +44,4 @@ def _prompt_chunk(base: Base, sequence: Sequence, ahead: collections.abc.Sequenc
         return list(sequence.tokens)
     if sequence.num_computed == 0 and not start_prompt(sequence, ahead):
         return []
-    tokens = sequence.tokens[sequence.num_computed : sequence.num_computed + base.prefill_chunk]
-    return tokens if len(tokens) <= room else []
+    return sequence.tokens[sequence.num_computed : sequence.num_computed + base.prefill_chunk]

@@ -67,10 +67,10 @@ def test_a_long_prompt_is_read_in_pieces_beside_those_that_write(
     assert [found[0], found[1]] == alone
 
 
-def test_a_pass_takes_one_prefill_chunk_of_all_prompts_together(
+def test_prompts_share_a_pass_until_they_fill_a_prefill_chunk(
     biased: Path, passes: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A chunk that does not fit beside others waits for the next pass, and is computed as it would be alone."""
+    """The last one that begins before it is full has the chunk that it would have alone."""
     monkeypatch.setattr(base_module, "CPU_PREFILL_CHUNK", 16)
     base = biased / "models" / "toy"
     prompts = [list(range(first, first + length)) for first, length in ((100, 10), (200, 12), (300, 6), (400, 40))]
@@ -82,5 +82,5 @@ def test_a_pass_takes_one_prefill_chunk_of_all_prompts_together(
         [request(at, base, None, prompt, max_new_tokens=2) for at, prompt in enumerate(prompts)],
     )
 
-    assert passes == [[10, 6], [1, 12, 1], [1, 16], [16], [8], [1]]
+    assert passes == [[10, 12], [1, 1, 6, 16], [1, 16], [8], [1]]
     assert found == alone

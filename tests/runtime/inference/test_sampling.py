@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from runtime.inference.sampling import GREEDY_BELOW, Sampler
-from runtime.messages.inference import SamplingParameters
+from runtime.inference.sampling import GREEDY_BELOW, Sampler, logprobs
+from runtime.messages.inference import SamplingParameters, TextDelta, decode_reply, line
 from state.errors import ServiceError
 
 CPU = torch.device("cpu")
@@ -53,3 +53,15 @@ def test_logits_that_nothing_can_be_chosen_from_are_refused(
 
     with pytest.raises(ServiceError, match="computed NaN or infinity after 0 new tokens"):
         Sampler(SamplingParameters(temperature=temperature), CPU).choose(logits_V)
+
+
+def test_the_log_probabilities_of_masked_tokens_reach_the_server() -> None:
+    logits_V = torch.full((10,), -math.inf)
+    logits_V[3:5] = 1.0
+
+    found = logprobs(logits_V, 3, 5, str)
+
+    assert [other.token for other in found.top] == ["3", "4"]
+    assert [other.logprob for other in found.top] == pytest.approx([math.log(0.5)] * 2)
+    delta = TextDelta(1, "", [found])
+    assert decode_reply(line(delta)) == delta
