@@ -12,7 +12,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.constant_server import BORN
-from benchmarks.server import free_port
+from benchmarks.server import free_port, launch
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SIZES = [100, 10_000, 100_000]
@@ -133,27 +132,15 @@ class Client:
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
-    """A server that answers, with its port as its last argument."""
+def server(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
+    """A server that answers, with its port as its command's last argument."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, *arguments, str(port)], cwd=CHECKOUT, stderr=subprocess.DEVNULL)
+    process = launch(port, *command, str(port))
     try:
-        client = Client(port)
-        while not _answers(client):
-            time.sleep(0.005)
-        yield process, client
+        yield process, Client(port)
     finally:
         process.terminate()
         process.wait()
-
-
-def _answers(client: Client) -> bool:
-    try:
-        client.raw("/api/health")
-    except OSError:
-        client.close()
-        return False
-    return True
 
 
 def idle_cores(pid: int, seconds: float) -> float:

@@ -13,7 +13,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -46,20 +48,39 @@ def server(root: Path, starts: list[float], *options: str) -> Iterator[httpx.Cli
     """A server of its own; its time from start to first answer is added to `starts`."""
     port = free_port()
     began = time.monotonic()
-    process = subprocess.Popen(
-        [sys.executable, "main.py", "--root", str(root), "--port", str(port), *options],
-        cwd=CHECKOUT,
-        stderr=subprocess.DEVNULL,
-    )
+    process = launch(port, "main.py", "--root", str(root), "--port", str(port), *options)
+    starts.append(time.monotonic() - began)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=120) as http:
-            while not answers(http):
-                time.sleep(0.005)
-            starts.append(time.monotonic() - began)
             yield http
     finally:
         process.terminate()
         process.wait()
+
+
+def launch(port: int, *command: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    """Start the server of a command of Python's, and wait until it answers on its port.
+
+    `log` takes what it prints. Raises RuntimeError when it ends by itself.
+    """
+    with log.open("ab") if log else nullcontext(subprocess.DEVNULL) as output:
+        process = subprocess.Popen([sys.executable, *command], cwd=CHECKOUT, stdout=output, stderr=output)
+    while not _answers(port):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended by itself, with exit code {process.returncode}: {' '.join(command)}")
+        time.sleep(0.005)
+    return process
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=120)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def free_port() -> int:

@@ -14,7 +14,6 @@ import argparse
 import json
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import threading
@@ -26,7 +25,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.server import free_port
+from benchmarks.server import free_port, launch
 from runtime.server.jobs.retries import MAX_ATTEMPTS
 from runtime.server.jobs.trainers import pid_of_trainer
 from state import adapter_places, adapters, jobs, metrics, safetensors
@@ -34,7 +33,6 @@ from state.errors import BrokenFile
 from state.jobs import JobFolder
 from state.root import DataRoot
 
-CHECKOUT = Path(__file__).resolve().parent.parent
 JOB = {
     "model_name": "tiny-python",
     "train_texts": [f"### Instruction:\nName {n}\n\n### Response:\nthis is {n}" for n in range(16)],
@@ -184,12 +182,9 @@ class Server:
 
     def __init__(self, root: DataRoot) -> None:
         port = free_port()
-        command = [sys.executable, "main.py", "--root", str(root.path), "--port", str(port), "--slots", "2"]
-        with (root.path / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log)
+        command = ("main.py", "--root", str(root.path), "--port", str(port), "--slots", "2")
+        self._process = launch(port, *command, log=root.path / "server.log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
-        while not self._answers():
-            time.sleep(0.02)
 
     def start(self) -> str:
         reply = self._http.post("/training/start", json=JOB)
@@ -199,14 +194,6 @@ class Server:
         self._http.close()
         self._process.kill()
         self._process.wait()
-
-    def _answers(self) -> bool:
-        if self._process.poll() is not None:
-            raise RuntimeError("the server ended by itself: see server.log in the data root")
-        try:
-            return self._http.get("/health").status_code == httpx.codes.OK
-        except httpx.TransportError:
-            return False
 
 
 def is_spared(folder: JobFolder, status: jobs.Status) -> bool:

@@ -114,12 +114,12 @@ class Server:
     def children(self) -> list[int]:
         """The processes that it started and that end with it: the inference worker."""
         lists = Path(f"/proc/{self.process.pid}/task").glob("*/children")
-        return [int(child) for children in lists for child in children.read_text().split()]
+        return [int(child) for children in lists for child in _read(children).split()]
 
     def asked(self, module: str) -> list[int]:
         """The processes that it asks something, of one module."""
         commands = {child: Path(f"/proc/{child}/cmdline") for child in self.children()}
-        return [child for child, file in commands.items() if file.exists() and module.encode() in file.read_bytes()]
+        return [child for child, file in commands.items() if module in _read(file)]
 
     def kill(self) -> None:
         self.process.kill()
@@ -170,6 +170,14 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) 
     while not condition():
         assert time.monotonic() < deadline, f"waited {timeout_s} s in vain until {what}"
         time.sleep(0.02)
+
+
+def _read(file: Path) -> str:
+    """A file of /proc; empty when its process or thread has just ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _free_port() -> int:

@@ -82,6 +82,7 @@ def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Cal
     copy_in("hurried")
     asking = Client(training, "/adapters/hurried/export", {"format": "merged"})
     wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)
+    os.kill(training.asked("runtime.export")[0], signal.SIGSTOP)  # else it would soon end by itself
 
     asking.go_away()
 

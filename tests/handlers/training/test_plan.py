@@ -1,4 +1,6 @@
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,6 +68,8 @@ def test_a_plan_beyond_the_servers_memory_says_so(
 def test_a_client_that_goes_away_stops_its_plan(training: Server) -> None:
     asking = Client(training, "/training/plan", _request())
     wait_until(lambda: bool(training.asked("runtime.trainer.forecast")), "the plan is being made", timeout_s=60)
+
+    os.kill(training.asked("runtime.trainer.forecast")[0], signal.SIGSTOP)  # else it would soon end by itself
 
     asking.go_away()
 
