@@ -28,10 +28,6 @@ class Busy(ServiceError):
     """As much is under way as there may be; a moment later it may be less."""
 
 
-class NoMemory(LoadFailed):
-    """A base for which there is not enough memory now; there may be later."""
-
-
 def first_line(error: BaseException) -> str:
     """What a library's error says first; its type where it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -6,7 +6,7 @@ from typing import Any
 from runtime.inference.base import Base
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Done, Generate, Generated, Refused, SamplingParameters
-from state.errors import LoadFailed, ServiceError
+from state.errors import ServiceError
 
 PROMPT = "def f("
 
@@ -70,8 +70,8 @@ def step(engine: Engine) -> dict[int, Generated]:
     engine.step()
     for reply in engine.take_replies():
         match reply:
-            case Refused(message=message, reason=reason):
-                raise ServiceError(message) if reason == "request" else LoadFailed(message)
+            case Refused(message=message):
+                raise ServiceError(message)
             case Done(generated=Generated() as generated):
                 found[reply.id] = generated
             case _:

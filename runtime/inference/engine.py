@@ -20,9 +20,9 @@ from runtime.inference.loading import FreeMemory, Loader
 from runtime.inference.passes import Passes
 from runtime.inference.scheduling import schedule
 from runtime.inference.sequence import IsCancelled, Sequence
-from runtime.messages.inference import Done, Generate, Load, Reason, Refused, Reply, Request, TextDelta, Unload
+from runtime.messages.inference import Done, Generate, Load, Refused, Reply, Request, TextDelta, Unload
 from runtime.model import device, memory
-from state.errors import LoadFailed, NoMemory, ServiceError
+from state.errors import ServiceError
 
 log = logging.getLogger("inference")
 
@@ -169,7 +169,4 @@ class Engine:
         message = str(error) if isinstance(error, ServiceError) else failures.sentence(error, action)
         if not isinstance(error, ServiceError):
             log.error("Request %d is refused", request.id, exc_info=error)
-        reason: Reason = "request"
-        if isinstance(error, LoadFailed):
-            reason = "memory" if isinstance(error, NoMemory) else "loading"
-        self._replies.append(Refused(request.id, message, reason))
+        self._replies.append(Refused(request.id, message))

@@ -12,7 +12,7 @@ from runtime.inference.base import Base, release_memory
 from runtime.messages.inference import AdapterFiles
 from runtime.model import adapter_files, bases
 from runtime.model.device import Setup
-from state.errors import LoadFailed, NoMemory, ServiceError
+from state.errors import LoadFailed, ServiceError
 
 log = logging.getLogger("inference")
 
@@ -66,7 +66,7 @@ class Loader:
         release_memory()
 
     def _check_memory(self, source: str) -> None:
-        """Raise NoMemory for a base that an accelerator has no memory for beside what else it does.
+        """Raise LoadFailed for a base that an accelerator has no memory for beside what else it does.
 
         On a CPU the weights are mapped from disk: the system reads them again where it has to drop them.
         """
@@ -74,7 +74,7 @@ class Loader:
             return
         needed, free = bases.size(source, self._setup, self._quantized_bases), self._free_memory(self._setup.device)
         if needed is not None and needed > free:
-            raise NoMemory(
+            raise LoadFailed(
                 f"There is not enough memory to load {Path(source).name}: it takes about {needed / 1e6:,.0f} MB, "
                 f"and {self._setup.device} has {free / 1e6:,.0f} MB free"
             )

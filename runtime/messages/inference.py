@@ -119,15 +119,11 @@ class Done(Struct, frozen=True, tag=True):
     generated: Generated | None = None
 
 
-Reason = Literal["request", "loading", "memory"]
-
-
 class Refused(Struct, frozen=True, tag=True):
     """Why, in a sentence: the request itself, an adapter or a base that cannot be loaded, or no memory for the base."""
 
     id: int
     message: str
-    reason: Reason = "request"
 
 
 class LastWords(Struct, frozen=True, tag=True):

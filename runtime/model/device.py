@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from msgspec import Struct
 
+from runtime.process import memory
 from state.config import Precision
 
 Kind = Literal["cuda", "mps", "cpu"]
@@ -22,7 +23,7 @@ CPU_ROW, ACCELERATOR_ROW = 1024, 8192
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """What a setup depends on. `memory_mb` is the accelerator's own, or the machine's."""
+    """What a setup depends on. `memory_mb` is the accelerator's own, or what the machine and a control group leave."""
 
     kind: Kind
     name: str
@@ -102,6 +103,6 @@ def facts() -> Facts:
     return Facts(
         kind="cpu",
         name=f"{os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        memory_mb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        memory_mb=min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), memory.free_in_cgroups()) // 2**20,
         supports_bf16=bool(capabilities.get("avx512_bf16") or capabilities.get("amx_tile")),
     )

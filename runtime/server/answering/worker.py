@@ -35,7 +35,7 @@ from runtime.messages.inference import (
 )
 from runtime.server import processes
 from runtime.server.processes import ProcessDied, explain
-from state.errors import LoadFailed, ServiceError
+from state.errors import ServiceError
 
 Prompt = str | list[int | Message]
 Event = tuple[int, TextDelta | Generated]
@@ -80,7 +80,7 @@ class Worker:
         return self._in_flight
 
     async def load(self, source: str, adapter: AdapterFiles) -> None:
-        """Have a base and an adapter ready. Raises LoadFailed, and what was loaded before answers on; ProcessDied."""
+        """Have a base and an adapter ready. Raises ServiceError, and what was loaded before answers on; ProcessDied."""
         async for _ in self._ask([Load(id=next(self._ids), source=source, adapter=adapter)]):
             pass  # it is answered by the end of the replies
 
@@ -103,7 +103,8 @@ class Worker:
         Each one's completion comes when it is whole; where `stream`, its text comes before it in pieces. Loads first
         what is not loaded. Closing the generator gives up what is not whole yet, within a token.
 
-        Raises ServiceError for a prompt that the model cannot take, LoadFailed, ProcessDied; then none is completed.
+        Raises ServiceError for what cannot be loaded or a prompt that the model cannot take, ProcessDied; then none is
+        completed.
         """
         return self._ask(
             [
@@ -152,8 +153,8 @@ class Worker:
                             left -= 1
                             if generated is not None:
                                 yield numbers[answered], generated
-                        case Refused(message=message, reason=reason):
-                            raise ServiceError(message) if reason == "request" else LoadFailed(message)
+                        case Refused(message=message):
+                            raise ServiceError(message)
                         case ProcessDied() as death:
                             raise death
         finally:

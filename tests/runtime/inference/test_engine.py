@@ -17,7 +17,7 @@ from runtime.inference.adapters import MAX_LOADED
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta
 from runtime.model.bases import load_tokenizer, quantization
-from state.errors import LoadFailed, ServiceError
+from state.errors import ServiceError
 from tests import toys
 from tests.completing import PROMPT, base_of, complete, finish, request, step, together
 
@@ -264,7 +264,7 @@ def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(
     before = complete(engine, base, mine)
     engine.add(Load(id=2, source=str(base), adapter=AdapterFiles(str(damaged), "2")))
 
-    with pytest.raises(LoadFailed, match=error):
+    with pytest.raises(ServiceError, match=error):
         finish(engine)
 
     assert complete(engine, base, mine) == before
@@ -273,5 +273,5 @@ def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(
 def test_an_adapter_of_another_architecture_is_refused(biased: Path, tmp_path: Path) -> None:
     other = toys.make(tmp_path / "gpt2", "gpt2")
 
-    with pytest.raises(LoadFailed, match="does not fit the base model"):
+    with pytest.raises(ServiceError, match="does not fit the base model"):
         complete(Engine(biased / ".cache"), other, biased / "adapters" / "mine")

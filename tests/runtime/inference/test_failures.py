@@ -251,6 +251,6 @@ def test_an_adapter_that_is_cut_short_between_its_check_and_its_reading_is_refus
 
     refused, done = replies
     assert isinstance(refused, Refused)
-    assert (refused.id, refused.reason) == (2, "loading")
+    assert refused.id == 2
     assert refused.message.startswith("cut/adapter_model.safetensors cannot be read: ")
     assert done == Done(1, alone)

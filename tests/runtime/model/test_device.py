@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+import torch
 
 from runtime.model.device import Facts, Setup, choose, pick
+from runtime.process import memory
 
 
 def _facts(kind: str = "cuda", **changes: object) -> Facts:
@@ -43,6 +45,15 @@ def test_every_choice_has_its_reason_in_words() -> None:
 def test_a_precision_that_is_asked_for_is_taken() -> None:
     assert choose(_facts("cuda"), "float32").dtype == "float32"
     assert choose(_facts("cpu", supports_bf16=False), "bfloat16").dtype == "bfloat16"
+
+
+def test_a_container_has_the_memory_that_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The prefix cache takes a share of it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    monkeypatch.setattr(memory, "free_in_cgroups", lambda: 1000 * 2**20)
+
+    assert pick().memory_mb == 1000
 
 
 def test_this_machine_has_a_setup() -> None:
