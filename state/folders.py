@@ -126,8 +126,13 @@ def _aside(target: Path) -> Path:
 
 def _rename_new(hidden: Path, target: Path) -> None:
     check_free(target)  # an empty folder would be replaced
+    _rename(hidden, target)
+
+
+def _rename(folder: Path, target: Path) -> None:
+    """Raises Taken where there is a folder that is not empty."""
     try:
-        hidden.rename(target)
+        folder.rename(target)
     except OSError as error:
         if error.errno in _OCCUPIED:
             raise Taken(target) from error
@@ -156,7 +161,7 @@ def _rename_aside(hidden: Path, target: Path) -> None:
     """
     aside = _aside(target)
     _discard(aside)
-    target.rename(aside)
+    _rename(target, aside)  # somebody else may be at the same
     try:
         _rename_new(hidden, target)
     except BaseException:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -42,9 +42,11 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of the test's own; on `tmp_path` unless another root is given."""
     started: list[Server] = []
 
-    def start(*options: str, root: Path = tmp_path, environment: dict[str, str] | None = None) -> Server:
+    def start(
+        *options: str, root: Path = tmp_path, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+    ) -> Server:
         root.mkdir(exist_ok=True)
-        started.append(Server(root, *options, environment=environment))
+        started.append(Server(root, *options, environment=environment, wrapper=wrapper))
         return started[-1]
 
     yield start

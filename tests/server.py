@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,16 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "LATHE_API_KEY": ""}  # whatever the shell has
 class Server:
     """Starts on construction; `close` ends it as Ctrl-C does, `kill` as nothing should."""
 
-    def __init__(self, root: Path, *options: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, root: Path, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+    ) -> None:
+        """`wrapper` is a command that starts the one behind it."""
         self.root = root
         self.port = _free_port()
         self.log = root / "server.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
+                [*wrapper, sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
                 cwd=CHECKOUT,
                 stdout=log,
                 stderr=log,

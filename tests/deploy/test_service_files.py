@@ -71,7 +71,7 @@ def test_an_image_is_built_from_what_it_copies_and_nothing_else() -> None:
     ]
 
     assert (everything, hidden) == ("*", "**/__pycache__")
-    assert [line.removeprefix("!") for line in shown] == _copied()
+    assert {line.removeprefix("!") for line in shown} == set(_copied()) - {"state/version.py"}  # one of state's
     assert IGNORED.name == ".dockerignore"  # Podman reads it as Docker does
 
 
