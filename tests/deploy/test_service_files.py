@@ -124,7 +124,8 @@ def test_a_container_that_is_stopped_has_its_trainers_write_a_checkpoint_first(t
     finally:
         container.kill()
         container.wait()
-    assert jobs.read_status(folder).status == "running", "the next container's server goes on with the job"
+    # the server may have seen the trainer's end before its own
+    assert jobs.read_status(folder).status in {"running", "pending"}, "the next container's server goes on with the job"
     assert folder.checkpoint_steps()
 
 

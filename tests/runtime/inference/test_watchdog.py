@@ -101,8 +101,8 @@ def test_a_worker_whose_pass_hangs_tells_the_server_and_ends(toy: Path, tmp_path
         ours.sendall(line(request(1, toy, None)))
 
         words = decode_reply(ours.makefile("rb").readline())
+        assert worker.wait(60) == 1  # while the socket is open: at its end a worker ends, too
 
     assert isinstance(words, LastWords)
     assert words.message.endswith("without a token, and is taken to hang")
-    assert worker.wait(60) == 1
     assert "in _logits" in (tmp_path / "log").read_text(), "where it hangs"
