@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from runtime.server.listing import Listing
 from runtime.server.newest import Key, Newest
 from state import adapters, clock, jobs
 from state.adapters import Adapter
@@ -79,6 +80,8 @@ class Index:
         self._jobs_by_state: dict[JobState, Newest] = {state: Newest() for state in (*UNFINISHED, *jobs.FINISHED)}
         self._adapters: dict[str, AdapterEntry] = {}
         self._all_adapters = Newest()
+        self._listed_jobs = Listing(root.training_jobs, lambda: jobs.all_ids(root))
+        self._listed_adapters = Listing(root.adapters, lambda: adapters.all_names(root))
         self.jobs_are_read = False
         """Whether every job has been read once; until then lists lack some."""
         self.adapters_are_read = False
@@ -146,10 +149,10 @@ class Index:
 
     def job_ids(self) -> set[str]:
         """The jobs that are known, and whatever else in `training_jobs/` may be one."""
-        return jobs.all_ids(self._root) | set(self._jobs)
+        return self._listed_jobs.others(self._jobs) | set(self._jobs)
 
     def adapter_names(self) -> set[str]:
-        return adapters.all_names(self._root) | set(self._adapters)
+        return self._listed_adapters.others(self._adapters) | set(self._adapters)
 
     def refresh_job(self, job_id: str) -> JobEntry | None:
         """Read one job's files again, if they changed. None where there is no such job."""

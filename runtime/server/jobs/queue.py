@@ -135,8 +135,13 @@ class Queue:
 
     async def _try_job(self, entry: JobEntry) -> None:
         with self._alone(entry.job_id):
-            if await asyncio.to_thread(self._is_ready, entry):
-                await self._launch(entry)
+            newest = await asyncio.to_thread(self._ready, entry.job_id)
+            if newest is None:
+                return
+            if await asyncio.to_thread(newest.folder.stop_file.exists):
+                await asyncio.to_thread(self._end_stopped, newest)
+            else:
+                await self._launch(newest)
 
     @contextmanager
     def _alone(self, job_id: str) -> Iterator[None]:
@@ -148,20 +153,16 @@ class Queue:
         except Exception as error:  # noqa: BLE001  nobody foresaw it; logged with its traceback
             self._backoff.failed(job_id, f"Job {job_id} cannot be worked on: {error}", error)
 
-    def _is_ready(self, entry: JobEntry) -> bool:
-        """Whether the job may start now, by its files as they are at this moment."""
+    def _ready(self, job_id: str) -> JobEntry | None:
+        """A job by its files as they are now, if it waits, can be read and has no trainer."""
+        entry = self._index.refresh_job(job_id)
+        if entry is None or entry.status.status != "pending" or entry.problem is not None:
+            return None
+        return None if self._trainers.has(entry) else entry
+
+    def _end_stopped(self, entry: JobEntry) -> None:
+        control.end_if_free(entry.folder)
         self._index.refresh_job(entry.job_id)
-        try:
-            newest = self._index.job(entry.job_id)
-        except NotFound:
-            return False
-        if newest.status.status != "pending" or newest.problem is not None or self._trainers.has(newest):
-            return False
-        if newest.folder.stop_file.exists():
-            control.end_if_free(newest.folder)
-            self._index.refresh_job(entry.job_id)
-            return False
-        return True
 
     async def _launch(self, entry: JobEntry) -> None:
         accelerator = self._accelerators.for_training(self._launcher.spare_accelerator)

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from runtime.server.index import Index
+from state import jobs
 from state.errors import Busy, NotFound
 from state.jobs import JobState
 from state.root import DataRoot
+from tests.server import wait_until
 
 BORN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -191,3 +193,32 @@ def test_an_adapter_whose_reading_fails_as_nobody_foresaw_is_listed_with_its_pro
 
     assert adapter.problem == "adapters/odd: cannot be read (division by zero)"
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_folder_is_listed_again_only_when_something_came_or_went_and_none_is_overlooked(
+    root: DataRoot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[str] = []
+    all_ids = jobs.all_ids
+
+    def list_ids(root: DataRoot) -> set[str]:
+        listed.append("once")
+        return all_ids(root)
+
+    monkeypatch.setattr(jobs, "all_ids", list_ids)
+    (root.training_jobs / "job_empty").mkdir()
+    index = Index(root)
+
+    def is_listed_anew() -> bool:
+        before = len(listed)
+        assert index.job_ids() >= {"empty"}
+        return len(listed) > before
+
+    assert is_listed_anew()
+    wait_until(lambda: not is_listed_anew(), "the folder is at rest")  # a tick of the kernel's clock later
+    (root.training_jobs / "job_empty" / "job.json").write_text('{"model_name": "toy"}')
+    assert not is_listed_anew()
+    assert index.refresh_job("empty") is not None
+    (root.training_jobs / "job_new").mkdir()
+    assert is_listed_anew()
+    assert index.job_ids() == {"empty", "new"}
