@@ -120,6 +120,10 @@ class Index:
         """Jobs and adapters."""
         return len(self._all_jobs) + len(self._all_adapters)
 
+    @property
+    def has_unfinished(self) -> bool:
+        return any(len(self._jobs_by_state[state]) for state in UNFINISHED)
+
     def unfinished(self) -> list[JobEntry]:
         """The jobs that wait or run, the oldest first. It costs what they are, however many have ended."""
         with self._lock:

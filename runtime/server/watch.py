@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from state.root import DataRoot
 DEBOUNCE_MS = 200  # longest wait while events keep coming
 STEP_MS = 25  # quiet time that ends a batch of events
 REWATCH_S = 0.25  # how soon a folder that is not at rest has a watch
+QUIET_S = 5.0  # how long nobody looks whether a folder is not at rest, unless something changes
 RESTLESS_S = 60.0  # what came or changed may change again: a copy of large files takes a while
 POLL_S = 0.5  # where events are not to be had
 UNTIL_NEXT_TRY_S = 30.0
@@ -36,7 +37,7 @@ READ_TOGETHER = 100  # entries, 10 ms of work, between two looks at whether the 
 SWEEP_S = 58.0  # a hand edit of what is at rest is found within a minute
 SHORTEST_SWEEP_S = 2.0
 FEWEST_SWEPT_PER_S = 500  # entries, at 5 to 9 us each, nearly all of them the kernel's two stats
-SLICE_S = 0.25
+SLICE_S = 2.0  # longer slices cost less: with 100,000 jobs 0.019 cores, 0.021 with slices of a quarter of a second
 LONGEST_PAUSE_S = 60.0
 WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop"})
 
@@ -66,6 +67,7 @@ class Watch:
         self._changed = changed
         self._restless: dict[Path, float] = {}  # a folder, and until when
         self._has_complained = False
+        self._stirred = asyncio.Event()
         self.jobs_are_read = asyncio.Event()
         self.all_is_read = asyncio.Event()
 
@@ -91,7 +93,7 @@ class Watch:
         self.all_is_read.set()
 
     async def _look_at_all(self, together: int, slice_s: float) -> None:
-        """Look at so many entries together; `slice_s` is from one such look to the next."""
+        """Look at so many entries together; `slice_s` is from one such look to the next, after fewer of them less."""
         index = self._index
         due = time.monotonic()
         for listed, refresh in ((index.job_ids, index.refresh_job), (index.adapter_names, index.refresh_adapter)):
@@ -99,8 +101,9 @@ class Watch:
                 before = index.num_changes
                 await asyncio.to_thread(_each, refresh, part)
                 if index.num_changes != before:
+                    self._stirred.set()
                     self._changed()
-                due += slice_s
+                due += slice_s * len(part) / together
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def follow_parents(self) -> None:
@@ -117,11 +120,13 @@ class Watch:
         """See what changes in the folders that are not at rest. The watches follow the set of these folders."""
         watched: set[Path] = set()
         while True:
+            self._stirred.clear()
             folders = self._not_at_rest()
             new, watched = folders - watched, folders
             await self._refresh(new)
             if not folders:
-                await asyncio.sleep(REWATCH_S)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stirred.wait(), QUIET_S)
                 continue
             try:
                 await self._follow(folders, new)
@@ -168,6 +173,7 @@ class Watch:
         """Something changed at these paths."""
         folders = {folder for path in paths if (folder := self._folder_of(path)) is not None}
         self._restless |= dict.fromkeys(folders, time.monotonic() + RESTLESS_S)
+        self._stirred.set()
         await self._refresh(folders)
 
     async def _refresh(self, folders: Collection[Path]) -> None:

@@ -24,6 +24,7 @@ from state.jobs import JobFolder
 from state.root import DataRoot
 
 ROUND_S = 0.5
+QUIET_ROUND_S = 5.0  # while no job waits or runs; a change of the folders wakes the queue
 ROUND = "round"
 ROOM_TIMEOUT_S = 20.0  # inference that is asked to end and does not is killed after 5 s
 
@@ -63,7 +64,7 @@ class Queue:
         while True:
             await self._try_a_round()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_S)
+                await asyncio.wait_for(self._wake.wait(), ROUND_S if self._index.has_unfinished else QUIET_ROUND_S)
             self._wake.clear()
 
     def close(self) -> None:

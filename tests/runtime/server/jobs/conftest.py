@@ -14,6 +14,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     code = tmp_path / "code"
     standins.stand_in(code, monkeypatch)
     monkeypatch.setattr("runtime.server.jobs.queue.ROUND_S", 0.05)
+    monkeypatch.setattr("runtime.server.jobs.queue.QUIET_ROUND_S", 0.05)
 
     made: list[Rig] = []
 
