@@ -29,7 +29,10 @@ KINDS: dict[str, Kind] = {
     ".parquet": "parquet",
 }
 GZIP = ".gz"
+UNPACKED_BYTES = 2**17
+"""At a time: what comes before the end of a file that was cut off is read but for this much."""
 
+_GZIP_MAGIC = b"\x1f\x8b"
 _BOM = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder()
 
@@ -64,9 +67,13 @@ class Source:
             raise ServiceError(f"{self.path.name} cannot be read: {error.strerror or error}") from error
 
     def _open(self) -> io.BufferedReader:
-        if self.path.name.lower().endswith(GZIP):
-            return io.BufferedReader(gzip.GzipFile(self.path), json_values.CHUNK)
-        return self.path.open("rb")
+        file = self.path.open("rb")
+        if not self.path.name.lower().endswith(GZIP):
+            return file
+        with file:
+            if file.read(len(_GZIP_MAGIC)) != _GZIP_MAGIC:
+                raise ServiceError(f"{self.path.name} is not compressed by gzip: take {GZIP} off its name")
+        return io.BufferedReader(gzip.GzipFile(self.path), UNPACKED_BYTES)
 
     def _text_rows(self, stream: io.BufferedReader) -> Iterator[tuple[int, object]]:
         head = stream.peek(4096)
@@ -75,7 +82,7 @@ class Source:
             stream.read(len(_BOM))
         if self.kind == "csv":
             return self._csv(stream)
-        if self.kind == "jsonl" or _begins_with_a_row(stream):
+        if self.kind == "jsonl" or (_text_of(head).startswith(b"{") and _begins_with_a_row(stream)):
             return self._json_lines(stream)
         return self._json(stream)
 
@@ -135,7 +142,7 @@ def check_head(name: str, kind: Kind, head: bytes) -> None:
     """Raise ServiceError if a file's first bytes are not what its name says."""
     if not head:
         raise ServiceError(f"{name} is empty")
-    begin = head.removeprefix(_BOM).lstrip()
+    begin = _text_of(head)
     for other, words in _OTHER_FILES.items():
         if begin[: len(other)].lower() == other:
             raise ServiceError(f"{name} {words}")
@@ -145,6 +152,10 @@ def check_head(name: str, kind: Kind, head: bytes) -> None:
         raise ServiceError(f"{name} is UTF-16: save it as UTF-8")
     if what := _other_json(kind, begin[:1]):
         raise ServiceError(f"{name} {what}")
+
+
+def _text_of(head: bytes) -> bytes:
+    return head.removeprefix(_BOM).lstrip()
 
 
 def _other_json(kind: Kind, first: bytes) -> str | None:
@@ -159,7 +170,7 @@ def _other_json(kind: Kind, first: bytes) -> str | None:
 
 
 _OTHER_FILES = {
-    b"\x1f\x8b": "is compressed by gzip: name it with .gz at the end",
+    _GZIP_MAGIC: "is compressed by gzip: name it with .gz at the end",
     b"pk\x03\x04": "is a ZIP archive or a workbook: unpack it, or save the sheet as CSV",
     b"version https://git-lfs": "is a pointer of Git LFS, not the data: fetch it with git lfs pull",
     b"<!doctype": "is a web page, not data: download the file itself",

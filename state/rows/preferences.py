@@ -9,10 +9,7 @@ Side = str | Messages
 
 def of_openai(columns: dict[str, object]) -> Preference:
     """`input` with messages and tools, `preferred_output`, `non_preferred_output`."""
-    asked = values.from_json(columns["input"], "an object with messages")
-    if not isinstance(asked, dict):
-        message = f'must be an object such as {{"messages": [...]}}, but is {shown(asked)}'
-        raise Wrong("wrong_type", message, "input")
+    asked = read_at("input", _asked, columns["input"])
     for key in asked.keys() - {"messages", "tools", "parallel_tool_calls"}:
         raise Wrong("misplaced_key", "is no key of input: use messages and tools, or remove it", f"input.{key}")
     prompt = read_at("input.messages", turns.messages, asked.get("messages"))
@@ -20,6 +17,13 @@ def of_openai(columns: dict[str, object]) -> Preference:
     chosen = read_at("preferred_output", turns.messages, columns["preferred_output"])
     rejected = read_at("non_preferred_output", turns.messages, columns["non_preferred_output"])
     return _checked(prompt, chosen, rejected, described, ("preferred_output", "non_preferred_output"))
+
+
+def _asked(value: object) -> dict[str, object]:
+    asked = values.from_json(value, "an object with messages")
+    if not isinstance(asked, dict):
+        raise Wrong("wrong_type", f'must be an object such as {{"messages": [...]}}, but is {shown(asked)}')
+    return asked
 
 
 def of_pair(columns: dict[str, object]) -> Preference:

@@ -193,7 +193,7 @@ def refusal(report: Report) -> str:
     counts = ", ".join(f"{count} {name}" for name, count in sorted(report.problem_counts.items(), key=_by_count))
     first = report.problems[0]
     if not report.used:
-        return f"{first}. None of the {report.total} rows can be used ({counts})"
+        return f"{first}. No row can be used ({counts})"
     rows = f"{report.bad} of {report.total} rows cannot be used ({counts})"
     return f"{first}. {rows}: mend them, or leave them out with skip_invalid: true"
 

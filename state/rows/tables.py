@@ -84,9 +84,8 @@ def parquet_rows(path: Path) -> Iterator[tuple[int, object]]:
     try:
         from pyarrow import ArrowException, parquet  # noqa: PLC0415  170 MB that only this format needs
     except ImportError as error:
-        raise ServiceError(
-            f"{path.name}: reading Parquet needs pyarrow. Run {INSTALL}, or save as JSON Lines"
-        ) from error
+        message = f"reading Parquet needs pyarrow. Run {INSTALL} in Lathe's folder, or save the data as JSON Lines"
+        raise ServiceError(f"{path.name}: {message}") from error
     broken = (ArrowException, ValueError, KeyError, OSError)
     try:
         file = parquet.ParquetFile(path)
