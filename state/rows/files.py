@@ -209,6 +209,10 @@ _MISTAKES = (
     (re.compile(rb"\}\s*,$"), "a comma stands behind the object; remove it, one object a line needs none"),
     (re.compile(rb"^\{.*\}\s*\{.*\}$"), "several objects stand in one line; write one object a line"),
     (re.compile(rb",\s*[}\]]$"), "a comma stands before the closing bracket; remove it"),
+    (
+        re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])"),
+        "it has half of a character, such as a cut emoji; remove it",
+    ),
     (re.compile(rb'^[^\[{"]'), 'it is bare text; write {"text": "..."} in each line'),
 )
 

@@ -37,8 +37,7 @@ def of_pair(columns: dict[str, object]) -> Preference:
     if _is_whole(chosen) and _is_whole(rejected):
         prompt, chosen, rejected = _split(prompt, chosen, rejected)
     if prompt is None:
-        message = "the row has no prompt: add it, or write chosen and rejected as whole conversations"
-        raise Wrong("missing_prompt", message)
+        raise Wrong("missing_prompt", f"the row has no prompt: {_ways_to_a_prompt(columns)}")
     if not values.is_blank(columns.get("system")):
         prompt = turns.with_system(columns["system"], _as_messages(prompt))
     chosen, rejected = answer_like(prompt, chosen), answer_like(prompt, rejected)
@@ -67,6 +66,8 @@ def side(value: object) -> Side:
         value = turns.turns_in(value)
     if isinstance(value, str):
         return value
+    if not isinstance(value, dict | list):
+        raise Wrong("wrong_type", f"must be a text or a list of messages, but is {shown(value)}: put a text in quotes")
     return turns.messages([value] if isinstance(value, dict) else value)
 
 
@@ -105,6 +106,12 @@ def _prompt(columns: dict[str, object]) -> Side | None:
         if not values.is_blank(columns.get(name)):
             return read_at(name, side, columns[name])
     return (Message("user", question(columns)),) if "instruction" in columns else None
+
+
+def _ways_to_a_prompt(columns: dict[str, object]) -> str:
+    if "input" in columns:
+        return 'if it is input, send columns {"prompt": "input", "chosen": "chosen", "rejected": "rejected"}'
+    return "add it, or write chosen and rejected as whole conversations"
 
 
 def _as_messages(prompt: Side) -> Messages:

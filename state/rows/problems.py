@@ -50,6 +50,8 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     file: str
     line: int
     """The line of the user's file on which the row begins, from 1; of a Parquet file, the row's number."""
+    row: int
+    """The row's number in its file, from 1: it tells rows apart that stand on one line."""
     message: str
     """What is wrong with the value, and how to mend it."""
     at: str = ""
@@ -57,6 +59,8 @@ class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def __str__(self) -> str:
         place = f"{self.file} line {self.line}"
+        if self.row != self.line:
+            place += f" (row {self.row})"
         return f"{place}, {self.at}: {self.message}" if self.at else f"{place}: {self.message}"
 
 
@@ -75,8 +79,8 @@ class Wrong(Exception):
         self.at = f"{place}{separator}{self.at}"
         return self
 
-    def problem(self, file: str, line: int) -> Problem:
-        return Problem(id=self.id, file=file, line=line, message=self.message, at=self.at)
+    def problem(self, file: str, line: int, row: int) -> Problem:
+        return Problem(id=self.id, file=file, line=line, row=row, message=self.message, at=self.at)
 
 
 def read_at(place: str, read: Callable[[object], Value], value: object) -> Value:

@@ -32,6 +32,8 @@ class Numbered(Struct, frozen=True, gc=False):
 
     file: str
     line: int
+    number: int
+    """Of the row in its file, from 1."""
     row: Row
 
 
@@ -113,15 +115,15 @@ class Reading:
         before = _identity(source.path)
         file = FileReport(name=name, kind=source.kind, bytes=source.path.stat().st_size)
         self.report.files.append(file)
-        for line, raw in source.rows():
+        for number, (line, raw) in enumerate(source.rows(), start=1):
             try:
                 row = self._converted(file, line, raw)
             except Wrong as wrong:
                 file.bad += 1
-                self._add(wrong.problem(name, line))
+                self._add(wrong.problem(name, line, number))
             else:
                 file.used += 1
-                yield Numbered(name, line, row)
+                yield Numbered(name, line, number, row)
         file.lines, file.blank_lines = source.lines, source.blank_lines
         with source.path.open("rb") as opened:
             file.sha256 = hashlib.file_digest(opened, "sha256").hexdigest()

@@ -109,6 +109,12 @@ WRONG_ROWS = [
     ),
     ("a.jsonl", '{"a": 1}\n{"a": "b\n{"a": 2}', 2, "malformed_json: is not JSON: "),
     ("a.jsonl", '{"a": 1}\n{"a": {"b": 1}\n{"a": 2}', 2, "malformed_json: is not JSON: it ends in the middle"),
+    (
+        "a.jsonl",
+        '{"a": 1}\n{"a": "\\ud83d!"}\n{"a": "\\ud83d\\ude00"}',
+        2,
+        "malformed_json: is not JSON: it has half of a character",
+    ),
     ("a.jsonl", b'{"a": 1}\n{"a": "\xe9"}\n{"a": 2}', 2, "invalid_utf8: is not UTF-8: "),
     ("a.jsonl", b'{"a": 1}\n' + b"[" * 9_999 + b'\n{"a": 2}', 2, "too_deep: has more lists in lists than can be read"),
     ("a.json", '[{"a": 1},\n{"a": NaN},\n{"a": 2}]', 2, "malformed_json: is not JSON: JSON has no NaN"),
@@ -126,7 +132,7 @@ WRONG_ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "line", "words"), WRONG_ROWS)
+@pytest.mark.parametrize(("name", "content", "line", "words"), WRONG_ROWS, ids=[each[3] for each in WRONG_ROWS])
 def test_a_wrong_row_is_told_by_its_line_and_the_next_one_is_read(
     tmp_path: Path, name: str, content: bytes | str, line: int, words: str
 ) -> None:
@@ -163,7 +169,7 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "line", "words"), ENDS)
+@pytest.mark.parametrize(("name", "content", "line", "words"), ENDS, ids=[each[3] for each in ENDS])
 def test_what_cannot_be_read_on_is_told_behind_the_rows_before_it(
     tmp_path: Path, name: str, content: str, line: int, words: str
 ) -> None:
@@ -227,7 +233,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("name", "content", "words"), REFUSED)
+@pytest.mark.parametrize(("name", "content", "words"), REFUSED, ids=[each[2] for each in REFUSED])
 def test_a_file_that_is_not_what_its_name_says_is_refused(
     tmp_path: Path, name: str, content: bytes, words: str
 ) -> None:

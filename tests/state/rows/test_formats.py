@@ -295,7 +295,8 @@ MISTAKES: list[tuple[object, str, str, str]] = [
     ({"prompt": [HI], "completion": ""}, "missing_content", "completion", "is empty: write the answer, or remove"),
     ({"prompt": "Hi", "completion": [HI]}, "unrecognized_role", "completion[0].role", "move it to the prompt"),
     ({"prompt": [HI, HELLO], "completion": [HELLO]}, "misplaced_key", "prompt", "move it to the answer"),
-    ({"prompt": 1, "completion": "2"}, "missing_messages_list", "prompt", "but is 1"),
+    ({"prompt": 1, "completion": "2"}, "wrong_type", "prompt", "must be a text or a list of messages, but is 1: put"),
+    ({"prompt": [], "completion": "2"}, "missing_messages_list", "prompt", "but is an empty list"),
     ({"prompt": "Hi", "completion": "Yo", "system": "S"}, "misplaced_key", "system", "send columns with instruction"),
     ({"prompt": "Hi", "completion": "Yo", "tools": [TOOL]}, "misplaced_key", "tools", "write prompt and completion as"),
     # Alpaca
@@ -461,6 +462,7 @@ MISTAKES: list[tuple[object, str, str, str]] = [
     (_chat(HI, {"role": "tool_call", "content": "[]"}), "wrong_tool_call", "messages[1].content", "write the call"),
     # preferences
     ({"chosen": "Hello!", "rejected": "No."}, "missing_prompt", "", "add it, or write chosen and rejected as whole"),
+    (_pair(prompt="", input="Hi"), "missing_prompt", "", 'if it is input, send columns {"prompt": "input", "chosen"'),
     (_pair(prompt=""), "missing_prompt", "", "the row has no prompt: add it"),
     (
         _pair(rejected="Hello!"),

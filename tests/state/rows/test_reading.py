@@ -33,7 +33,11 @@ def test_a_file_is_read_with_a_report(tmp_path: Path) -> None:
     read = Reading(file)
     rows = list(read.rows())
 
-    assert rows == [Numbered(file.name, line, Text(text)) for line, text in ((2, "Hi"), (3, "Yo"), (5, "Hey"))]
+    assert rows == [
+        Numbered(file.name, 2, 1, Text("Hi")),
+        Numbered(file.name, 3, 2, Text("Yo")),
+        Numbered(file.name, 5, 3, Text("Hey")),
+    ]
     [about] = read.report.files
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     assert about == reading.FileReport(
@@ -69,6 +73,17 @@ def test_wrong_rows_end_the_reading_with_the_first_of_them_and_how_many_there_ar
     assert (read.report.total, read.report.used, read.report.bad) == (6, 2, 4)
 
 
+def test_wrong_rows_of_one_line_are_told_apart(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps([{"text": "Hi"}, {"text": 1}, {"text": 2}]))
+    read = Reading(file, skip_invalid=True)
+
+    list(read.rows())
+
+    assert [(problem.line, problem.row) for problem in read.report.problems] == [(1, 2), (1, 3)]
+    assert str(read.report.problems[0]).startswith("a.json line 1 (row 2), text: must be a text")
+
+
 def test_wrong_rows_are_skipped_on_request_and_counted(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text("{\n" * 120 + GOOD + "{}\n")
@@ -76,7 +91,7 @@ def test_wrong_rows_are_skipped_on_request_and_counted(tmp_path: Path) -> None:
 
     rows = list(read.rows())
 
-    assert rows == [Numbered("a.jsonl", 121, Text("Hi"))]
+    assert rows == [Numbered("a.jsonl", 121, 121, Text("Hi"))]
     assert read.report.problem_counts == {"malformed_json": 120, "unknown_format": 1}
     assert [problem.line for problem in read.report.problems] == list(range(1, 51))
     assert (read.report.total, read.report.used, read.report.bad) == (122, 1, 121)
@@ -116,7 +131,7 @@ def test_a_folder_is_read_in_the_order_of_names_without_descriptions_and_evaluat
     read = Reading(folder)
     rows = list(read.rows())
 
-    assert rows == [Numbered(name, 1, row) for name in ("b.json", "c.json.gz", "train-00000-of-00002.jsonl")]
+    assert rows == [Numbered(name, 1, 1, row) for name in ("b.json", "c.json.gz", "train-00000-of-00002.jsonl")]
     assert [file.format for file in read.report.files] == ["alpaca", "alpaca", "chat"]
     assert read.report.ignored_files == [
         *("README.md", "dataset.json", "dataset_info.json", "eval.jsonl", "test-00000-of-00001.jsonl"),
