@@ -11,7 +11,7 @@ def of_openai(columns: dict[str, object]) -> Preference:
     """`input` with messages and tools, `preferred_output`, `non_preferred_output`."""
     asked = read_at("input", _asked, columns["input"])
     for key in asked.keys() - {"messages", "tools", "parallel_tool_calls"}:
-        raise Wrong("misplaced_key", "is no key of input: use messages and tools, or remove it", f"input.{key}")
+        raise Wrong("misplaced_key", "is no key of input: use messages and tools, or remove it", f"input.{key[:40]}")
     prompt = read_at("input.messages", turns.messages, asked.get("messages"))
     described = read_at("input.tools", tools.described, asked.get("tools"))
     chosen = read_at("preferred_output", turns.messages, columns["preferred_output"])

@@ -157,7 +157,7 @@ def _names(keys: tuple[str, ...]) -> Names:
         name = KEYS.get(key.lower())
         if name is None:
             known = "role, content, name, weight, reasoning_content, tool_calls and tool_call_id"
-            raise Wrong("message_unrecognized_key", f"is no key of a message: remove it, or use {known}", key)
+            raise Wrong("message_unrecognized_key", f"is no key of a message: remove it, or use {known}", key[:40])
         if name in found:
             raise Wrong("duplicate_key", f"{found[name]!r} and {key!r} both say the {name}: keep one of the two", key)
         found[name] = key

@@ -1,13 +1,15 @@
 """Each format that people have becomes its row; each mistake that people make has its sentence."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from state.errors import ServiceError
-from state.rows import reading
+from state.rows import formats, reading
+from state.rows.problems import Wrong
 from state.rows.row import Chat, Function, Message, Preference, PromptCompletion, Row, Text, ToolCall
 
 USER = Message("user", "Hi")
@@ -523,6 +525,44 @@ def test_a_mistake_that_people_make_has_its_sentence(
     [problem] = read.report.problems
     assert (problem.id, problem.line, problem.at) == (problem_id, 2, at)
     assert words in problem.message
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (float("nan"), "holds nan, which JSON does not have: write it as text"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "holds a datetime, which JSON does not have: write it as text"),
+        ([b"raw"], "holds a bytes, which JSON does not have: write it as text"),
+    ],
+)
+def test_what_parquet_has_and_json_has_not_is_refused_in_arguments(value: object, words: str) -> None:
+    raw = _calling({"name": "add", "arguments": {"a": value}})
+
+    with pytest.raises(Wrong) as wrong:
+        formats.convert(raw, formats.Detector().shape_of(raw))
+
+    assert (wrong.value.id, wrong.value.at) == ("wrong_type", "messages[1].tool_calls[0].arguments")
+    assert wrong.value.message == words
+
+
+def test_a_sentence_stays_short_whatever_the_row_holds(tmp_path: Path) -> None:
+    long = "x" * 100_000
+    rows = [
+        long,
+        {long: 1},
+        {"text": [long]},
+        _chat({**HI, long: 1}),
+        _chat({"role": long, "content": "Hi"}),
+        {"messages": long},
+        _calling({"name": "f", long: 1}),
+        _calling({"name": "f", "arguments": long}),
+        {"input": {long: 1}, "preferred_output": [HELLO], "non_preferred_output": [BAD]},
+    ]
+
+    for raw in rows:
+        with pytest.raises(ServiceError) as refusal:
+            _read(tmp_path, raw)
+        assert len(str(refusal.value)) < 500
 
 
 def test_columns_say_which_column_is_which_key(tmp_path: Path) -> None:
