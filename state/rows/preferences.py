@@ -1,4 +1,6 @@
-"""Rows with a better and a worse answer, in the shapes of TRL, LLaMA-Factory, UltraFeedback and OpenAI."""
+"""Rows of a prompt and what follows it: completions, and pairs of a better and a worse answer, in the shapes of TRL,
+LLaMA-Factory, UltraFeedback and OpenAI.
+"""
 
 from state.rows import tools, turns, values
 from state.rows.problems import Wrong, read_at, shown
