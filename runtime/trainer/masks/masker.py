@@ -38,7 +38,7 @@ class Masker:
         rows = list(rows)
         plans = [_planned(self._planner, row) for row in rows]
         parts = [part for plan in plans if isinstance(plan, Plan) for part in plan.parts]
-        tokens = iter(tokens_of(self._tokenizer, [part.piece for part in parts]))
+        tokens = iter(tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in parts]))
         return [
             self._masked(row, plan, list(islice(tokens, len(plan.parts)))) if isinstance(plan, Plan) else plan
             for row, plan in zip(rows, plans, strict=True)
@@ -57,7 +57,9 @@ class Masker:
         plan = _planned(self._whole_planner, row)
         if isinstance(plan, Refused):
             return plan
-        return self._masked(row, plan, tokens_of(self._tokenizer, [part.piece for part in plan.parts]))
+        return self._masked(
+            row, plan, tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in plan.parts])
+        )
 
     def _assembled(self, plan: Plan, tokens: Sequence[Tokens | None]) -> Masked:
         sequences: list[Masks] = []

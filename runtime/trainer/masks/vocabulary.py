@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 
 from transformers import PreTrainedTokenizerBase
 
@@ -55,8 +56,14 @@ class Vocabulary:
             at = len(text[: at - token.end()].rstrip())
         return at
 
+    def segments(self, text: str) -> list[str]:
+        """A text in parts whose tokens, one after another, are the text's: each begins with a special token."""
+        found = self.special.finditer(text)  # from the left and the longest, as tokenizers search
+        cuts = [0, *(token.start() for token in found if token.start() and self.cuts(token[0])), len(text)]
+        return [text[begin:end] for begin, end in pairwise(cuts)]
+
     def cuts(self, token: str) -> bool:
-        """Whether what stands behind a special token is tokenized as if nothing stood before that token.
+        """Whether a text can be divided before a special token, and its parts be tokenized by themselves.
 
         It is so with tokenizers that take special tokens out of a text before anything else, which is how all of
         Hugging Face's work; settings of the token itself can change it. Tried once for each token.
@@ -66,9 +73,8 @@ class Vocabulary:
         return self._cuts[token]
 
     def _is_cut(self, token: str, before: str, behind: str) -> bool:
-        whole, first, rest = (self._encode(text) for text in (before + token + behind, before + token, token + behind))
-        id_ = self._ids[token]
-        return first[-1:] == [id_] == rest[:1] and whole == [*first, *rest[1:]]
+        whole, first, rest = (self._encode(text) for text in (before + token + behind, before, token + behind))
+        return rest[:1] == [self._ids[token]] and whole == [*first, *rest]
 
     def _encode(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
