@@ -14,7 +14,7 @@ from runtime.trainer.masks.answers import STAND_INS, Answer
 from runtime.trainer.masks.conversation import CLOSES, Conversation
 from runtime.trainer.masks.results import Note, Refusal
 
-SHORT = 12  # characters: a shorter text may stand in a prompt by chance, and is asked for by a stand-in
+SHORT = 12  # characters
 KINDS = {"system": "system turns", "user": "user turns", "assistant": "earlier answers", "tool": "tools' results"}
 
 
@@ -33,15 +33,19 @@ class Omissions:
         if not self._template.writes_tool_calls and (first := next(calls, None)):
             raise _no_call(*first)
 
-    def check(self, conversation: Conversation, answer: Answer, first: int) -> Iterator[Note]:
-        """Look for all that the messages from `first` on say in the answer and its prompt; earlier ones are known.
+    def check(self, conversation: Conversation, answer: Answer, known: int, *, goes_on: bool) -> Iterator[Note]:
+        """Look in an answer and its prompt for all that the messages say. Those before `known` have been looked for
+        behind an earlier answer: they are looked for again unless this prompt goes on from there.
 
         Raises Refusal for what is missing, and notes what has lost blanks at its ends.
         """
         yield from self._check_answer(conversation, answer)
         self._check_tools(conversation, answer.written.prompt)
-        for index in range(first, answer.index):
-            yield from self._check_context(conversation, answer, index)
+        for index in range(known, answer.index):
+            self._check_by_stand_in(conversation, answer, index)
+        for index in range(known if goes_on else 0, answer.index):
+            place, kind = conversation.places[index], KINDS[conversation.messages[index]["role"]]
+            yield from _check_content(answer.written.prompt, _read(conversation.messages[index]), place, kind)
 
     def _check_answer(self, conversation: Conversation, answer: Answer) -> Iterator[Note]:
         message, place = conversation.messages[answer.index], conversation.places[answer.index]
@@ -57,23 +61,20 @@ class Omissions:
             if not self._template.writes_tools or not _shows(prompt, name):
                 raise Refusal("template_drops", f'the chat template does not write tools ("{name}")')
 
-    def _check_context(self, conversation: Conversation, answer: Answer, index: int) -> Iterator[Note]:
+    def _check_by_stand_in(self, conversation: Conversation, answer: Answer, index: int) -> None:
+        """A short text, or a tool's name, may stand in a prompt by chance."""
         message, place = conversation.messages[index], conversation.places[index]
-        content = message.get("content", "")
-        if message["role"] == "assistant":
-            content = content.rpartition(CLOSES)[2]  # what was thought before is shown to no model
-            for number, call in enumerate(message.get("tool_calls", ())):
-                if not self._writes(conversation, index, answer.index, "tool_calls"):
-                    raise _no_call(f"{place}.tool_calls[{number}]", call["function"]["name"])
-        if len(content.strip()) < SHORT and content.strip() and not self._writes(conversation, index, answer.index):
+        for number, call in enumerate(message.get("tool_calls", ())):
+            if not self._writes(conversation, index, answer.index, "tool_calls"):
+                raise _no_call(f"{place}.tool_calls[{number}]", call["function"]["name"])
+        content = _read(message).strip()
+        if content and len(content) < SHORT and not self._writes(conversation, index, answer.index, "content"):
             raise _no_content(place, KINDS[message["role"]])
-        yield from _check_content(answer.written.prompt, content, place, KINDS[message["role"]])
 
-    def _writes(self, conversation: Conversation, index: int, end: int, field: str = "content") -> bool:
+    def _writes(self, conversation: Conversation, index: int, end: int, field: str) -> bool:
         """Whether a prompt of so many turns shows a message's content, or its tool calls. Found once for roles."""
-        messages = conversation.messages
-        roles = tuple(message["role"] for message in messages[:end])
-        key = (field, index, roles, bool(conversation.tools), *conversation.switches.items())
+        shape = "".join(_letter(message) for message in conversation.messages[:end])
+        key = (field, index, shape, bool(conversation.tools), *conversation.switches.items())
         if key not in self._written:
             self._written[key] = self._shows_stand_in(conversation, index, end, field)
         return self._written[key]
@@ -89,6 +90,17 @@ class Omissions:
         except TemplateRaised:
             return True  # it has looked at it
         return STAND_INS[0] in prompt
+
+
+def _read(message: Mapping[str, Any]) -> str:
+    """What a later prompt has to show of a message: thoughts of before are shown to no model."""
+    content = str(message.get("content", ""))
+    return content.rpartition(CLOSES)[2] if message["role"] == "assistant" else content
+
+
+def _letter(message: Mapping[str, Any]) -> str:
+    """What a message is, as one letter."""
+    return "c" if "tool_calls" in message else str(message["role"])[0]
 
 
 def _check_content(text: str, content: str, place: str, kind: str) -> Iterator[Note]:

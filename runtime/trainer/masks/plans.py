@@ -170,7 +170,7 @@ class Planner:
             prompt = answer.written.prompt
             conversations.refuse_printed_objects(asked.until(index + 1), prompt + answer.text)
             goes_on = bool(sequence) and prompt.startswith(sequence)
-            notes += self._omissions.check(asked, answer, known if goes_on else 0)
+            notes += self._omissions.check(asked, answer, known, goes_on=goes_on)
             notes += [answer.note] if answer.note else []
             piece = Piece(last + prompt.removeprefix(sequence) if goes_on else prompt, answer.text)
             yield Part(piece, answer.end, asked.places[index], answer.is_end_written, goes_on)

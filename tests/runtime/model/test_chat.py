@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from transformers import ByT5Tokenizer
 
 from runtime.inference import text as serving
 from runtime.messages import inference
@@ -84,6 +85,13 @@ def test_many_texts_have_the_tokens_that_each_has_by_itself(family: str) -> None
 
     assert tokens == [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     assert chat.encode_rendered(tokenizer, []) == []
+
+
+def test_a_tokenizer_written_in_python_is_asked_in_the_same_way() -> None:
+    tokenizer = ByT5Tokenizer()
+
+    assert not tokenizer.is_fast
+    assert chat.encode_rendered(tokenizer, ["a", "</s>b"]) == [[100], [1, 101]]
 
 
 def test_a_date_in_a_prompt_is_the_clock_s() -> None:
