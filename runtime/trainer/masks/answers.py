@@ -126,7 +126,9 @@ class Answers:
         if key not in self._closings:
             first, other = (self._behind(answer, switches) for answer in STAND_INS)
             text = self._vocabulary.special.sub("", first).strip()
-            if text or first != other:
+            if first != other:
+                raise Refusal("text_behind_answers", f"the chat template writes {first!r} behind some answers only")
+            if text:
                 raise Refusal("text_behind_answers", f"the chat template writes {first!r} behind answers")
             self._closings[key] = first
         return self._closings[key]

@@ -69,18 +69,18 @@ class Masker:
                 raise Refusal("border_inside_token", f"tokens reach over the beginning of {part.place}")
             if found.is_apart:
                 notes.append(Note("border_inside_token", part.place))
-            self._add(sequences, part, found, are_apart=plan.are_apart)
+            self._add(sequences, part, found)
         stops = {part.end for part in plan.parts if part.end is not None}
         learned = _whole(sequences) if plan.learns_all else sequences
         return Masked(learned, notes, plan.switches, frozenset(stops - self._vocabulary.served))
 
-    def _add(self, sequences: list[Masks], part: Part, found: Tokens, *, are_apart: bool) -> None:
+    def _add(self, sequences: list[Masks], part: Part, found: Tokens) -> None:
         """Lengthen the last sequence if it begins the part's prompt; begin another otherwise."""
         text = self._closed(part, found.text)
         last = sequences[-1] if sequences else None
         if part.goes_on and last is not None:
             last.tokens.extend(found.prompt[1:])
-        elif last is not None and not are_apart and found.prompt[: len(last.tokens)] == last.tokens:
+        elif last is not None and found.prompt[: len(last.tokens)] == last.tokens:
             last.tokens.extend(found.prompt[len(last.tokens) :])
         else:
             last = Masks(found.prompt, [])

@@ -84,6 +84,6 @@ def _apart(tokenizer: PreTrainedTokenizerBase, piece: Piece) -> list[int] | None
     for anchor in ANCHORS:
         head, both = encode_rendered(tokenizer, [anchor, anchor + piece.text])
         text = both[len(head) :]
-        if both[: len(head)] == head and tokenizer.decode([*prompt, *text]) == wanted:
+        if tokenizer.decode([*prompt, *text]) == wanted:
             return text
     return None

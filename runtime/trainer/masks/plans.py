@@ -38,8 +38,6 @@ class Plan(Struct, frozen=True):
     notes: Sequence[Note]
     switches: Mapping[str, bool] = NO_SWITCHES
     learns_all: bool = False
-    are_apart: bool = False
-    """Each part is a sequence of its own, as a better and a worse answer are."""
 
 
 class Planner:
@@ -79,7 +77,7 @@ class Planner:
                 places = [*_places("prompt", prompt), *_places("completion", completion)]
                 return self._chat((*read, *_messages(completion)), places, tools)
             case Preference(prompt=str() as prompt, chosen=str() as chosen, rejected=str() as rejected):
-                return self._string_preference(prompt, chosen, rejected)
+                return self._strings([("chosen", chosen), ("rejected", rejected)], prompt, "prompt")
             case Preference():
                 return self._chat_preference(row)
 
@@ -95,12 +93,6 @@ class Planner:
     def _completion(self, prompt: str, completion: str) -> Plan:
         plan = self._strings([("completion", completion)], prompt, "prompt")
         return replace(plan, learns_all=self._learn == "all")
-
-    def _string_preference(self, prompt: str, chosen: str, rejected: str) -> Plan:
-        return replace(
-            self._strings([("chosen", chosen), ("rejected", rejected)], prompt, "prompt"),
-            are_apart=True,
-        )
 
     def _strings(self, answers: Sequence[tuple[str, str]], prompt: str, place: str) -> Plan:
         if not prompt:
@@ -138,8 +130,7 @@ class Planner:
             for name, side in sides
         ]
         switches = {name: any(side.switches[name] for side in both) for name in self._template.switches}
-        plan = self._in_either_form([replace(side, switches=switches) for side in both])
-        return replace(plan, are_apart=True)
+        return self._in_either_form([replace(side, switches=switches) for side in both])
 
     def _in_either_form(self, asked: Sequence[Conversation]) -> Plan:
         """With tool arguments as objects; as JSON only if the template raises: others would quote JSON again."""
@@ -193,7 +184,7 @@ class Planner:
 
     def _refuse_special(self, place: str, text: str) -> None:
         for found in self._vocabulary.special.finditer(text):
-            if self._vocabulary.id(found) in self._vocabulary.stops:
+            if self._vocabulary.id(found) in self._vocabulary.served:
                 raise Refusal("special_token_in_answer", f"{place} holds {found[0]!r}, at which answers end")
             if found[0] not in {OPENS, CLOSES}:
                 raise Refusal("special_token_in_answer", f"{place} holds {found[0]!r}, a special token")

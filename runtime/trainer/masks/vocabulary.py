@@ -18,18 +18,16 @@ class Vocabulary:
     """`served` are the tokens at which serving ends an answer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, served: frozenset[int]) -> None:
-        end = tokenizer.eos_token_id
-        self.end = end
+        self.end: int | None = tokenizer.eos_token_id
         self.served = served
-        self.stops = served if end is None else served | {end}
         added = {token.content: (id_, token.special) for id_, token in tokenizer.added_tokens_decoder.items()}
         self._begin = tokenizer.bos_token_id
-        self._ids = {text: id_ for text, (id_, special) in added.items() if special or id_ in self.stops}
+        self._ids = {text: id_ for text, (id_, special) in added.items() if special or id_ in served or id_ == self.end}
         self._texts = {id_: text for text, id_ in self._ids.items()}
         self.special = any_of(self._ids)
         self._special_backwards = any_of(text[::-1] for text in self._ids)
         self._longest = max(map(len, self._ids), default=0)
-        self.stop = any_of(text for text, id_ in self._ids.items() if id_ in self.stops)
+        self.stop = any_of(text for text, id_ in self._ids.items() if id_ in served)
         self._tokenizer = tokenizer
         self._cuts: dict[str, bool] = {}
 

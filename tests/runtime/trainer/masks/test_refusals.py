@@ -28,6 +28,14 @@ def test_a_template_that_asks_otherwise_than_it_answers() -> None:
     )
 
 
+def test_a_tool_call_that_the_template_writes_in_place_of_the_thoughts_for_which_it_asks() -> None:
+    thinks = Message("assistant", "<think>\nadd\n</think>", tool_calls=CALL.tool_calls)
+
+    assert masks.refusal("deepseek_r1", Chat((user("Add"), thinks))).startswith(
+        "the chat template begins answers otherwise than it asks for them: it asks with '<think>\\n', the answer has "
+    )
+
+
 def test_a_template_that_asks_for_thoughts_which_it_takes_beside_the_content() -> None:
     thoughts = "{% if m.reasoning_content %}<think>\n{{ m.reasoning_content }}</think>{% endif %}"
     source = "{% for m in messages %}{{ m.role }}: " + thoughts + "{{ m.content }}<|im_end|>{% endfor %}"
@@ -53,9 +61,10 @@ def test_a_template_that_asks_always() -> None:
 
 
 def test_a_template_whose_ends_depend_on_the_answer() -> None:
-    counts = "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ m.content[:3] }}{% endfor %}"
+    ends = "<|im_end|>{% if m.content[0] == 'X' %}<|endoftext|>{% endif %}"
+    depends = "{% for m in messages %}{{ m.role }}: {{ m.content }}" + ends + "{% endfor %}"
 
-    assert refused(counts + ASKS).id == "text_behind_answers"
+    assert refused(depends + ASKS).message == "the chat template writes '<|im_end|>' behind some answers only"
 
 
 def test_a_template_without_answers() -> None:
@@ -73,7 +82,7 @@ def test_what_a_template_raises() -> None:
 def test_tools_calls_and_thoughts_that_a_template_does_not_know() -> None:
     thoughts = Chat((user("Hi"), answer("Hello.", thoughts="greet")))
 
-    assert masks.refusal("chatml", Chat((user("Hi"), answer("Hello.")), TOOLS)) == (
+    assert masks.refusal("chatml", Chat((user("Please add"), answer("5.")), TOOLS)) == (
         'the chat template does not write tools ("add")'
     )
     assert masks.refusal("chatml", thoughts) == "the chat template does not write reasoning_content (messages[1])"

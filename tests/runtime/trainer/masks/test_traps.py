@@ -229,21 +229,27 @@ def test_stop_tokens_that_serving_does_not_know_are_told() -> None:
     assert found.stop_tokens == {gemma.vocab["<end_of_turn>"]}
 
 
-def test_an_end_token_that_swallows_blanks_is_learned_alone() -> None:
+@pytest.mark.parametrize("family", ["phi3", "chatml"])
+@pytest.mark.parametrize("strips", [{"rstrip": True}, {"lstrip": True}, {"single_word": True}])
+def test_end_tokens_that_swallow_blanks_are_learned_behind_what_serving_sends(
+    family: str, strips: dict[str, bool]
+) -> None:
     """Phi 3's special tokens strip what stands right of them."""
-    tokenizer = chats.tokenizer("phi3")
+    tokenizer = chats.tokenizer(family)
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    backend.add_special_tokens([AddedToken("<|end|>", normalized=False, rstrip=True)])
-    strips = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=tokenizer.eos_token)
-    strips.chat_template = chats.source("phi3")
-    row = Chat((user("Hi"), answer("Hello."), user("2+3?"), answer("5.")))
+    ends = {"phi3": "<|end|>", "chatml": "<|im_end|>"}[family]
+    backend.add_special_tokens([AddedToken(ends, normalized=False, **strips)])
+    made = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token=tokenizer.eos_token)
+    made.chat_template = chats.source(family)
+    row = Chat((user("Hi.  \n"), answer("Hello. \n"), user("2+3?\n\n"), answer("5.\n")))
 
-    found = masks.masker("phi3", strips).masks([row])[0]
+    found = masks.masker(family, made).masks([row])[0]
 
     assert isinstance(found, Masked), found.message
-    (one,) = found.sequences
-    assert one.tokens[: one.spans[1][0]] == served(strips, *row.messages[:3])
-    assert [strips.decode(one.tokens[end - 1 : end]) for _, end in one.spans] == ["<|end|>", "<|end|>"]
+    spans = [(one.tokens, begin, end) for one in found.sequences for begin, end in one.spans]
+    for index, (tokens, begin, end) in zip((1, 3), spans, strict=True):
+        assert tokens[:begin] == served(made, *row.messages[:index])
+        assert made.decode(tokens[end - 1 : end]) == ends
 
 
 def test_a_short_system_turn_that_is_dropped_is_found_though_its_text_stands_elsewhere() -> None:
