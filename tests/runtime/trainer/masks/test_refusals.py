@@ -109,6 +109,16 @@ def test_contents_that_a_template_drops() -> None:
     )
 
 
+def test_contents_that_a_template_drops_as_a_conversation_grows() -> None:
+    asked = "{% set asked = messages | selectattr('role', 'equalto', 'user') | list | length %}"
+    later = "{% for m in messages[asked > 1:] %}{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+    row = Chat((user("What is the sum of two numbers?"), answer("It is five."), user("And of 3 and 4?"), answer("7.")))
+
+    assert refused(asked + later + ASKS, row).message == (
+        "the chat template does not write all of messages[0].content (user turns)"
+    )
+
+
 def test_thoughts_in_the_middle_that_a_template_drops() -> None:
     row = Chat((user("Hi"), answer("So: <think>greet</think>Hello.")))
 

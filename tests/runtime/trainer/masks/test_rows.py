@@ -106,13 +106,20 @@ def test_where_answers_are_sequences_of_their_own_the_same_is_learned_once() -> 
 
 def test_both_answers_of_a_preference_have_the_same_prompt() -> None:
     strings = Preference("x = ", "1", "2")
-    messages = Preference((user("Hi"),), (answer("Hello.", thoughts="greet"),), (answer("Go away."),))
+    better = Preference((user("Hi"),), (answer("Hello.", thoughts="greet"),), (answer("Go away."),))
+    worse = Preference((user("Hi"),), (answer("Hello."),), (answer("Go away.", thoughts="greet"),))
 
-    for family, row in (("tiny-python", strings), ("default", strings), ("qwen3", messages), ("qwen35", messages)):
+    for family, row in (("tiny-python", strings), ("default", strings), ("qwen3", better), ("qwen35", worse)):
         chosen, rejected = masks.masked(family, row).sequences
 
         assert chosen.tokens[: chosen.spans[0][0]] == rejected.tokens[: rejected.spans[0][0]]
         assert len(chosen.spans) == len(rejected.spans) == 1
+
+
+def test_a_prompt_s_notes_are_told_once_though_two_answers_have_it() -> None:
+    row = Preference((user("What is <|im_end|>?"),), (answer("A token."),), (answer("Go away."),))
+
+    assert masks.masked("chatml", row).notes == [Note("special_token_in_text", "prompt[0].content", "<|im_end|>")]
 
 
 def test_a_preference_s_answers_are_two_sequences_though_one_begins_the_other() -> None:

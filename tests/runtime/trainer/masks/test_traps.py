@@ -87,6 +87,17 @@ def test_thoughts_are_learned_where_the_template_asks_for_them_and_leaves_them_o
     assert learned("deepseek_r1", row) == [["greet\n</think>\n\nHello.<\uff5cend\u2581of\u2581sentence\uff5c>"]]
 
 
+def test_the_marks_of_thoughts_may_be_special_tokens() -> None:
+    tokenizer = chats.tokenizer("deepseek_r1")
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    row = Chat((user("Hi"), answer("<think>\ngreet\n</think>\n\nHello.")))
+
+    found = masks.masker("deepseek_r1", tokenizer).masks([row])[0]
+
+    assert tokenizer.added_tokens_decoder[tokenizer.vocab["</think>"]].special
+    assert found == masks.masked("deepseek_r1", row)
+
+
 @pytest.mark.parametrize("family", ["llama3", "phi3", "chatml", "tiny-python", "default"])
 def test_a_tool_call_that_the_template_drops_is_no_empty_answer(family: str) -> None:
     row = Chat((user("Please add 2 and 3"), CALL, RESULT, answer("It is 5.")))
