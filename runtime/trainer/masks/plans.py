@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True):
 
 
 class Planner:
-    """`learn` None learns texts whole, and of all other rows the completions.
+    """`learn` None learns texts whole, and of all other rows the completions. Preferences are learned in no other way.
 
     Where a prompt begins with the answer before it, what is new is a piece by itself: 400 turns are tokenized in the
     time of their length, not of its square. Not so with `continues` false.
@@ -69,10 +69,12 @@ class Planner:
             case Text(text=text):
                 return self._response(text) if self._learn == "completions" else self._text(text)
             case Chat(messages=messages, tools=tools):
+                self._refuse_weights(messages)
                 return self._chat(messages, _places("messages", messages), tools)
             case PromptCompletion(prompt=str() as prompt, completion=str() as completion):
                 return self._completion(prompt, completion)
             case PromptCompletion(prompt=prompt, completion=completion, tools=tools):
+                self._refuse_weights((*_messages(prompt), *_messages(completion)))
                 read = tuple(replace(message, weight=0) for message in _messages(prompt))
                 places = [*_places("prompt", prompt), *_places("completion", completion)]
                 return self._chat((*read, *_messages(completion)), places, tools)
@@ -106,7 +108,6 @@ class Planner:
         return Plan([Part(Piece(prompt, text, is_rendered=False), end, name) for name, text in answers], notes)
 
     def _chat(self, messages: Messages, places: Sequence[str], tools: Tools) -> Plan:
-        self._refuse_weights(messages)
         learned = conversations.learned_answers(messages)
         asked = conversations.conversation(self._template, messages, places, tools, learned)
         notes = [Note("not_asked", places[0])] if messages[0].role == "assistant" and messages[0].weight else []

@@ -83,12 +83,14 @@ def test_the_responses_of_texts_can_be_learned_alone() -> None:
 def test_all_of_a_row_can_be_learned() -> None:
     row = Chat((user("Hi"), answer("Hello."), user("2+3?"), answer("5.")))
     pair = PromptCompletion("Hi", "Hello.")
+    messages = PromptCompletion(row.messages[:3], row.messages[3:])
 
     (conversation,) = masks.masked("chatml", row, "all").sequences
     (completion,) = masks.masked("chatml", pair, "all").sequences
 
     assert conversation.spans == [(1, len(conversation.tokens))]
     assert completion.spans == [(1, len(completion.tokens))]
+    assert masks.masked("chatml", messages, "all") == masks.masked("chatml", row, "all")
     assert conversation.tokens == masks.masked("chatml", row).sequences[0].tokens
 
 
