@@ -1,0 +1,122 @@
+"""Rows to masked sequences, a batch at a time."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice, pairwise
+
+from transformers import PreTrainedTokenizerBase
+
+from runtime.model.chat import ChatTemplate
+from runtime.trainer.masks.pieces import Tokens, shared_length, tokens_of
+from runtime.trainer.masks.plans import Learn, Part, Plan, Planner
+from runtime.trainer.masks.results import Masked, Note, Refusal, Refused, Span
+from runtime.trainer.masks.results import Sequence as Masks
+from runtime.trainer.masks.vocabulary import Vocabulary
+from state.rows.row import Row
+
+
+class Masker:
+    """How rows are learned with one tokenizer and one chat template.
+
+    `served` are the tokens at which serving ends an answer. What it finds out of the template it finds out once, so one
+    masker is for many rows.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        template: ChatTemplate,
+        served: frozenset[int],
+        learn: Learn | None = None,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = Vocabulary(tokenizer, served)
+        self._planner = Planner(template, self._vocabulary, learn)
+        self._whole_planner = Planner(template, self._vocabulary, learn, continues=False)
+
+    def masks(self, rows: Iterable[Row]) -> list[Masked | Refused]:
+        """What becomes of each row. Their texts are tokenized together: give it a few hundred at a time."""
+        rows = list(rows)
+        plans = [_planned(self._planner, row) for row in rows]
+        parts = [part for plan in plans if isinstance(plan, Plan) for part in plan.parts]
+        tokens = iter(tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in parts]))
+        return [
+            self._masked(row, plan, list(islice(tokens, len(plan.parts)))) if isinstance(plan, Plan) else plan
+            for row, plan in zip(rows, plans, strict=True)
+        ]
+
+    def _masked(self, row: Row, plan: Plan, tokens: list[Tokens | None]) -> Masked | Refused:
+        if any(part.goes_on for part in plan.parts) and any(found is None or found.is_apart for found in tokens):
+            return self._masked_whole(row)
+        try:
+            return self._assembled(plan, tokens)
+        except Refusal as refusal:
+            return refusal.refused
+
+    def _masked_whole(self, row: Row) -> Masked | Refused:
+        """Serving tokenizes what was said before as a whole: an answer that was tokenized apart does not begin it."""
+        plan = _planned(self._whole_planner, row)
+        if isinstance(plan, Refused):
+            return plan
+        return self._masked(
+            row, plan, tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in plan.parts])
+        )
+
+    def _assembled(self, plan: Plan, tokens: Sequence[Tokens | None]) -> Masked:
+        sequences: list[Masks] = []
+        notes = list(plan.notes)
+        for part, found in zip(plan.parts, tokens, strict=True):
+            if found is None:
+                raise Refusal("border_inside_token", f"tokens reach over the beginning of {part.place}")
+            if found.is_apart:
+                notes.append(Note("border_inside_token", part.place))
+            self._add(sequences, part, found)
+        stops = {part.end for part in plan.parts if part.end is not None}
+        learned = _whole(sequences) if plan.learns_all else sequences
+        return Masked(learned, notes, plan.switches, frozenset(stops - self._vocabulary.served))
+
+    def _add(self, sequences: list[Masks], part: Part, found: Tokens) -> None:
+        """Lengthen the last sequence if it begins the part's prompt; begin another otherwise."""
+        text = self._closed(part, found.text)
+        last = sequences[-1] if sequences else None
+        if part.goes_on and last is not None:
+            last.tokens.extend(found.prompt[1:])
+        elif last is not None and found.prompt[: len(last.tokens)] == last.tokens:
+            last.tokens.extend(found.prompt[len(last.tokens) :])
+        else:
+            last = Masks(found.prompt, [])
+            sequences.append(last)
+        begin = max(len(last.tokens), 1)  # the first token has nothing before it to be learned from
+        last.tokens.extend(text)
+        if self._vocabulary.begins_twice(last.tokens):
+            raise Refusal("two_begin_tokens", f"the prompt of {part.place} begins with the first token twice")
+        if begin >= len(last.tokens):
+            raise Refusal("nothing_to_learn", f"{part.place} is a single token: there is nothing to predict")
+        last.spans.append((begin, len(last.tokens)))
+
+    def _closed(self, part: Part, text: list[int]) -> list[int]:
+        if part.end is None or text[-1:] == [part.end]:
+            return text
+        if part.is_end_written:
+            end = self._vocabulary.text(part.end)
+            raise Refusal(
+                "no_end_token", f"{part.place} ends with {end!r}, which the tokenizer does not take as a token"
+            )
+        return [*text, part.end]
+
+
+def _planned(planner: Planner, row: Row) -> Plan | Refused:
+    try:
+        return planner.plan(row)
+    except Refusal as refusal:
+        return refusal.refused
+
+
+def _whole(sequences: Sequence[Masks]) -> list[Masks]:
+    """All that is read is learned, but for what the sequence before has shown behind the same tokens."""
+    begins = [0, *(shared_length(one.tokens, other.tokens) for one, other in pairwise(sequences))]
+    return [_all_of(sequence.tokens, max(begin, 1)) for sequence, begin in zip(sequences, begins, strict=True)]
+
+
+def _all_of(tokens: list[int], begin: int) -> Masks:
+    span: Span = (begin, len(tokens))
+    return Masks(tokens, [span])

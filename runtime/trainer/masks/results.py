@@ -1,0 +1,73 @@
+"""What becomes of a row: sequences of tokens and remarks, or the reason why not."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+Span = tuple[int, int]
+
+NoteId = Literal[
+    "border_inside_token",
+    "content_trimmed",
+    "end_added",
+    "ended_by_next_turn",
+    "not_asked",
+    "prompt_ends_with_blank",
+    "special_token_in_text",
+]
+RefusalId = Literal[
+    "border_inside_token",
+    "nothing_to_learn",
+    "no_end_token",
+    "special_token_in_answer",
+    "template_begins_otherwise",
+    "template_drops",
+    "template_raises",
+    "text_behind_answers",
+    "two_begin_tokens",
+]
+
+
+class Note(Struct, frozen=True):
+    """A remark for the report on a data set. The row is learned."""
+
+    id: NoteId
+    at: str
+    """Where in the row, such as `messages[1].content`."""
+    value: str = ""
+
+
+class Sequence(Struct, frozen=True):
+    """Tokens that the model reads, and the spans of them that it learns: (first, behind the last), in order.
+
+    A token is learned from those before it, so that none is at 0, and the lengths of all spans are the number of
+    targets.
+    """
+
+    tokens: list[int]
+    spans: list[Span]
+
+
+class Masked(Struct, frozen=True):
+    """A row's sequences, which belong into one step."""
+
+    sequences: list[Sequence]
+    notes: list[Note]
+    switches: Mapping[str, bool]
+    """How the template was told whether the model thinks; an adapter is to be served with the same."""
+    stop_tokens: frozenset[int]
+    """The tokens that end its answers and at which the base is not known to stop: serving has to."""
+
+
+class Refused(Struct, frozen=True):
+    """Why a row cannot be learned exactly. The sentence does not name the row: the caller knows its number."""
+
+    id: RefusalId
+    message: str
+
+
+class Refusal(Exception):  # it becomes a Refused, and never leaves the package
+    def __init__(self, refusal_id: RefusalId, message: str) -> None:
+        super().__init__(message)
+        self.refused = Refused(refusal_id, message)
