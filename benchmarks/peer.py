@@ -24,10 +24,11 @@ from transformers import (
 )
 
 from runtime.model.bases import load_tokenizer, quantization
-from runtime.trainer.batches import examples_of_step, tokenize
+from runtime.trainer.batches import examples_of_step
 from state import config, jobs, models
 from state.jobs import JobFolder
 from state.root import DataRoot
+from state.rows.row import Text
 
 
 class PeerJob(Struct, frozen=True):
@@ -67,6 +68,11 @@ class Steps(TrainerCallback):
             print(json.dumps(line), flush=True)
 
 
+def tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int) -> list[list[int]]:
+    """Texts as Lathe trains on them: closed by the end token, cut at `max_length` tokens."""
+    return [[*ids, tokenizer.eos_token_id][:max_length] for ids in tokenizer(texts)["input_ids"]]
+
+
 def read(*, quantized: bool = True) -> PeerJob:
     """The job of the folder that the command line names, its base in NF4 or in bf16."""
     folder = JobFolder(Path(sys.argv[1]).resolve())
@@ -76,9 +82,9 @@ def read(*, quantized: bool = True) -> PeerJob:
     found = models.find(root, job.model_name)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(found.source)
-    texts = jobs.train_texts(root, folder, job)
+    texts = [row.text for _, row in jobs.train_rows(root, folder, job).rows() if isinstance(row, Text)]
     max_seq_length = settings.max_seq_length or config.DEFAULT_MAX_SEQ_LENGTH
-    examples = tokenize(tokenizer, texts, max_seq_length).examples
+    examples = tokenized(tokenizer, texts, max_seq_length)
     steps = config.total_steps(settings, len(examples))
     ordered = [
         examples[index] for step in range(steps) for index in examples_of_step(settings, len(examples), step, job.seed)

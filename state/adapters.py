@@ -31,6 +31,17 @@ class Results(Struct, kw_only=True, frozen=True):
     training_time_minutes: float | None = None
 
 
+class ChatSettings(Struct, kw_only=True, frozen=True):
+    """How an adapter that has learned conversations is asked: as it was when it was trained."""
+
+    template: str | None = None
+    """None: the model's own."""
+    switches: dict[str, bool] = {}
+    """What the template is told, such as `enable_thinking`."""
+    stop_tokens: list[str] = []
+    """Tokens that end its answers, beside those at which the model stops by itself."""
+
+
 class AdapterRecord(Struct, kw_only=True, frozen=True):
     """adapter.json."""
 
@@ -44,6 +55,7 @@ class AdapterRecord(Struct, kw_only=True, frozen=True):
     """A second place of the same files, as the job's `output_dir` asked."""
     training_config: dict[str, object] = {}
     metrics: Results = Results()
+    chat: ChatSettings = ChatSettings()
 
 
 class Adapter(Struct, kw_only=True, frozen=True):
@@ -58,6 +70,7 @@ class Adapter(Struct, kw_only=True, frozen=True):
     tags: list[str]
     training_config: dict[str, object]
     metrics: Results
+    chat: ChatSettings
     fingerprint: tuple[tuple[str, int, int], ...]
     """Name, size and time of change of the files that make the model: another fingerprint is another adapter."""
     problem: str | None
@@ -135,6 +148,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         tags=record.tags,
         training_config=record.training_config,
         metrics=record.metrics,
+        chat=record.chat,
         fingerprint=_fingerprint(path),
         problem=problem,
     )
@@ -152,6 +166,7 @@ def unreadable(path: Path, problem: str) -> Adapter:
         tags=[],
         training_config={},
         metrics=Results(),
+        chat=ChatSettings(),
         fingerprint=(),
         problem=problem,
     )

@@ -15,6 +15,8 @@ DEFAULT_WARMUP_STEPS = 100
 ALL_LINEAR: Final = "all-linear"
 
 Precision = Literal["bfloat16", "float32"]
+Learn = Literal["all", "completions"]
+OnTooLong = Literal["cut", "drop", "refuse"]
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
@@ -32,7 +34,7 @@ class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
 
 
 class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """The run. One step takes `batch_size * gradient_accumulation_steps` examples."""
+    """The run. One step takes `batch_size * gradient_accumulation_steps` rows."""
 
     num_epochs: Annotated[int, Meta(ge=1, le=1_000_000)] = 3
     batch_size: Annotated[int, Meta(ge=1, le=4096)] = 1
@@ -46,7 +48,14 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     save_total_limit: Annotated[int, Meta(ge=1)] = 2
     """Checkpoints that are kept: the newest ones, and beside them the one of the lowest evaluation loss."""
     max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
-    """In tokens; longer examples are cut. Left out: 2048, or the model's context where that is shorter."""
+    """In tokens of one document. Left out: 2048, or the model's context where that is shorter."""
+    on_too_long: OnTooLong | None = None
+    """What becomes of longer rows. Left out: texts are cut, and rows that would lose an answer's end are refused."""
+    learn: Learn | None = None
+    """Left out: all of texts, and of other rows what the model has to write. "completions" learns of texts what stands
+    behind the last line `### Response:`; "all" learns all tokens of any row."""
+    skip_invalid: bool = False
+    """Leave out rows that cannot be read or not be learned exactly, instead of refusing the job."""
     precision: Precision | None = None
     """What is computed in around the 4-bit weights. Left out: bfloat16 where the device has it."""
 

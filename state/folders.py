@@ -6,7 +6,7 @@ What a killed process leaves behind has a hidden name and is in no list; `sweep`
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -64,12 +64,16 @@ def vanish(folder: Path) -> None:
     _discard(leaving)
 
 
-def copy_by_links(source: Path, target: Path) -> None:
+def copy_by_links(source: Path, target: Path, except_for: Callable[[str], bool] = lambda _: False) -> None:
     """Give the files of a folder second names in another one: hard links where the file system has them, else copies.
 
-    What `target` has already stays as it is.
+    What `target` has already stays as it is; files whose name is `except_for` are left out.
     """
-    shutil.copytree(source, target, copy_function=_link_or_copy, dirs_exist_ok=True)
+
+    def ignored(_: str, names: list[str]) -> set[str]:
+        return set(filter(except_for, names))
+
+    shutil.copytree(source, target, copy_function=_link_or_copy, ignore=ignored, dirs_exist_ok=True)
 
 
 def has(folder: Path, name: str) -> bool:

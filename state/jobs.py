@@ -1,7 +1,8 @@
 """A training job is a folder, `training_jobs/job_<id>/`. This module knows the names and records in it.
 
     job.json          what to do; written once by the API, or by hand; editable until the job starts
-    data/train.jsonl  the job's own copy of its examples, one {"text": ...} a line; data/eval.jsonl likewise
+    data/train.jsonl  the job's own copy of its rows (docs/data.md), one a line; data/eval.jsonl likewise
+    data/tokens/      the trainer's: the rows as tokens; made again when it is removed
     status.json       where it stands; its owner is whoever holds trainer.lock
     metrics.jsonl     one line a log step
     train.log         the trainer's stdout and stderr
@@ -16,6 +17,7 @@ A folder is complete or absent: it is built under a hidden name and renamed in.
 import errno
 import os
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -26,6 +28,8 @@ from state import clock, examples, folders, locks, names, stamps, store, trainin
 from state.config import LoraConfig, TrainingConfig
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
+from state.row_source import RowSource
+from state.rows import row
 
 VERSION = 1
 PREFIX = "job_"
@@ -113,6 +117,11 @@ class JobFolder(Struct, frozen=True):
         return self.path / "data" / "eval.jsonl"
 
     @property
+    def tokens(self) -> Path:
+        """The rows as the trainer's tokens."""
+        return self.path / "data" / "tokens"
+
+    @property
     def metrics_file(self) -> Path:
         return self.path / "metrics.jsonl"
 
@@ -157,20 +166,41 @@ class JobFolder(Struct, frozen=True):
         return locks.is_held(self.trainer_lock)
 
 
-def create(root: DataRoot, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
-    """Make a pending job's folder, whole and durable when this returns."""
+def create(
+    root: DataRoot,
+    job: Job,
+    train: RowSource,
+    held_out: RowSource | None,
+    check: Callable[[int], None] = lambda _: None,
+) -> JobFolder:
+    """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
+
+    `check` is told how many rows there are, and may refuse them. Raises ServiceError for rows that cannot be used; then
+    nothing is left.
+    """
     job_id = str(uuid.uuid4())
     target = root.training_jobs / f"{PREFIX}{job_id}"
     with folders.appearing(target) as hidden:
         building = JobFolder(hidden)
         building.train_file.parent.mkdir()
-        examples.write_new(building.train_file, train_texts)
-        if eval_texts:
-            examples.write_new(building.eval_file, eval_texts)
+        skips = job.training_config.skip_invalid
+        check(_copy(train, building.train_file, skip_invalid=skips))
+        if held_out is not None:
+            _copy(held_out, building.eval_file, skip_invalid=skips)
         named = structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now())
         building.job_file.write_bytes(store.pretty(named))
         building.status_file.write_bytes(store.pretty(Status()))
     return JobFolder(target)
+
+
+def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> int:
+    """Write rows in their canonical form; how many there are."""
+    count = 0
+    with file.open("wb") as opened:
+        for _, one in source.rows(skip_invalid=skip_invalid):
+            opened.write(row.encode(one) + b"\n")
+            count += 1
+    return count
 
 
 def remove(folder: JobFolder) -> None:
@@ -256,23 +286,23 @@ def default_adapter_name(model_name: str, job_id: str) -> str:
     return f"{cleaned.lstrip('._-')[:80] or 'adapter'}-{job_id[:8]}"
 
 
-def train_texts(root: DataRoot, folder: JobFolder, job: Job) -> list[str]:
-    """The job's examples: data/train.jsonl, else `train_texts`, else the named data set.
+def train_rows(root: DataRoot, folder: JobFolder, job: Job) -> RowSource:
+    """The job's rows: data/train.jsonl, else `train_texts`, else the named data set.
 
-    Raises BrokenFile, or ServiceError for an unknown data set.
+    Raises BrokenFile where there is none of them, ServiceError for an unknown data set.
     """
     if folder.train_file.exists():
-        return examples.read(folder.train_file)
+        return RowSource("train.jsonl", str(folder.train_file))
     if job.train_texts is not None:
         examples.check("train_texts", job.train_texts)
-        return job.train_texts
+        return RowSource("train_texts", texts=job.train_texts)
     if job.dataset_name is not None:
-        return training_data.read_texts(root, job.dataset_name)
+        return training_data.source(root, job.dataset_name)
     raise BrokenFile(folder.job_file, "no examples: add data/train.jsonl, or train_texts in job.json")
 
 
-def eval_texts(folder: JobFolder, job: Job) -> list[str]:
-    """The job's evaluation examples; none is fine."""
+def eval_rows(folder: JobFolder, job: Job) -> RowSource | None:
+    """The job's evaluation rows; none is fine."""
     if folder.eval_file.exists():
-        return examples.read(folder.eval_file)
-    return job.eval_texts or []
+        return RowSource("eval.jsonl", str(folder.eval_file))
+    return RowSource("eval_texts", texts=job.eval_texts) if job.eval_texts else None

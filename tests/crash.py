@@ -15,12 +15,18 @@ from msgspec import structs
 from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, training_data
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
+from state.row_source import RowSource
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree"}
 
 
 def create_job(root: DataRoot) -> None:
-    jobs.create(root, Job(model_name="toy"), ["one", "two"], ["three"])
+    jobs.create(
+        root,
+        Job(model_name="toy"),
+        RowSource("train_texts", texts=["one", "two"]),
+        RowSource("eval_texts", texts=["three"]),
+    )
 
 
 def remove_job(root: DataRoot) -> None:

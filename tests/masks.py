@@ -8,9 +8,10 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
+from runtime.trainer.documents import Document
 from runtime.trainer.masks.masker import Masker
-from runtime.trainer.masks.plans import Learn
-from runtime.trainer.masks.results import Masked, Refused, Sequence
+from runtime.trainer.masks.results import Masked, Refused
+from state.config import Learn
 from state.rows.row import Chat, Function, Message, Preference, PromptCompletion, Row, Text, ToolCall, Tools
 from tests import chats
 from tests.server import CHECKOUT
@@ -95,7 +96,7 @@ def refusal(family: str, row: Row, learn: Learn | None = None) -> str:
     return found.message
 
 
-def marked(tokenizer: PreTrainedTokenizerBase, sequence: Sequence) -> str:
+def marked(tokenizer: PreTrainedTokenizerBase, sequence: Document) -> str:
     """A sequence as text. Where a blank begins a piece that its tokenizer shows nowhere else, the text lacks it."""
     return "".join(_marked(tokenizer, sequence))
 
@@ -129,7 +130,7 @@ def _piece(tokenizer: PreTrainedTokenizerBase, name: str, found: Masked | Refuse
         yield marked(tokenizer, sequence)
 
 
-def _marked(tokenizer: PreTrainedTokenizerBase, sequence: Sequence) -> Iterable[str]:
+def _marked(tokenizer: PreTrainedTokenizerBase, sequence: Document) -> Iterable[str]:
     at = 0
     for begin, end in sequence.spans:
         yield _text(tokenizer, sequence.tokens, at, begin)

@@ -30,6 +30,7 @@ from runtime.server.jobs.trainers import Trainers
 from state import jobs
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
+from state.row_source import RowSource
 from tests.server import CHECKOUT
 
 DEADLINE_S = 60.0
@@ -172,7 +173,7 @@ class Rig:
 
     def add(self, *markers: str) -> JobFolder:
         """A waiting job, with these files in its folder."""
-        folder = jobs.create(self.root, Job(model_name="toy"), ["some text"], None)
+        folder = jobs.create(self.root, Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
         for marker in markers:
             (folder.path / marker).touch()
         self.index.refresh_job(folder.job_id)

@@ -15,6 +15,7 @@ from typing import Any
 from runtime.model import libraries
 from runtime.process import cpu
 from runtime.trainer.__main__ import main
+from runtime.trainer.documents import Document
 
 
 def stick(*_: object) -> Any:
@@ -43,10 +44,10 @@ def stuck_choose(where: str) -> Callable[..., Any]:
 
     vars(recipe)["compute_gradients"] = compute_gradients
 
-    def choose(*arguments: Any) -> Callable[[Sequence[list[int]]], torch.Tensor]:
+    def choose(*arguments: Any) -> Callable[[Sequence[Document]], torch.Tensor]:
         own = loss.choose(*arguments)
 
-        def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
+        def summed_loss(documents: Sequence[Document]) -> torch.Tensor:
             total = own(documents)  # so that dropout has drawn
             if where == "evaluation" and not torch.is_grad_enabled():
                 stick()

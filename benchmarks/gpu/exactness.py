@@ -14,6 +14,7 @@ from benchmarks.gpu.setting import Failed, Setting, Training, make_job, texts, t
 from benchmarks.server import CHECKOUT
 from runtime.model import bases, device
 from runtime.trainer import lora, packing
+from runtime.trainer.documents import whole
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import SummedLoss, one_by_one, packed
 from runtime.trainer.optimizer import Optimizer
@@ -25,7 +26,7 @@ STEPS = 8
 FLOAT32_TOLERANCE, BFLOAT16_TOLERANCE, GRADIENT_TOLERANCE = 0.005, 0.03, 0.01
 Computed = tuple[float, torch.Tensor]
 """A loss, and all gradients behind one another."""
-DOCUMENTS = [[(7 * number + 3) % 2000 for number in range(length)] for length in (60, 9, 33, 2)]
+DOCUMENTS = [whole([(7 * number + 3) % 2000 for number in range(length)]) for length in (60, 9, 33, 2)]
 
 
 def float32(setting: Setting) -> str:

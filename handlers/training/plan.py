@@ -18,6 +18,6 @@ async def plan(
     data: JSONBody[StartRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
 ) -> Forecast:
     job = data.job()
-    texts = await asyncio.to_thread(data.texts, service.root)
-    await asyncio.to_thread(service.submission.check, job, texts, data.eval_texts)
-    return await while_connected(request, service.forecaster.forecast(job, texts, data.eval_texts or []))
+    train, held_out = await asyncio.to_thread(data.train, service.root), data.held_out()
+    await asyncio.to_thread(service.submission.check, job, train, held_out)
+    return await while_connected(request, service.forecaster.forecast(job, train, held_out))

@@ -13,6 +13,7 @@ from state.config import LoraConfig, TrainingConfig
 from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
+from state.row_source import RowSource
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -41,15 +42,19 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             output_dir=self.output_dir,
         )
 
-    def texts(self, root: DataRoot) -> list[str]:
-        """The examples to train on. Raises ServiceError when there are none, or two kinds."""
+    def train(self, root: DataRoot) -> RowSource:
+        """The rows to train on. Raises ServiceError when there are none, or two kinds."""
         if self.train_texts is not None and self.dataset_name is not None:
             raise ServiceError("train_texts and dataset_name exclude each other: give one of them")
         if self.train_texts is not None:
-            return self.train_texts
+            return RowSource("train_texts", texts=self.train_texts)
         if self.dataset_name is not None:
-            return training_data.read_texts(root, self.dataset_name)
+            return training_data.source(root, self.dataset_name)
         raise ServiceError("train_texts is required")
+
+    def held_out(self) -> RowSource | None:
+        """The rows to evaluate on."""
+        return None if self.eval_texts is None else RowSource("eval_texts", texts=self.eval_texts)
 
 
 class StartReply(Struct):
@@ -60,5 +65,5 @@ class StartReply(Struct):
 
 @post("/training/start", status_code=200, opt={"action": "start training"}, sync_to_thread=True)
 def start(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> StartReply:
-    folder = service.submission.submit(data.job(), data.texts(service.root), data.eval_texts)
+    folder = service.submission.submit(data.job(), data.train(service.root), data.held_out())
     return StartReply(folder.job_id, "submitted", f"Training job {folder.job_id} submitted successfully")

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from runtime.inference import ragged
 from runtime.inference.adapters import Adapters
 from runtime.inference.prefix_cache import PrefixCache
+from runtime.inference.prompts import Prompts
 from runtime.model import bases
 from runtime.model.device import Setup
 from state import models
@@ -36,8 +37,8 @@ class Base:
         self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * setup.memory_mb * 2**20))
         self.prefill_chunk = CPU_PREFILL_CHUNK if self.model.device.type == "cpu" else ACCELERATOR_PREFILL_CHUNK
         self.context_length = models.context_length(self.model.config.to_dict())
-        self.vocabulary = _vocabulary(self.model, self.tokenizer)
-        self.end_tokens = _end_tokens(self.model, self.tokenizer)
+        self.prompts = Prompts(self.tokenizer, _vocabulary(self.model, self.tokenizer))
+        self.end_tokens = bases.end_tokens(self.model, self.tokenizer)
 
     def empty_prefix_cache(self) -> bool:
         """Give the memory of what is only remembered back. Returns whether there was any."""
@@ -58,17 +59,3 @@ def _vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> i
     """How many tokens can be a prompt's: a tokenizer may have more than the model has an embedding for."""
     embedding: Any = model.get_input_embeddings()
     return min(len(tokenizer), int(embedding.weight.shape[0]))
-
-
-def _end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a text, as the model's own settings say, else its tokenizer.
-
-    Nothing else is taken of a published model's generation settings, which may bring penalties and a top_k.
-    """
-    own = model.generation_config
-    end = own.eos_token_id if own is not None else None
-    if end is None:
-        end = tokenizer.eos_token_id
-    if end is None:
-        return frozenset()
-    return frozenset(end if isinstance(end, list) else [end])

@@ -10,7 +10,7 @@ from runtime.inference.base import Base
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.inference.text import Detokenizer, decoded, prompt_tokens
+from runtime.inference.text import Detokenizer, decoded
 from runtime.messages.inference import Generate, Generated, TextDelta, TokenLogprob
 from state.errors import ServiceError
 
@@ -29,7 +29,8 @@ class Sequence:
         self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
-        prompt = prompt_tokens(base.tokenizer, request.prompt, base.vocabulary)
+        prompt = base.prompts.tokens(request.prompt, request.chat)
+        self._end_tokens = base.end_tokens.union(map(base.tokenizer.convert_tokens_to_ids, request.chat.stop_tokens))
         self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
         self.tokens = list(prompt)
@@ -65,7 +66,7 @@ class Sequence:
         """Choose the token after a pass. Raises ServiceError for logits that nothing can be chosen from."""
         token = self._sampler.choose(logits_V)
         self.tokens.append(token)
-        self._is_at_end = token in self.base.end_tokens
+        self._is_at_end = token in self._end_tokens
         text = "" if self._is_at_end else self._detokenizer.add(token)
         likely = self._likely(logits_V, token)
         self._logprobs += likely

@@ -2,54 +2,10 @@
 
 from collections.abc import Sequence
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
-
-from runtime.messages.inference import Message
-from state.errors import ServiceError
 
 CONTEXT = 6  # tokens decoded before new ones: some tokenizers drop the space that begins a text
 UNFINISHED = "\ufffd"  # what a tokenizer shows for a character's first bytes
-DEFAULT_CHAT_TEMPLATE = (
-    "{% for message in messages %}{{ message.role | capitalize }}: {{ message.content }}\n\n{% endfor %}Assistant:"
-)
-
-
-def prompt_tokens(tokenizer: PreTrainedTokenizerBase, prompt: str | list[int | Message], vocabulary: int) -> list[int]:
-    """A prompt as the tokenizer makes it by default, special tokens included; a conversation by its chat template.
-
-    A model without a template gets DEFAULT_CHAT_TEMPLATE. `vocabulary` is the number of tokens that the model has an
-    embedding for. Raises ServiceError for an empty prompt, a token that the model has not, and for a conversation that
-    the template does not take.
-    """
-    if isinstance(prompt, str):
-        tokens: list[int] = tokenizer(prompt)["input_ids"] if prompt else []
-    elif prompt and isinstance(prompt[0], Message):
-        tokens = _conversation(tokenizer, [turn for turn in prompt if isinstance(turn, Message)])
-    else:
-        tokens = [token for token in prompt if isinstance(token, int)]
-    if not tokens:
-        raise ServiceError("prompt must not be empty")
-    if not all(0 <= token < vocabulary for token in tokens):
-        raise ServiceError(f"prompt holds a token that the model does not have: it has {vocabulary}")
-    return tokens
-
-
-def _conversation(tokenizer: PreTrainedTokenizerBase, turns: Sequence[Message]) -> list[int]:
-    messages = [{"role": turn.role, "content": turn.content} for turn in turns]
-    template = tokenizer.chat_template or DEFAULT_CHAT_TEMPLATE
-    try:
-        text = tokenizer.apply_chat_template(
-            messages, chat_template=template, add_generation_prompt=True, tokenize=False
-        )
-    except Exception as error:  # a template is a program: it raises what it likes, a TypeError for one
-        raise ServiceError(f"The model's chat template does not take these messages: {_said(error)}") from error
-    tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]  # the template wrote the special ones
-    return tokens
-
-
-def _said(error: Exception) -> str:
-    return str(error) if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
 
 
 class Detokenizer:

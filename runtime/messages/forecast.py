@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from state.jobs import Job
+from state.row_source import RowSource
 
 
 class Question(Struct, frozen=True):
@@ -10,18 +11,21 @@ class Question(Struct, frozen=True):
 
     root: str
     job: Job
-    train_texts: list[str]
-    eval_texts: list[str]
+    train: RowSource
+    held_out: RowSource | None
 
 
 class Forecast(Struct, frozen=True, kw_only=True):
     """What training it would be. Tokens are of the cut examples; memory is in 2^20 bytes."""
 
     num_examples: int
+    """Rows."""
     num_truncated: int
     num_dropped: int
-    """Texts of fewer than two tokens: nothing to predict."""
+    """Rows of fewer than two tokens: nothing to predict."""
     tokens_per_epoch: int
+    learned_tokens_per_epoch: int
+    """Of these, what the model learns to write."""
     max_seq_length: int
     steps_per_epoch: int
     total_steps: int

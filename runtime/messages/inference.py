@@ -8,6 +8,8 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from state.adapters import ChatSettings
+
 
 class AdapterFiles(Struct, frozen=True):
     """An adapter's folder. A new fingerprint means a new adapter, even at the same path."""
@@ -62,6 +64,8 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     adapter: AdapterFiles | None
     prompt: str | list[int | Message]
     sampling: SamplingParameters
+    chat: ChatSettings = ChatSettings()
+    """How the adapter is asked; for a text and for tokens, too, its stop tokens."""
     stream: bool = False
     """Answer with TextDeltas as they come, before Done."""
 

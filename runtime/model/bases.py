@@ -147,5 +147,19 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that end a text, as the model's own settings say, else its tokenizer.
+
+    Nothing else is taken of a published model's generation settings, which may bring penalties and a top_k.
+    """
+    own = model.generation_config
+    end = own.eos_token_id if own is not None else None
+    if end is None:
+        end = tokenizer.eos_token_id
+    if end is None:
+        return frozenset()
+    return frozenset(end if isinstance(end, list) else [end])
+
+
 def _shown(source: str) -> str:
     return Path(source).name if Path(source).is_absolute() else source

@@ -12,8 +12,8 @@ from typing import Any, NewType
 
 from jinja2 import TemplateError, meta, nodes
 from transformers import PreTrainedTokenizerBase
-from transformers.utils.chat_template_utils import _compile_jinja_template  # render_jinja_template takes no clock
 
+from runtime.model import private
 from state.errors import ServiceError
 
 Tools = Sequence[Mapping[str, Any]]
@@ -58,7 +58,7 @@ class ChatTemplate:
     ) -> None:
         self.source = source or _own(tokenizer) or default_template(tokenizer)
         try:
-            self._compiled = _compile_jinja_template(self.source)
+            self._compiled = private.compiled_chat_template(self.source)
         except TemplateError as error:
             raise ServiceError(f"The model's chat template is no valid template: {error}") from error
         tree = self._compiled.environment.parse(self.source)

@@ -60,6 +60,16 @@ def attention_of(config: Any) -> str:  # noqa: ANN401  a transformers configurat
     return implementation
 
 
+def compiled_chat_template(source: str) -> Any:  # noqa: ANN401  a jinja2.Template
+    """A chat template in transformers' own sandbox, with the functions and tags that it gives to templates.
+
+    Read in transformers 5.23.0 (utils/chat_template_utils.py): its public `render_jinja_template` takes no clock.
+    """
+    names = vars(import_module("transformers.utils.chat_template_utils"))
+    compiled: Any = names["_compile_jinja_template"](source)
+    return compiled
+
+
 def replace_forward(module: Any, forward: Callable[..., Any]) -> None:  # noqa: ANN401  any nn.Module
     """Have one module compute by `forward`, and keep its class, hooks and parameters.
 

@@ -1,35 +1,11 @@
-"""From texts to the examples of a step. Which examples a step takes depends on its number alone, so a resumed
-run needs no other position than that.
-"""
+"""Which rows a step takes. It depends on the step's number alone, so a resumed run needs no other position."""
 
 import random
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 
-from msgspec import Struct
-from transformers import PreTrainedTokenizerBase
-
 from state.config import TrainingConfig, steps_per_epoch
-
-
-class Tokenized(Struct, frozen=True):
-    """Examples as token ids, each of at least two tokens."""
-
-    examples: list[list[int]]
-    num_cut: int
-    """How many were longer than allowed and lost their end."""
-    num_dropped: int
-    """How many had fewer than two tokens: nothing to predict."""
-
-
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> Tokenized:
-    """Tokenize each text, close it with the end token where the tokenizer has one, cut it at `max_length` tokens."""
-    end = tokenizer.eos_token_id
-    whole = [list(ids) for ids in tokenizer(list(texts), verbose=False)["input_ids"]]
-    closed = [ids if end is None or (ids and ids[-1] == end) else [*ids, end] for ids in whole]
-    examples = [ids[:max_length] for ids in closed if len(ids) > 1]
-    return Tokenized(examples, sum(len(ids) > max_length for ids in closed), len(closed) - len(examples))
 
 
 def examples_of_step(config: TrainingConfig, num_examples: int, step: int, seed: int) -> list[int]:

@@ -6,8 +6,8 @@ layers computed twice; on an accelerator the layers' inputs may at last wait in 
 what is computed: a step's loss is a sum over its documents, whatever their rows.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence, Sized
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ MB = 2**20
 SHORT_ROW = 512  # tokens; below it dequantizing costs more than a second forward pass
 
 GradientCheckpointing = Literal["none", "layers", "layers, offloaded"]
+Document = TypeVar("Document", bound=Sized)
 
 
 class Needs(Struct, frozen=True, kw_only=True):
@@ -95,19 +96,19 @@ def _candidates(longest: int, whole: int, setup: Setup) -> list[tuple[GradientCh
     return candidates
 
 
-def rows(documents: Sequence[list[int]], row_tokens: int) -> Iterator[list[list[int]]]:
+def rows(documents: Sequence[Document], row_tokens: int) -> Iterator[list[Document]]:
     """Documents in their order, in rows of at most so many tokens; a document that is longer has a row of its own.
 
     >>> list(rows([[1, 2], [3, 4, 5], [6, 7]], 5))
     [[[1, 2], [3, 4, 5]], [[6, 7]]]
     """
-    row: list[list[int]] = []
+    row: list[Document] = []
     tokens = 0
-    for ids in documents:
-        if row and tokens + len(ids) > row_tokens:
+    for document in documents:
+        if row and tokens + len(document) > row_tokens:
             yield row
             row, tokens = [], 0
-        row.append(ids)
-        tokens += len(ids)
+        row.append(document)
+        tokens += len(document)
     if row:
         yield row

@@ -6,6 +6,7 @@ time them. It ends at once when nobody waits for the answer any more.
 
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import psutil
@@ -38,18 +39,21 @@ def make_forecast(asked: Question) -> Forecast:
     from runtime.trainer.preparation import prepare  # noqa: PLC0415
 
     job = asked.job
-    ready = prepare(DataRoot.at(Path(asked.root)), job, asked.train_texts, asked.eval_texts)
+    root = DataRoot.at(Path(asked.root))
+    with TemporaryDirectory(prefix="lathe-forecast-") as folder:
+        ready = prepare(root, job, asked.train, asked.held_out, Path(folder))
     start_s = time.time() - psutil.Process().create_time()
-    texts = ready.texts
+    data = ready.data
     forecast = Forecast(
-        num_examples=len(texts.train.examples),
-        num_truncated=texts.train.num_cut,
-        num_dropped=texts.train.num_dropped,
-        tokens_per_epoch=sum(map(len, texts.train.examples)),
-        max_seq_length=texts.max_seq_length,
-        steps_per_epoch=len(texts.steps),
-        total_steps=texts.total_steps,
-        warmup_steps=texts.warmup_steps,
+        num_examples=len(data.train.rows),
+        num_truncated=data.train.counts.num_cut,
+        num_dropped=data.train.counts.num_dropped,
+        tokens_per_epoch=int(data.train.rows.lengths.sum()),
+        learned_tokens_per_epoch=int(data.train.rows.targets.sum()),
+        max_seq_length=data.max_seq_length,
+        steps_per_epoch=len(data.step_targets),
+        total_steps=data.total_steps,
+        warmup_steps=data.warmup_steps,
         trained_parameters=sum(value.numel() for value in lora.trainable(ready.model).values()),
         device=ready.setup.device,
         dtype=ready.setup.dtype,

@@ -15,12 +15,13 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from runtime.model.trial import Inexact, check_close, fast_or_plain
+from runtime.trainer.documents import Document, num_targets, whole
 from runtime.trainer.fit import rows
 from runtime.trainer.head_loss import summed_head_loss
-from runtime.trainer.packing import ATTENTION, IGNORED, pack
+from runtime.trainer.packing import ATTENTION, IGNORED, pack, targets_of
 
-SummedLoss = Callable[[Sequence[list[int]]], torch.Tensor]
-"""From documents (token ids, two at least each) to their summed loss."""
+SummedLoss = Callable[[Sequence[Document]], torch.Tensor]
+"""From documents (two tokens at least each) to their summed loss over the tokens that are learned."""
 
 TRIAL_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and the two ways add in different orders
 
@@ -60,12 +61,12 @@ class PackedLoss:
         self._decoder = causal.get_decoder()
         causal.set_attn_implementation(ATTENTION)
 
-    def __call__(self, documents: Sequence[list[int]]) -> torch.Tensor:
+    def __call__(self, documents: Sequence[Document]) -> torch.Tensor:
         states_TC, targets_T = self.states(documents)
         has_target_T = targets_T != IGNORED
         return summed_head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
 
-    def states(self, documents: Sequence[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def states(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's last states [T, C] of the row, and each token's target [T]."""
         row = pack(documents, self._device)
         states_1TC: torch.Tensor = self._decoder(
@@ -89,22 +90,21 @@ def _try(loss: PackedLoss, plain: SummedLoss) -> None:
 def one_by_one(model: nn.Module, device: str) -> SummedLoss:
     """Every document alone, through the model's own forward pass and full logits: slow, and right for any model."""
 
-    def summed_loss(documents: Sequence[list[int]]) -> torch.Tensor:
+    def summed_loss(documents: Sequence[Document]) -> torch.Tensor:
         total = torch.zeros((), device=device)
-        for ids in documents:
-            tokens_1T = torch.tensor([ids], device=device)
-            logits_TV = model(input_ids=tokens_1T, use_cache=False).logits[0, :-1].float()
-            total = total + cross_entropy(logits_TV, tokens_1T[0, 1:], reduction="sum")
+        for document in documents:
+            tokens_1T = torch.tensor([list(document.tokens)], device=device)
+            targets_T = torch.tensor(targets_of(document), device=device)
+            logits_TV = model(input_ids=tokens_1T, use_cache=False).logits[0].float()
+            total = total + cross_entropy(logits_TV, targets_T, reduction="sum", ignore_index=IGNORED)
         return total
 
     return summed_loss
 
 
 @torch.no_grad()
-def mean_loss(
-    model: nn.Module, summed_loss: SummedLoss, examples: Sequence[list[int]], row_tokens: int
-) -> float | None:
-    """Mean cross-entropy over all target tokens of the examples; None when it is not a finite number."""
+def mean_loss(model: nn.Module, summed_loss: SummedLoss, examples: Sequence[Document], row_tokens: int) -> float | None:
+    """Mean cross-entropy over all learned tokens of the examples; None when it is not a finite number."""
     total, targets = 0.0, 0
     with evaluating(model):
         for documents in rows(examples, row_tokens):
@@ -112,11 +112,6 @@ def mean_loss(
             targets += num_targets(documents)
     mean = total / max(targets, 1)
     return mean if math.isfinite(mean) else None
-
-
-def num_targets(documents: Sequence[list[int]]) -> int:
-    """Tokens that are predicted: all but each document's first, which has nothing to be predicted from."""
-    return sum(len(ids) - 1 for ids in documents)
 
 
 @contextmanager
@@ -137,7 +132,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = True
 
 
-def _trial_documents(vocabulary: int) -> tuple[list[int], list[int], list[int]]:
+def _trial_documents(vocabulary: int) -> tuple[Document, Document, Document]:
     """Three short documents; the first and the last have one length."""
     tokens = [(7 * number + 11) % vocabulary for number in range(25)]
-    return tokens[:8], tokens[8:17], tokens[17:25]
+    return whole(tokens[:8]), whole(tokens[8:17]), whole(tokens[17:25])

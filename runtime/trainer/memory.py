@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from runtime.messages.training import MEMORY_LIMIT
 from runtime.process import memory as machine_memory
+from runtime.trainer.documents import whole
 from runtime.trainer.fit import GradientCheckpointing, Needs
 from runtime.trainer.head_loss import LOGITS_AT_ONCE
 from runtime.trainer.loss import SummedLoss
@@ -83,7 +84,7 @@ def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:
     # of this model's GPU alone: fork_rng's default is all that there are, with a warning where they are several
     gpus = [model.device.index] if model.device.type == "cuda" else []
     with torch.random.fork_rng(gpus), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
-        loss = summed_loss([[0] * TRIAL_TOKENS])
+        loss = summed_loss([whole([0] * TRIAL_TOKENS)])
     del loss
     return sum(sizes.values())
 

@@ -17,6 +17,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from runtime.model.attention import attended, refuse_others
+from runtime.trainer.documents import Document
 
 ATTENTION = "lathe_packed"
 FLASH_HEAD = 256  # the widest head that flash attention takes, in multiples of FLASH_STEP
@@ -33,7 +34,7 @@ class Documents(Struct, frozen=True):
 
 
 class Packed(Struct, frozen=True):
-    """Documents in a row of T tokens. `targets_T` is each token's successor; a document's last token has none."""
+    """Documents in a row of T tokens. `targets_T` is each token's successor where that is learned, else IGNORED."""
 
     input_ids_1T: torch.Tensor
     position_ids_1T: torch.Tensor
@@ -41,22 +42,31 @@ class Packed(Struct, frozen=True):
     documents: Documents
 
 
-def pack(documents: Sequence[list[int]], device: str) -> Packed:
-    """Lay documents (token ids, two at least) behind one another.
+def pack(documents: Sequence[Document], device: str) -> Packed:
+    """Lay documents (of two tokens at least) behind one another.
 
-    >>> pack([[5, 6, 7], [8, 9]], "cpu").position_ids_1T.tolist()
-    [[0, 1, 2, 0, 1]]
+    >>> row = pack([Document([5, 6, 7], [(2, 3)]), Document([8, 9], [(1, 2)])], "cpu")
+    >>> row.position_ids_1T.tolist(), row.targets_T.tolist()
+    ([[0, 1, 2, 0, 1]], [-100, 7, -100, 9, -100])
     """
-    tokens = [token for ids in documents for token in ids]
-    positions = [position for ids in documents for position in range(len(ids))]
-    targets = [target for ids in documents for target in (*ids[1:], IGNORED)]
-    lengths = tuple(len(ids) for ids in documents)
+    tokens = [token for document in documents for token in document.tokens]
+    positions = [position for document in documents for position in range(len(document))]
+    targets = [target for document in documents for target in targets_of(document)]
+    lengths = tuple(map(len, documents))
     return Packed(
         torch.tensor([tokens], device=device),
         torch.tensor([positions], device=device),
         torch.tensor(targets, device=device),
         Documents(lengths, torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)),
     )
+
+
+def targets_of(document: Document) -> list[int]:
+    """What each token predicts: its successor where that is learned, else IGNORED."""
+    targets = [IGNORED] * len(document)
+    for begin, end in document.spans:
+        targets[begin - 1 : end - 1] = document.tokens[begin:end]
+    return targets
 
 
 def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface

@@ -9,7 +9,7 @@ from peft import PeftModel
 
 from runtime.trainer import checkpoint
 from state import adapter_places, adapters, clock, folders, jobs, names, store
-from state.adapters import AdapterRecord, Results
+from state.adapters import AdapterRecord, ChatSettings, Results
 from state.errors import ServiceError
 from state.folders import Taken
 from state.jobs import Job, JobFolder
@@ -18,10 +18,10 @@ from state.root import DataRoot
 log = logging.getLogger("trainer")
 
 
-def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> None:
+def build(folder: JobFolder, model: PeftModel, job: Job, results: Results, chat: ChatSettings) -> None:
     """Write the finished adapter to the job's `adapter/`, complete or not at all.
 
-    `job` has the settings that the run really had.
+    `job` has the settings that the run really had; `chat` is how the adapter is to be asked.
     """
     record = AdapterRecord(
         model_name=job.model_name,
@@ -31,6 +31,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results) -> No
         output_dir=job.output_dir,
         training_config=_settings(job, model),
         metrics=results,
+        chat=chat,
     )
     if folder.adapter.exists():
         folders.vanish(folder.adapter)

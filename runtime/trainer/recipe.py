@@ -12,11 +12,12 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from runtime.trainer import batches, lora, memory, publish
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Checkpoints, Position
+from runtime.trainer.documents import num_targets
 from runtime.trainer.fit import MB, Fit, rows
 from runtime.trainer.interruption import Interruption
-from runtime.trainer.loss import SummedLoss, mean_loss, num_targets
+from runtime.trainer.loss import SummedLoss, mean_loss
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
-from runtime.trainer.preparation import Ready, Texts, prepare
+from runtime.trainer.preparation import Data, Ready, prepare
 from runtime.trainer.progress import Progress, Step
 from state import jobs
 from state.adapters import Results
@@ -33,7 +34,7 @@ class Run(Struct, frozen=True):
 
     model: PeftModel
     optimizer: Optimizer
-    texts: Texts
+    data: Data
     settings: TrainingConfig
     seed: int
     summed_loss: SummedLoss
@@ -48,11 +49,10 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     """
     folder = attempt.folder
     job = jobs.read_job(folder)
-    train_texts, eval_texts = jobs.train_texts(root, folder, job), jobs.eval_texts(folder, job)
     publish.check(root, job)
-    ready = prepare(root, job, train_texts, eval_texts)
+    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens)
 
-    texts, model = ready.texts, ready.model
+    data, model = ready.data, ready.model
     fitted = ready.fit()
     log.info(
         "Rows of up to %s tokens, gradient checkpointing: %s; about %.0f MB of the %.0f that there are",
@@ -63,7 +63,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
     position = checkpoints.restore()
     with interruption.deferred():
-        progress = Progress(attempt, position, run.settings, len(texts.train.examples))
+        progress = Progress(attempt, position, run.settings, len(data.train.rows))
 
     def save() -> None:
         progress.close()
@@ -73,10 +73,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     with logging_redirect_tqdm(), closing(progress):
         loop(run, progress, checkpoints, interruption)
         interruption.preclude()
-    resolved = structs.replace(
-        job.training_config, warmup_steps=texts.warmup_steps, max_seq_length=texts.max_seq_length
-    )
-    _finish(root, attempt, structs.replace(job, training_config=resolved), model, progress.position)
+    resolved = structs.replace(job.training_config, warmup_steps=data.warmup_steps, max_seq_length=data.max_seq_length)
+    _finish(root, attempt, structs.replace(job, training_config=resolved), ready, progress.position)
 
 
 def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
@@ -85,7 +83,7 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
     return Run(
         ready.model,
         Optimizer(trained, paged_8bit=ready.setup.optimizer == "paged_adamw_8bit"),
-        ready.texts,
+        ready.data,
         job.training_config,
         job.seed,
         ready.summed_loss,
@@ -99,20 +97,21 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
 
     Where a checkpoint was made between a step and its evaluation, the evaluation comes first.
     """
-    texts = run.texts
+    data = run.data
+    held_out = data.held_out_documents
     while True:
         position = progress.position
         is_due = position.step > 0 and (
-            position.step % run.settings.save_steps == 0 or position.step == texts.total_steps
+            position.step % run.settings.save_steps == 0 or position.step == data.total_steps
         )
-        if is_due and texts.held_out and position.eval_step < position.step:
-            eval_loss = mean_loss(run.model, run.summed_loss, texts.held_out, run.row_tokens)
+        if is_due and held_out and position.eval_step < position.step:
+            eval_loss = mean_loss(run.model, run.summed_loss, held_out, run.row_tokens)
             with interruption.deferred():
                 progress.evaluated(eval_loss)
         if is_due:
             with interruption.deferred():
                 checkpoints.save(progress.position)
-        if position.step >= texts.total_steps:
+        if position.step >= data.total_steps:
             return
         step = compute_gradients(run, position.step)
         with interruption.deferred(), checkpoints.updating():
@@ -121,9 +120,10 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
 
 
 def compute_gradients(run: Run, step: int) -> Step:
-    """Of optimizer step `step` (from 0), over its rows. Raises ServiceError when the training diverged."""
-    examples = run.texts.train.examples
-    taken = [examples[index] for index in batches.examples_of_step(run.settings, len(examples), step, run.seed)]
+    """Of optimizer step `step` (from 0), over its documents. Raises ServiceError when the training diverged."""
+    examples = run.data.train.rows
+    indices = batches.examples_of_step(run.settings, len(examples), step, run.seed)
+    taken = [document for index in indices for document in examples[index]]
     tokens = num_targets(taken)
     total = torch.zeros((), device=run.device)
     for row in rows(taken, run.row_tokens):
@@ -136,18 +136,18 @@ def compute_gradients(run: Run, step: int) -> Step:
             f"The training diverged: at step {step + 1} the loss is {step_loss} and the gradient's norm {grad_norm}. "
             f"Lower learning_rate (it is {run.settings.learning_rate:g}), or raise warmup_steps"
         )
-    learning_rate = learning_rate_at(step, run.settings.learning_rate, run.texts.warmup_steps, run.texts.total_steps)
+    learning_rate = learning_rate_at(step, run.settings.learning_rate, run.data.warmup_steps, run.data.total_steps)
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
-def _finish(root: DataRoot, attempt: Attempt, job: Job, model: PeftModel, position: Position) -> None:
+def _finish(root: DataRoot, attempt: Attempt, job: Job, ready: Ready, position: Position) -> None:
     results = Results(
         final_loss=position.train_loss,
         eval_loss=position.eval_loss,
         training_steps=position.step,
         training_time_minutes=round(position.elapsed_s / 60, 2),
     )
-    publish.build(attempt.folder, model, job, results)
+    publish.build(attempt.folder, ready.model, job, results, ready.chat)
     name = publish.publish(root, attempt.folder, job)
     log.info("Completed: the adapter is adapters/%s", name)
     attempt.complete(name)

@@ -9,10 +9,11 @@ import logging
 import torch
 from peft import PeftModel
 
+from runtime.trainer.documents import whole
 from runtime.trainer.loss import SummedLoss
 from state.errors import first_line
 
-TRIAL = [[0, 1, 2, 3, 0, 1, 2, 3], [0, 1, 2]]
+TRIAL = [whole([0, 1, 2, 3, 0, 1, 2, 3]), whole([0, 1, 2])]
 
 log = logging.getLogger("trainer")
 

@@ -3,9 +3,9 @@
 import time
 
 from runtime.trainer import memory
+from runtime.trainer.documents import Document, num_targets, whole
 from runtime.trainer.fit import Fit
-from runtime.trainer.loss import num_targets
-from runtime.trainer.preparation import Ready
+from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.recipe import Run, compute_gradients, make_run
 from state.jobs import Job
 
@@ -18,15 +18,23 @@ FORWARD_SHARE = 1 / 3  # of a training's work, which is also what an evaluation 
 def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     """The seconds of the job's steps and evaluations, and its target tokens a second."""
     memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
-    texts = ready.texts
-    sample = [max(texts.train.examples, key=len)[:SAMPLE_TOKENS]]
+    data = ready.data
+    sample = [_sample(data)]
     token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / num_targets(sample)
-    mean_step = sum(num_targets(documents) for documents in texts.steps) / len(texts.steps)
-    if token_s * max(num_targets(documents) for documents in texts.steps) <= LONG_STEP_S:
+    mean_step = sum(data.step_targets) / len(data.step_targets)
+    if token_s * max(data.step_targets) <= LONG_STEP_S:
         token_s = _seconds_a_token(ready, fitted, job)
-    evaluations = -(-texts.total_steps // job.training_config.save_steps)
-    evaluated = evaluations * num_targets(texts.held_out) * FORWARD_SHARE
-    return token_s * (texts.total_steps * mean_step + evaluated), 1 / token_s
+    evaluations = -(-data.total_steps // job.training_config.save_steps)
+    evaluated = evaluations * num_targets(data.held_out_documents) * FORWARD_SHARE
+    return token_s * (data.total_steps * mean_step + evaluated), 1 / token_s
+
+
+def _sample(data: Data) -> Document:
+    """The beginning of the longest document, learned whole."""
+    rows = data.train.rows
+    row = int(rows.first_documents.searchsorted(rows.lengths.argmax(), side="right")) - 1
+    longest = max(rows[row], key=len)
+    return whole(longest.tokens[:SAMPLE_TOKENS])
 
 
 def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
@@ -34,7 +42,7 @@ def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
     run = make_run(ready, fitted, job)
     _take_step(run, 0)  # the first step makes what later ones find made
     tokens, seconds = 0, 0.0
-    for step in range(1, max(2, ready.texts.total_steps)):
+    for step in range(1, max(2, ready.data.total_steps)):
         began = time.monotonic()
         tokens += _take_step(run, step)
         seconds += time.monotonic() - began
@@ -50,7 +58,7 @@ def _take_step(run: Run, step: int) -> int:
     return taken.tokens
 
 
-def _row_s(ready: Ready, documents: list[list[int]]) -> float:
+def _row_s(ready: Ready, documents: list[Document]) -> float:
     began = time.monotonic()
     ready.summed_loss(documents).backward()
     return time.monotonic() - began

@@ -20,7 +20,7 @@ def _snapshot(root: DataRoot) -> dict[str, object]:
     for folder in (jobs.find(root, job_id) for job_id in jobs.all_ids(root)):
         job = jobs.read_job(folder)
         points = metrics.read(folder.metrics_file)
-        texts = jobs.train_texts(root, folder, job) if folder.train_file.exists() else None
+        texts = list(jobs.train_rows(root, folder, job).rows()) if folder.train_file.exists() else None
         # a new job's id is made up anew each time
         name = folder.job_id if folder.job_id == "ended" else "new"
         seen[f"job {name}"] = (jobs.read_status(folder), [point.step for point in points], texts)

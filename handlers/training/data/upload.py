@@ -1,12 +1,41 @@
-"""POST /api/training/data/upload: keep training examples under a name, for jobs to come."""
+"""POST /api/training/data/upload: keep training data under a name, for jobs to come.
 
-from litestar import post
+The body is JSON with texts; or a file of rows as it is, or in a form, which is written to the disk as it comes.
+"""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import msgspec
+from litestar import Request, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody
+from litestar.exceptions import HTTPException
+from litestar.openapi.spec import OpenAPIFormat, OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar.params import FromQuery
 from msgspec import Struct
 
+from handlers._http.bodies import decoded, pieces
+from handlers._http.received_file import receive
 from runtime.server.service import Service
 from state import training_data
+from state.errors import ServiceError
+from state.rows.problems import Problem
+from state.rows.reading import Report
+from state.training_data import Dataset
+
+FILES = {
+    "application/jsonl": ".jsonl",
+    "application/x-ndjson": ".jsonl",
+    "text/csv": ".csv",
+    "application/vnd.apache.parquet": ".parquet",
+    "application/octet-stream": None,
+}
+"""How a body that is a file may be announced, and as what it is read unless `file_name` says more."""
+FORM = "multipart/form-data"
 
 
 class UploadRequest(Struct, forbid_unknown_fields=True):
@@ -17,18 +46,127 @@ class UploadRequest(Struct, forbid_unknown_fields=True):
 
 
 class UploadReply(Struct):
+    """`num_texts` are the rows that can be used; `problems` are the first of those that cannot."""
+
     dataset_name: str
     num_texts: int
     status: str
     message: str
+    format: str | None
+    num_skipped: int
+    problems: list[Problem]
 
 
-@post("/training/data/upload", status_code=200, opt={"action": "upload training data"}, sync_to_thread=True)
-def upload(data: JSONBody[UploadRequest], service: NamedDependency[Service]) -> UploadReply:
-    saved = training_data.save(service.root, data.dataset_name, data.train_texts)
+@dataclass
+class UploadOperation(Operation):
+    """Says in the OpenAPI description that the body may be any of these."""
+
+    def __post_init__(self) -> None:
+        text = Schema(type=OpenAPIType.STRING)
+        file = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
+        texts = Schema(type=OpenAPIType.ARRAY, items=text, min_items=1)
+        named = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={"train_texts": texts, "dataset_name": text},
+            required=["train_texts"],
+            additional_properties=False,
+        )
+        form = Schema(type=OpenAPIType.OBJECT, properties={"file": file, "dataset_name": text}, required=["file"])
+        content = {"application/json": OpenAPIMediaType(named), FORM: OpenAPIMediaType(form)}
+        self.request_body = RequestBody(content=content | dict.fromkeys(FILES, OpenAPIMediaType(file)), required=True)
+
+
+@post(
+    "/training/data/upload",
+    status_code=200,
+    opt={"action": "upload training data"},
+    operation_class=UploadOperation,
+    request_max_body_size=None,  # a file may be as large as the disk has room for
+)
+async def upload(  # noqa: PLR0913, PLR0917  its query parameters
+    request: Request[Any, Any, Any],
+    service: NamedDependency[Service],
+    dataset_name: FromQuery[str | None] = None,
+    file_name: FromQuery[str | None] = None,
+    columns: FromQuery[str | None] = None,
+    skip_invalid: FromQuery[bool] = False,  # noqa: FBT002  a query's
+) -> UploadReply:
+    kind = request.content_type[0]
+    if kind in FILES or kind == FORM:
+        said = Said(dataset_name, file_name, columns, skip_invalid)
+        dataset, report = await _from_file(request, service, said)
+    elif kind == "application/json":
+        body = b"".join([piece async for piece in pieces(request, _most_json(request))])
+        data = decoded(request, UploadRequest, body)
+        name = data.dataset_name or dataset_name
+        dataset = await asyncio.to_thread(training_data.save, service.root, name, data.train_texts)
+        report = Report()
+    else:
+        known = ", ".join(["application/json", FORM, *FILES])
+        raise HTTPException(f"Send texts as JSON, or a file of rows, with its Content-Type: {known}", status_code=415)
+    return _reply(dataset, report)
+
+
+class Said(Struct):
+    """What a request says of its file, beside the file."""
+
+    dataset_name: str | None
+    file_name: str | None
+    columns: str | None
+    """In JSON."""
+    skip_invalid: bool
+
+
+async def _from_file(request: Request[Any, Any, Any], service: Service, said: Said) -> tuple[Dataset, Report]:
+    parent = service.root.training_data
+    prefix, suffix = training_data.RECEIVING
+    with TemporaryDirectory(dir=parent, prefix=prefix, suffix=suffix) as folder:
+        file = Path(folder) / "file"
+        received = await receive(request, file, shutil.disk_usage(parent).free)
+        fields = received.fields
+        return await asyncio.to_thread(
+            training_data.take_in,
+            service.root,
+            fields.get("dataset_name", said.dataset_name),
+            file,
+            said.file_name or received.name or _default_name(request.content_type[0]),
+            columns=_columns(fields.get("columns", said.columns)),
+            skip_invalid=said.skip_invalid or fields.get("skip_invalid") == "true",
+        )
+
+
+def _columns(text: str | None) -> dict[str, str] | None:
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, str])
+    except msgspec.DecodeError:
+        raise ServiceError(
+            'columns must be JSON that says which column is which key: {"prompt": "question", "completion": "answer"}'
+        ) from None
+
+
+def _most_json(request: Request[Any, Any, Any]) -> int:
+    """The limit of bodies that are held in memory, in bytes: the server's own."""
+    limit = request.app.request_max_body_size
+    return limit if isinstance(limit, int) else 0
+
+
+def _default_name(kind: str) -> str:
+    ending = FILES.get(kind)
+    if ending is None:
+        raise ServiceError("file_name is required: POST /api/training/data/upload?file_name=rows.jsonl")
+    return f"rows{ending}"
+
+
+def _reply(dataset: Dataset, report: Report) -> UploadReply:
+    what = "texts" if dataset.format == "text" else "rows"
     return UploadReply(
-        dataset_name=saved.dataset_name,
-        num_texts=saved.num_texts,
+        dataset_name=dataset.dataset_name,
+        num_texts=dataset.num_texts,
         status="uploaded",
-        message=f"Training data uploaded successfully with {saved.num_texts} texts",
+        message=f"Training data uploaded successfully with {dataset.num_texts} {what}",
+        format=dataset.format,
+        num_skipped=dataset.num_skipped,
+        problems=report.problems,
     )

@@ -161,8 +161,10 @@ class Serving:
             raise Busy(
                 f"{self._worker.in_flight} completions are under way, and {MAX_IN_FLIGHT} are the most: try again"
             )
-        files = _files(answering.adapter) if answering.adapter else None
-        return self._worker.generate(self._source(answering.model_name), files, prompts, stream=pieces)
+        source, adapter = self._source(answering.model_name), answering.adapter
+        if adapter is None:
+            return self._worker.generate(source, None, prompts, stream=pieces)
+        return self._worker.generate(source, _files(adapter), prompts, stream=pieces, chat=adapter.chat)
 
     async def follow_files(self) -> None:
         """Unload an adapter whose folder went, load again one whose files changed.

@@ -35,6 +35,7 @@ from runtime.messages.inference import (
 )
 from runtime.server import processes
 from runtime.server.processes import ProcessDied, explain
+from state.adapters import ChatSettings
 from state.errors import ServiceError
 
 Prompt = str | list[int | Message]
@@ -44,6 +45,7 @@ Event = tuple[int, TextDelta | Generated]
 Place = Callable[[], AbstractContextManager[Mapping[str, str]]]
 """Gives a process a place to compute at for its life: what it is to have in its environment beside the server's own."""
 
+PLAIN = ChatSettings()
 LONGEST_REPLY = 1 << 28  # bytes; a completion is far shorter
 STDERR = 2
 log = logging.getLogger(__name__)
@@ -97,6 +99,7 @@ class Worker:
         prompts: Sequence[tuple[Prompt, SamplingParameters]],
         *,
         stream: bool,
+        chat: ChatSettings = PLAIN,
     ) -> AsyncGenerator[Event]:
         """Complete prompts side by side; conversations in the model's own chat template.
 
@@ -109,7 +112,13 @@ class Worker:
         return self._ask(
             [
                 Generate(
-                    id=next(self._ids), source=source, adapter=adapter, prompt=prompt, sampling=sampling, stream=stream
+                    id=next(self._ids),
+                    source=source,
+                    adapter=adapter,
+                    prompt=prompt,
+                    sampling=sampling,
+                    chat=chat,
+                    stream=stream,
                 )
                 for prompt, sampling in prompts
             ]

@@ -10,6 +10,7 @@ from runtime.server.jobs.room import Room
 from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
+from state.row_source import RowSource
 
 
 class Forecaster:
@@ -23,13 +24,13 @@ class Forecaster:
         self._room = room
         self._one_at_a_time = asyncio.Lock()
 
-    async def forecast(self, job: Job, train_texts: list[str], eval_texts: list[str]) -> Forecast:
+    async def forecast(self, job: Job, train: RowSource, held_out: RowSource | None) -> Forecast:
         """Takes as long as a trainer's start and a few steps. Cancelled, it stops computing at once.
 
         It has the memory that the training would have, idle inference's included. Raises ServiceError for a job that
         cannot be trained, Busy when all accelerators train, ProcessDied when the process dies.
         """
-        question = Question(str(self._root.path), job, train_texts, eval_texts)
+        question = Question(str(self._root.path), job, train, held_out)
         async with self._one_at_a_time:
             with self._accelerators.planning() as accelerator:
                 await self._room.make(job.model_name, accelerator)

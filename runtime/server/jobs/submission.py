@@ -8,6 +8,7 @@ from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
 from state.root import DataRoot
+from state.row_source import RowSource
 from state.safetensors import Tensor
 
 
@@ -19,29 +20,35 @@ class Submission:
         self._index = index
         self._adapter_names = adapter_names
 
-    def submit(self, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> JobFolder:
+    def submit(self, job: Job, train: RowSource, held_out: RowSource | None) -> JobFolder:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-        self.check(job, train_texts, eval_texts)
+        self.check(job, train, held_out)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
-            folder = jobs.create(self._root, job, train_texts, eval_texts)
+            folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows))
             self._index.refresh_job(folder.job_id)
         return folder
 
-    def check(self, job: Job, train_texts: list[str], eval_texts: list[str] | None) -> None:
-        """Raise ServiceError for a job that could not be submitted."""
-        examples.check("train_texts", train_texts)
-        if eval_texts is not None:
-            examples.check("eval_texts", eval_texts)
+    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
+        """Raise ServiceError for a job that could not be submitted, as far as is known before its rows are read."""
+        for source in (train, *([held_out] if held_out else [])):
+            if source.path is None:
+                examples.check(source.name, source.texts)
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
-        check_training(job, len(train_texts), _available(self._root, job.model_name))
+        check_training(job, _available(self._root, job.model_name))
+        if train.path is None:
+            check_steps(job, len(train.texts))
         self._adapter_names.check_is_free("adapter_name", job.adapter_name)
 
 
-def check_training(job: Job, num_examples: int, model: "LocatedModel") -> None:
-    """Raise ServiceError for settings that cannot be meant with this model and this many examples."""
+def check_steps(job: Job, num_rows: int) -> None:
+    """Raise ServiceError for settings that cannot be meant with this many rows."""
+    config.resolved_warmup_steps(job.training_config, config.total_steps(job.training_config, num_rows))
+
+
+def check_training(job: Job, model: "LocatedModel") -> None:
+    """Raise ServiceError for settings that cannot be meant with this model."""
     config.check_max_steps(job.training_config)
-    config.resolved_warmup_steps(job.training_config, config.total_steps(job.training_config, num_examples))
     config.resolved_max_seq_length(job.training_config, model.context_length)
     config.resolved_target_modules(job.lora_config, model.adaptable_modules, job.model_name)
 

@@ -6,11 +6,12 @@ from itertools import islice, pairwise
 from transformers import PreTrainedTokenizerBase
 
 from runtime.model.chat import ChatTemplate
+from runtime.trainer.documents import Document
 from runtime.trainer.masks.pieces import Tokens, shared_length, tokens_of
-from runtime.trainer.masks.plans import Learn, Part, Plan, Planner
-from runtime.trainer.masks.results import Masked, Note, Refusal, Refused, Span
-from runtime.trainer.masks.results import Sequence as Masks
+from runtime.trainer.masks.plans import Part, Plan, Planner
+from runtime.trainer.masks.results import Masked, Note, Refusal, Refused
 from runtime.trainer.masks.vocabulary import Vocabulary
+from state.config import Learn
 from state.rows.row import Row
 
 
@@ -62,7 +63,7 @@ class Masker:
         )
 
     def _assembled(self, plan: Plan, tokens: Sequence[Tokens | None]) -> Masked:
-        sequences: list[Masks] = []
+        sequences: list[Document] = []
         notes = list(plan.notes)
         for part, found in zip(plan.parts, tokens, strict=True):
             if found is None:
@@ -74,7 +75,7 @@ class Masker:
         learned = _whole(sequences) if plan.learns_all else sequences
         return Masked(learned, notes, plan.switches, frozenset(stops - self._vocabulary.served))
 
-    def _add(self, sequences: list[Masks], part: Part, found: Tokens) -> None:
+    def _add(self, sequences: list[Document], part: Part, found: Tokens) -> None:
         """Lengthen the last sequence if it begins the part's prompt; begin another otherwise."""
         text = self._closed(part, found.text)
         last = sequences[-1] if sequences else None
@@ -83,7 +84,7 @@ class Masker:
         elif last is not None and found.prompt[: len(last.tokens)] == last.tokens:
             last.tokens.extend(found.prompt[len(last.tokens) :])
         else:
-            last = Masks(found.prompt, [])
+            last = Document(found.prompt, [])
             sequences.append(last)
         begin = max(len(last.tokens), 1)  # the first token has nothing before it to be learned from
         last.tokens.extend(text)
@@ -111,12 +112,12 @@ def _planned(planner: Planner, row: Row) -> Plan | Refused:
         return refusal.refused
 
 
-def _whole(sequences: Sequence[Masks]) -> list[Masks]:
+def _whole(sequences: Sequence[Document]) -> list[Document]:
     """All that is read is learned, but for what the sequence before has shown behind the same tokens."""
     begins = [0, *(shared_length(one.tokens, other.tokens) for one, other in pairwise(sequences))]
     return [_all_of(sequence.tokens, max(begin, 1)) for sequence, begin in zip(sequences, begins, strict=True)]
 
 
-def _all_of(tokens: list[int], begin: int) -> Masks:
-    span: Span = (begin, len(tokens))
-    return Masks(tokens, [span])
+def _all_of(tokens: list[int], begin: int) -> Document:
+    span = (begin, len(tokens))
+    return Document(tokens, [span])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,9 +15,9 @@ from runtime.trainer.masks.omissions import Omissions
 from runtime.trainer.masks.pieces import Piece
 from runtime.trainer.masks.results import Note, Refusal
 from runtime.trainer.masks.vocabulary import Vocabulary
+from state.config import Learn
 from state.rows.row import Chat, Message, Messages, Preference, PromptCompletion, Row, Text, Tools
 
-Learn = Literal["all", "completions"]
 RESPONSE = "### Response:\n"
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-Span = tuple[int, int]
+from runtime.trainer.documents import Document
 
 NoteId = Literal[
     "border_inside_token",
@@ -38,21 +38,10 @@ class Note(Struct, frozen=True):
     value: str = ""
 
 
-class Sequence(Struct, frozen=True):
-    """Tokens that the model reads, and the spans of them that it learns: (first, behind the last), in order.
-
-    A token is learned from those before it, so that none is at 0, and the lengths of all spans are the number of
-    targets.
-    """
-
-    tokens: list[int]
-    spans: list[Span]
-
-
 class Masked(Struct, frozen=True):
-    """A row's sequences, which belong into one step."""
+    """A row's documents, which belong into one step."""
 
-    sequences: list[Sequence]
+    sequences: list[Document]
     notes: list[Note]
     switches: Mapping[str, bool]
     """How the template was told whether the model thinks; an adapter is to be served with the same."""

@@ -64,7 +64,7 @@ def test_a_failed_job_says_why(training: Server) -> None:
 
     failed = training.status("broken")
 
-    assert failed["error_message"].startswith("data/train.jsonl: example 1 is empty")
+    assert failed["error_message"].startswith("train.jsonl line 1, text: is empty: write the text, or remove the row")
     assert "Last lines of train.log:" in failed["error_message"]
     assert failed["adapter_path"] is None
     assert failed["completed_at"].endswith("Z")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from transformers import ByT5Tokenizer
 
-from runtime.inference import text as serving
+from runtime.inference.prompts import Prompts
 from runtime.messages import inference
 from runtime.model import chat
 from runtime.model.chat import ChatTemplate, TemplateRaised
+from state.adapters import ChatSettings
 from state.errors import ServiceError
 from state.rows.row import Chat, Message
 from tests import chats, masks
@@ -65,14 +66,14 @@ def test_a_conversation_renders_as_transformers_renders_it(family: str) -> None:
                 assert template.render(chat.turns(given), switches={"enable_thinking": False}, **options) == expected
 
 
-@pytest.mark.parametrize("family", [family for family in chats.FAMILIES if family != "default"])
+@pytest.mark.parametrize("family", chats.FAMILIES)
 def test_a_prompt_has_the_tokens_that_serving_sends(family: str) -> None:
     tokenizer = chats.tokenizer(family)
     turns: list[int | inference.Message] = [inference.Message(turn["role"], turn["content"]) for turn in ASKED]
 
     tokens = chat.prompt_tokens(tokenizer, ChatTemplate(tokenizer), ASKED)
 
-    assert tokens == serving.prompt_tokens(tokenizer, turns, len(tokenizer))
+    assert tokens == Prompts(tokenizer, len(tokenizer)).tokens(turns, ChatSettings())
 
 
 @pytest.mark.parametrize("family", ["chatml", "llama2", "mistral3"])

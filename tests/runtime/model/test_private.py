@@ -71,3 +71,12 @@ def test_a_replaced_forward_is_what_a_call_computes() -> None:
     assert torch.equal(layer(torch.zeros(2)), torch.ones(2))
     assert hooked == [True]
     assert type(layer) is nn.Linear
+
+
+def test_a_chat_template_is_compiled_as_transformers_does() -> None:
+    """Else no conversation can be trained on or answered; tests/runtime/model/test_chat.py holds what is rendered."""
+    template = private.compiled_chat_template(
+        "{% for message in messages %}{% generation %}{{ message | tojson }}{% endgeneration %}{% break %}{% endfor %}"
+    )
+
+    assert template.render(messages=["<é>", "other"]) == '"<é>"'

@@ -11,12 +11,13 @@ from torch import nn
 from runtime.model.bases import load_base
 from runtime.model.device import Facts, choose
 from runtime.trainer import lora
+from runtime.trainer.documents import whole
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import one_by_one
 from state.config import LoraConfig
 from tests import toys
 
-DOCUMENTS = [[5, 6, 7, 8, 9], list(range(20, 60))]
+DOCUMENTS = [whole([5, 6, 7, 8, 9]), whole(list(range(20, 60)))]
 
 
 def _adapted(folder: Path, *, bf16: bool, **changes: Any) -> PeftModel:

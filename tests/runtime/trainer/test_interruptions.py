@@ -187,7 +187,7 @@ def test_a_failed_run_says_why_with_the_end_of_its_log(root: Path) -> None:
     message = jobs.status(folder).error_message or ""
     assert exit_code == 1, output
     assert jobs.status(folder).status == "failed"
-    assert message.startswith("data/train.jsonl: line 2: Object contains unknown field `txt`")
+    assert message.startswith("train.jsonl line 2: no format has the keys 'txt'; use text;")
     assert "Last lines of train.log:" in message
 
 

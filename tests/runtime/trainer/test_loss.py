@@ -16,13 +16,26 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 from runtime.model import bases
 from runtime.model.device import pick
 from runtime.trainer import head_loss, lora, loss, packing
+from runtime.trainer.documents import Document, whole
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.loss import one_by_one, packed
 from runtime.trainer.packing import Documents, pack
 from state.config import LoraConfig
 from tests import toys
 
-DOCUMENTS = st.lists(st.lists(st.integers(2, 2047), min_size=2, max_size=40), min_size=1, max_size=6)
+TOKENS = st.lists(st.integers(2, 2047), min_size=2, max_size=40)
+
+
+@st.composite
+def _documents(draw: st.DrawFn) -> Document:
+    """Learned whole, or some spans of it."""
+    tokens = draw(TOKENS)
+    learned = draw(st.lists(st.booleans(), min_size=len(tokens) - 1, max_size=len(tokens) - 1))
+    spans = [(at, at + 1) for at, is_learned in enumerate(learned, start=1) if is_learned]
+    return draw(st.sampled_from([whole(tokens), Document(tokens, spans or [(1, 2)])]))
+
+
+DOCUMENTS = st.lists(_documents(), min_size=1, max_size=6)
 
 
 def _attach(folder: Path, **changes: Any) -> PeftModel:
@@ -55,7 +68,7 @@ def model(toy: Path) -> PeftModel:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents=DOCUMENTS)
 def test_packed_documents_have_the_loss_and_the_gradients_of_documents_alone(
-    model: PeftModel, documents: list[list[int]]
+    model: PeftModel, documents: list[Document]
 ) -> None:
     fast, slow = packed(model, "cpu")(documents), one_by_one(model, "cpu")(documents)
 
@@ -70,7 +83,7 @@ def test_every_known_architecture_takes_the_packed_way(
 ) -> None:
     toy = toys.make(tmp_path / "toy", architecture)
     adapted = _adapt(bases.load_base(str(toy), pick(), tmp_path / "bases"))
-    documents = [[5, 6, 7, 8], [9, 10], list(range(20, 80))]
+    documents = [whole([5, 6, 7, 8]), whole([9, 10]), whole(list(range(20, 80)))]
 
     with caplog.at_level(logging.INFO):
         chosen = loss.choose(adapted, "cpu")
@@ -83,7 +96,7 @@ def test_every_known_architecture_takes_the_packed_way(
 
 def test_a_sliding_window_slides_inside_its_document(tmp_path: Path) -> None:
     adapted = _attach(toys.make(tmp_path / "toy", "mistral", sliding_window=8))
-    documents = [list(range(2, 40)), list(range(50, 57))]
+    documents = [whole(list(range(2, 40))), whole(list(range(50, 57)))]
     plain = one_by_one(adapted, "cpu")(documents).item()
 
     assert packed(adapted, "cpu")(documents).item() == pytest.approx(plain, rel=1e-5)
@@ -96,11 +109,11 @@ def test_a_model_that_looks_across_documents_is_computed_one_by_one(
     adapted = _attach(toy)
     causal: Any = adapted.get_base_model()
     decoder = causal.get_decoder()
-    whole = decoder.forward
+    own = decoder.forward
 
     def leak(**inputs: Any) -> Any:
         starts = torch.tensor([0, inputs["input_ids"].shape[1]], dtype=torch.int32)
-        return whole(**inputs | {"documents": Documents((int(starts[1]),), starts)})
+        return own(**inputs | {"documents": Documents((int(starts[1]),), starts)})
 
     monkeypatch.setattr(decoder, "forward", leak)
 
@@ -108,7 +121,7 @@ def test_a_model_that_looks_across_documents_is_computed_one_by_one(
         chosen = loss.choose(adapted, "cpu")
 
     assert "one at a time: a document's states depend on the document before it" in caplog.text
-    assert chosen([[5, 6, 7]]).item() > 0
+    assert chosen([whole([5, 6, 7])]).item() > 0
 
 
 def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
@@ -117,10 +130,10 @@ def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
     """A cap that its configuration does not tell of, in this case."""
     adapted = _attach(toy)
     causal = adapted.get_base_model()
-    whole = causal.forward
+    own = causal.forward
 
     def capped(**inputs: Any) -> Any:
-        outputs = whole(**inputs)
+        outputs = own(**inputs)
         outputs.logits = 3 * torch.tanh(5 * outputs.logits / 3)
         return outputs
 
@@ -141,14 +154,14 @@ def test_a_trained_output_bias_is_computed_one_by_one(tmp_path: Path, caplog: py
     assert "one at a time: the output layer is trained" in caplog.text
 
 
-def test_packing_restarts_positions_and_gives_a_last_token_no_target() -> None:
-    row = pack([[5, 6, 7], [8, 9]], "cpu")
+def test_packing_restarts_positions_and_gives_targets_to_what_is_learned() -> None:
+    row = pack([whole([5, 6, 7]), Document([8, 9, 3, 4], [(1, 2), (3, 4)])], "cpu")
 
-    assert row.input_ids_1T.tolist() == [[5, 6, 7, 8, 9]]
-    assert row.position_ids_1T.tolist() == [[0, 1, 2, 0, 1]]
-    assert row.targets_T.tolist() == [6, 7, -100, 9, -100]
-    assert row.documents.lengths == (3, 2)
-    assert row.documents.starts_N1.tolist() == [0, 3, 5]
+    assert row.input_ids_1T.tolist() == [[5, 6, 7, 8, 9, 3, 4]]
+    assert row.position_ids_1T.tolist() == [[0, 1, 2, 0, 1, 2, 3]]
+    assert row.targets_T.tolist() == [6, 7, -100, 9, -100, 4, -100]
+    assert row.documents.lengths == (3, 4)
+    assert row.documents.starts_N1.tolist() == [0, 3, 7]
 
 
 @pytest.mark.parametrize(("torch_version", "window"), [("2.11", None), ("2.13", None), ("2.13", 8)])
@@ -160,7 +173,7 @@ def test_the_kernel_of_a_gpu_is_asked_for_what_is_computed_elsewhere(
     torch 2.11's takes keys of fewer heads untold, and knows no word for it.
     """
     adapted = _attach(toys.make(tmp_path / "toy", "mistral", sliding_window=window))
-    documents = [list(range(2, 40)), list(range(50, 57))]
+    documents = [whole(list(range(2, 40))), whole(list(range(50, 57)))]
     plain = packed(adapted, "cpu")(documents).item()
     calls = []
 

@@ -9,6 +9,7 @@ from peft import PeftModel
 
 from runtime.model import bases, device
 from runtime.trainer import lora, repeatable
+from runtime.trainer.documents import Document
 from runtime.trainer.loss import packed
 from state.config import LoraConfig
 
@@ -44,7 +45,7 @@ def test_a_model_that_needs_another_kernel_trains_all_the_same(
 ) -> None:
     plain = packed(adapted, "cpu")
 
-    def unrepeatable(documents: Sequence[list[int]]) -> torch.Tensor:
+    def unrepeatable(documents: Sequence[Document]) -> torch.Tensor:
         torch.zeros(3).put_(torch.tensor([1]), torch.ones(1))  # torch has no repeatable kernel for this one
         return plain(documents)
 

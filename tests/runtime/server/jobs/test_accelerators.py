@@ -14,6 +14,7 @@ from runtime.process.machine import Machine
 from state import jobs
 from state.errors import Busy, ServiceError
 from state.jobs import Job, JobFolder
+from state.row_source import RowSource
 from tests import asking
 from tests.standins import Rig
 
@@ -27,7 +28,7 @@ Rigs = Callable[..., Rig]
 async def _a_plan(rig: Rig) -> str:
     """What a plan is answered."""
     try:
-        await rig.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+        await rig.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
     except ServiceError as error:
         return str(error)
     return ""
@@ -133,7 +134,7 @@ def test_a_plan_is_refused_in_words_while_all_accelerators_train(rig: Rigs) -> N
         await server.given(server.add())
 
         with pytest.raises(Busy, match="ask again when a job has ended"):
-            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+            await server.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
 
     server.run(scenario)
 
@@ -291,7 +292,7 @@ def test_before_the_first_look_nothing_takes_an_accelerator_that_a_trainer_may_h
 
     async def scenario() -> None:
         with pytest.raises(Busy, match="has just started"):
-            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+            await server.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
         with pytest.raises(Busy, match="has just started"):
             await asking.generate(server.worker, Path("toy"))
 

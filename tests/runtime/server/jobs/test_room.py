@@ -14,6 +14,7 @@ from runtime.server import processes
 from runtime.server.jobs import room
 from runtime.server.processes import ProcessDied
 from state.jobs import Job
+from state.row_source import RowSource
 from tests import asking
 from tests.processes import on_linux
 from tests.server import CHECKOUT
@@ -74,7 +75,7 @@ def test_a_plan_has_the_room_that_its_job_would_have(rig: Rigs, toy: Path, monke
     async def scenario() -> None:
         monkeypatch.setattr(server.worker, "rest", rest)
         with pytest.raises(Exception, match="planned"):
-            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+            await server.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
 
     server.run(scenario)
     assert rested == [0]
@@ -110,7 +111,7 @@ def test_trainers_and_plans_are_told_what_memory_they_may_take(rig: Rigs) -> Non
     async def scenario() -> None:
         given = [await server.given(server.add()) for _ in range(2)]
         with pytest.raises(Exception, match="planned"):
-            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+            await server.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
 
         plan = json.loads((server.root.path / "plan.json").read_text())
         assert [one["memory_mb"] for one in (*given, plan)] == ["7500"] * 3
@@ -135,6 +136,6 @@ def test_a_plan_whose_process_is_killed_says_so(rig: Rigs) -> None:
     async def scenario() -> None:
         (processes.CODE / "runtime/trainer/forecast.py").write_text("import os\nos.kill(os.getpid(), 9)\n")
         with pytest.raises(ProcessDied, match=r"The process that plans died. It was ended by signal 9 \(SIGKILL"):
-            await server.forecaster.forecast(Job(model_name="toy"), ["some text"], [])
+            await server.forecaster.forecast(Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
 
     asyncio.run(scenario())

@@ -1,0 +1,45 @@
+"""A request's prompt as tokens: a conversation by the chat template that training takes, too."""
+
+from msgspec import to_builtins
+from transformers import PreTrainedTokenizerBase
+
+from runtime.messages.inference import Message
+from runtime.model import chat
+from runtime.model.chat import ChatTemplate
+from state.adapters import ChatSettings
+from state.errors import ServiceError
+
+
+class Prompts:
+    """One base's prompts. Its adapters may have templates of their own."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
+        """`vocabulary` is the number of tokens that the model has an embedding for."""
+        self._tokenizer = tokenizer
+        self._vocabulary = vocabulary
+        self._templates: dict[str | None, ChatTemplate] = {}
+
+    def tokens(self, prompt: str | list[int | Message], settings: ChatSettings) -> list[int]:
+        """A text as the tokenizer makes it by default, special tokens included; a conversation by its template.
+
+        Raises ServiceError for an empty prompt, a token that the model has not, and for a conversation that the
+        template does not take.
+        """
+        if isinstance(prompt, str):
+            tokens: list[int] = self._tokenizer(prompt)["input_ids"] if prompt else []
+        elif prompt and isinstance(prompt[0], Message):
+            messages = [to_builtins(turn) for turn in prompt if isinstance(turn, Message)]
+            template = self._template(settings.template)
+            tokens = chat.prompt_tokens(self._tokenizer, template, messages, switches=settings.switches)
+        else:
+            tokens = [token for token in prompt if isinstance(token, int)]
+        if not tokens:
+            raise ServiceError("prompt must not be empty")
+        if not all(0 <= token < self._vocabulary for token in tokens):
+            raise ServiceError(f"prompt holds a token that the model does not have: it has {self._vocabulary}")
+        return tokens
+
+    def _template(self, source: str | None) -> ChatTemplate:
+        if source not in self._templates:
+            self._templates[source] = ChatTemplate(self._tokenizer, source)
+        return self._templates[source]

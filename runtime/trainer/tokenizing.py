@@ -1,0 +1,226 @@
+"""A job's rows become tokens, once: what was made of the same data in the same way is mapped again, not made again."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase
+
+from runtime.model.chat import ChatTemplate
+from runtime.trainer import token_files
+from runtime.trainer.documents import Document
+from runtime.trainer.masks.masker import Masker
+from runtime.trainer.masks.results import Masked, Refused
+from runtime.trainer.token_files import TokenFiles, TokenWriter
+from state import folders
+from state.config import Learn, OnTooLong
+from state.errors import ServiceError
+from state.row_source import RowSource
+from state.rows.row import Chat, Preference, PromptCompletion, Row, Text
+
+VERSION = 1
+TOGETHER = 256  # rows whose texts are tokenized in one call
+SHOWN = 3  # rows that are named where more cannot be learned
+
+log = logging.getLogger("trainer")
+
+
+class Way(Struct, frozen=True, kw_only=True):
+    """All that decides what the tokens are."""
+
+    version: int = VERSION
+    data_sha256: str
+    tokenizer_sha256: str
+    chat_template: str
+    served: list[int]
+    today: str
+    """What a template is told that writes a date: the job's own day, whenever it is resumed."""
+    max_seq_length: int
+    learn: Learn | None
+    on_too_long: OnTooLong | None
+    skip_invalid: bool
+
+
+class Counts(Struct, kw_only=True):
+    """What became of the rows."""
+
+    num_rows: int = 0
+    num_cut: int = 0
+    """Rows that were longer than allowed and lost their end."""
+    num_dropped: int = 0
+    """Rows with nothing to learn in them, or none that `max_seq_length` leaves."""
+    num_refused: int = 0
+    """Rows that cannot be learned exactly, and were skipped."""
+    notes: dict[str, int] = {}
+    stop_tokens: list[int] = []
+    """The tokens that end answers and at which the base alone does not stop."""
+    switches: dict[str, bool] = {}
+    """How the template was told whether the model thinks, in most rows."""
+    has_conversations: bool = False
+
+
+class About(Struct, kw_only=True):
+    """about.json."""
+
+    way: Way
+    counts: Counts
+
+
+class Tokenized(Struct, frozen=True):
+    """Rows as documents."""
+
+    rows: TokenFiles
+    counts: Counts
+
+
+class Tokenizer(Struct, frozen=True):
+    """How a job's rows are tokenized."""
+
+    tokenizer: PreTrainedTokenizerBase
+    template: ChatTemplate
+    served: frozenset[int]
+    now: datetime
+    max_seq_length: int
+    learn: Learn | None
+    on_too_long: OnTooLong | None
+    skip_invalid: bool
+
+    def tokenize(self, source: RowSource, folder: Path) -> Tokenized:
+        """The rows' tokens in `folder`, made unless they are there.
+
+        Raises ServiceError for rows that cannot be read, or not be learned exactly, and where nothing is left to learn.
+        """
+        way = self._way(source)
+        made = token_files.about(folder, About)
+        if made is not None and made.way == way:
+            return Tokenized(TokenFiles(folder), made.counts)
+        for parent in (folder.parent.parent, folder.parent):
+            parent.mkdir(exist_ok=True)  # no more: a job's folder that was removed does not come back
+        with folders.appearing(folder, replacing=True) as hidden, TokenWriter(hidden) as writer:
+            counts = _Making(self, source, writer).make()
+            writer.finish(About(way=way, counts=counts))
+        return Tokenized(TokenFiles(folder), counts)
+
+    def _way(self, source: RowSource) -> Way:
+        return Way(
+            data_sha256=source.sha256(),
+            tokenizer_sha256=_sha256(self.tokenizer),
+            chat_template=self.template.source,
+            served=sorted(self.served),
+            today=f"{self.now:%Y-%m-%d}",
+            max_seq_length=self.max_seq_length,
+            learn=self.learn,
+            on_too_long=self.on_too_long,
+            skip_invalid=self.skip_invalid,
+        )
+
+
+class _Making:
+    """One pass over the rows."""
+
+    def __init__(self, how: Tokenizer, source: RowSource, writer: TokenWriter) -> None:
+        self._how = how
+        self._source = source
+        self._writer = writer
+        self._masker = Masker(how.tokenizer, how.template, how.served, how.learn)
+        self._counts = Counts()
+        self._notes: Counter[str] = Counter()
+        self._stops: set[int] = set()
+        self._switches: Counter[tuple[tuple[str, bool], ...]] = Counter()
+        self._refused: list[str] = []
+        self._too_long: list[int] = []
+
+    def make(self) -> Counts:
+        rows = self._source.rows(skip_invalid=self._how.skip_invalid)
+        for batch in _batches(tqdm(rows, desc=f"tokenizing {self._source.name}", unit=" rows", disable=None)):
+            for (line, row), masked in zip(batch, self._masker.masks([row for _, row in batch]), strict=True):
+                self._take(line, row, masked)
+        return self._finished()
+
+    def _take(self, line: int, row: Row, masked: Masked | Refused) -> None:
+        if isinstance(row, Preference):
+            raise ServiceError(f"{self._source.name} holds preferences, which are not trained on yet")
+        self._counts.num_rows += 1
+        if isinstance(masked, Refused):
+            self._refuse(line, row, masked)
+            return
+        documents = self._cut(line, row, masked.sequences)
+        if not documents:
+            self._counts.num_dropped += 1
+            return
+        self._notes.update(note.id for note in masked.notes)
+        self._stops |= masked.stop_tokens
+        if _is_conversation(row):
+            self._counts.has_conversations = True
+            self._switches[tuple(masked.switches.items())] += 1
+        self._writer.add(line, documents)
+
+    def _refuse(self, line: int, row: Row, refused: Refused) -> None:
+        if isinstance(row, Text) and refused.id == "nothing_to_learn" and self._how.learn is None:
+            self._counts.num_dropped += 1  # a text of a single token
+            return
+        self._counts.num_refused += 1
+        if len(self._refused) < SHOWN:
+            self._refused.append(f"line {line}: {refused.message}")
+
+    def _cut(self, line: int, row: Row, documents: list[Document]) -> list[Document]:
+        """The row within `max_seq_length`; empty where nothing that is learned is left."""
+        most = self._how.max_seq_length
+        if all(len(document) <= most for document in documents):
+            return documents
+        what = self._how.on_too_long or ("cut" if isinstance(row, Text) else "refuse")
+        if what == "refuse":
+            self._too_long.append(line)
+            return []
+        self._counts.num_cut += 1
+        if what == "drop":
+            return []
+        return [cut for document in documents if (cut := _shortened(document, most)).spans]
+
+    def _finished(self) -> Counts:
+        counts, name = self._counts, self._source.name
+        if self._too_long:
+            first = ", ".join(map(str, self._too_long[:SHOWN]))
+            raise ServiceError(
+                f"{name}: {len(self._too_long)} of {counts.num_rows} rows are longer than max_seq_length, "
+                f"{self._how.max_seq_length} tokens, and would lose the end of an answer (line {first}, …): raise "
+                'training_config.max_seq_length, or set on_too_long to "cut" or "drop"'
+            )
+        if self._refused and not self._how.skip_invalid:
+            raise ServiceError(
+                f"{name} {'; '.join(self._refused)}. {counts.num_refused} of {counts.num_rows} rows cannot be learned "
+                "exactly: mend them, or leave them out with training_config.skip_invalid: true"
+            )
+        counts.notes = dict(self._notes)
+        counts.stop_tokens = sorted(self._stops)
+        if self._switches:
+            counts.switches = dict(self._switches.most_common(1)[0][0])
+        return counts
+
+
+def _is_conversation(row: Row) -> bool:
+    """Whether the chat template has made its prompts."""
+    return isinstance(row, Chat) or (isinstance(row, PromptCompletion) and not isinstance(row.prompt, str))
+
+
+def _shortened(document: Document, most: int) -> Document:
+    """The first tokens, and of the spans what is left of them."""
+    spans = [(begin, min(end, most)) for begin, end in document.spans if begin < most]
+    return Document(document.tokens[:most], spans)
+
+
+def _batches(rows: Iterable[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
+    left = iter(rows)
+    while batch := list(islice(left, TOGETHER)):
+        yield batch
+
+
+def _sha256(tokenizer: PreTrainedTokenizerBase) -> str:
+    said = tokenizer.backend_tokenizer.to_str() if tokenizer.is_fast else repr(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(said.encode()).hexdigest()
