@@ -7,8 +7,8 @@ from transformers import PreTrainedTokenizerBase
 
 from runtime.model.chat import ChatTemplate
 from runtime.trainer.documents import Document
+from runtime.trainer.masks.drafts import Draft, Drafter, Part
 from runtime.trainer.masks.pieces import Tokens, shared_length, tokens_of
-from runtime.trainer.masks.plans import Part, Plan, Planner
 from runtime.trainer.masks.results import Masked, Note, Refusal, Refused
 from runtime.trainer.masks.vocabulary import Vocabulary
 from state.config import Learn
@@ -31,49 +31,49 @@ class Masker:
     ) -> None:
         self._tokenizer = tokenizer
         self._vocabulary = Vocabulary(tokenizer, served)
-        self._planner = Planner(template, self._vocabulary, learn)
-        self._whole_planner = Planner(template, self._vocabulary, learn, continues=False)
+        self._drafter = Drafter(template, self._vocabulary, learn)
+        self._whole_drafter = Drafter(template, self._vocabulary, learn, continues=False)
 
     def masks(self, rows: Iterable[Row]) -> list[Masked | Refused]:
         """What becomes of each row. Their texts are tokenized together: give it a few hundred at a time."""
         rows = list(rows)
-        plans = [_planned(self._planner, row) for row in rows]
-        parts = [part for plan in plans if isinstance(plan, Plan) for part in plan.parts]
+        drafts = [_drafted(self._drafter, row) for row in rows]
+        parts = [part for draft in drafts if isinstance(draft, Draft) for part in draft.parts]
         tokens = iter(tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in parts]))
         return [
-            self._masked(row, plan, list(islice(tokens, len(plan.parts)))) if isinstance(plan, Plan) else plan
-            for row, plan in zip(rows, plans, strict=True)
+            self._masked(row, draft, list(islice(tokens, len(draft.parts)))) if isinstance(draft, Draft) else draft
+            for row, draft in zip(rows, drafts, strict=True)
         ]
 
-    def _masked(self, row: Row, plan: Plan, tokens: list[Tokens | None]) -> Masked | Refused:
-        if any(part.goes_on for part in plan.parts) and any(found is None or found.is_apart for found in tokens):
+    def _masked(self, row: Row, draft: Draft, tokens: list[Tokens | None]) -> Masked | Refused:
+        if any(part.goes_on for part in draft.parts) and any(found is None or found.is_apart for found in tokens):
             return self._masked_whole(row)
         try:
-            return self._assembled(plan, tokens)
+            return self._assembled(draft, tokens)
         except Refusal as refusal:
             return refusal.refused
 
     def _masked_whole(self, row: Row) -> Masked | Refused:
         """Serving tokenizes what was said before as a whole: an answer that was tokenized apart does not begin it."""
-        plan = _planned(self._whole_planner, row)
-        if isinstance(plan, Refused):
-            return plan
+        draft = _drafted(self._whole_drafter, row)
+        if isinstance(draft, Refused):
+            return draft
         return self._masked(
-            row, plan, tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in plan.parts])
+            row, draft, tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in draft.parts])
         )
 
-    def _assembled(self, plan: Plan, tokens: Sequence[Tokens | None]) -> Masked:
+    def _assembled(self, draft: Draft, tokens: Sequence[Tokens | None]) -> Masked:
         sequences: list[Document] = []
-        notes = list(plan.notes)
-        for part, found in zip(plan.parts, tokens, strict=True):
+        notes = list(draft.notes)
+        for part, found in zip(draft.parts, tokens, strict=True):
             if found is None:
                 raise Refusal("border_inside_token", f"tokens reach over the beginning of {part.place}")
             if found.is_apart:
                 notes.append(Note("border_inside_token", part.place))
             self._add(sequences, part, found)
-        stops = {part.end for part in plan.parts if part.end is not None}
-        learned = _whole(sequences) if plan.learns_all else sequences
-        return Masked(learned, notes, plan.switches, frozenset(stops - self._vocabulary.served))
+        stops = {part.end for part in draft.parts if part.end is not None}
+        learned = _whole(sequences) if draft.learns_all else sequences
+        return Masked(learned, notes, draft.switches, frozenset(stops - self._vocabulary.served))
 
     def _add(self, sequences: list[Document], part: Part, found: Tokens) -> None:
         """Lengthen the last sequence if it begins the part's prompt; begin another otherwise."""
@@ -105,9 +105,9 @@ class Masker:
         return [*text, part.end]
 
 
-def _planned(planner: Planner, row: Row) -> Plan | Refused:
+def _drafted(drafter: Drafter, row: Row) -> Draft | Refused:
     try:
-        return planner.plan(row)
+        return drafter.draft(row)
     except Refusal as refusal:
         return refusal.refused
 

@@ -33,14 +33,14 @@ class Part(Struct, frozen=True):
     """The piece's prompt is what follows the part before, and begins with the one token that ends that part."""
 
 
-class Plan(Struct, frozen=True):
+class Draft(Struct, frozen=True):
     parts: Sequence[Part]
     notes: Sequence[Note]
     switches: Mapping[str, bool] = NO_SWITCHES
     learns_all: bool = False
 
 
-class Planner:
+class Drafter:
     """`learn` None learns texts whole, and of all other rows the completions. Preferences are learned in no other way.
 
     Where a prompt begins with the answer before it, what is new is a piece by itself: 400 turns are tokenized in the
@@ -57,14 +57,14 @@ class Planner:
         self._answers = Answers(template, vocabulary)
         self._omissions = Omissions(template)
 
-    def plan(self, row: Row) -> Plan:
+    def draft(self, row: Row) -> Draft:
         """Raises Refusal for a row that cannot be learned exactly."""
         try:
-            return self._plan(row)
+            return self._draft(row)
         except TemplateRaised as error:
             raise Refusal("template_raises", f"the template says: {error.said}") from error
 
-    def _plan(self, row: Row) -> Plan:
+    def _draft(self, row: Row) -> Draft:
         match row:
             case Text(text=text):
                 return self._response(text) if self._learn == "completions" else self._text(text)
@@ -83,20 +83,22 @@ class Planner:
             case Preference():
                 return self._chat_preference(row)
 
-    def _text(self, text: str) -> Plan:
-        return Plan([Part(Piece("", text, is_rendered=False), self._vocabulary.end, "text")], self._noted("text", text))
+    def _text(self, text: str) -> Draft:
+        return Draft(
+            [Part(Piece("", text, is_rendered=False), self._vocabulary.end, "text")], self._noted("text", text)
+        )
 
-    def _response(self, text: str) -> Plan:
+    def _response(self, text: str) -> Draft:
         before, marker, answer = text.rpartition(RESPONSE)
         if not marker or not answer.strip():
             raise Refusal("nothing_to_learn", "nothing to learn: nothing follows a line '### Response:' in the text")
         return self._strings([("text", answer)], before + marker, "text")
 
-    def _completion(self, prompt: str, completion: str) -> Plan:
-        plan = self._strings([("completion", completion)], prompt, "prompt")
-        return replace(plan, learns_all=self._learn == "all")
+    def _completion(self, prompt: str, completion: str) -> Draft:
+        draft = self._strings([("completion", completion)], prompt, "prompt")
+        return replace(draft, learns_all=self._learn == "all")
 
-    def _strings(self, answers: Sequence[tuple[str, str]], prompt: str, place: str) -> Plan:
+    def _strings(self, answers: Sequence[tuple[str, str]], prompt: str, place: str) -> Draft:
         if not prompt:
             raise Refusal("nothing_to_learn", "the prompt is empty: serving takes no empty prompt")
         end = self._vocabulary.end
@@ -105,16 +107,16 @@ class Planner:
         notes = self._noted(place, prompt)
         if prompt.endswith((" ", "\t")):
             notes.append(Note("prompt_ends_with_blank", place))
-        return Plan([Part(Piece(prompt, text, is_rendered=False), end, name) for name, text in answers], notes)
+        return Draft([Part(Piece(prompt, text, is_rendered=False), end, name) for name, text in answers], notes)
 
-    def _chat(self, messages: Messages, places: Sequence[str], tools: Tools) -> Plan:
+    def _chat(self, messages: Messages, places: Sequence[str], tools: Tools) -> Draft:
         learned = conversations.learned_answers(messages)
         asked = conversations.conversation(self._template, messages, places, tools, learned)
         notes = [Note("not_asked", places[0])] if messages[0].role == "assistant" and messages[0].weight else []
-        plan = self._in_either_form([asked])
-        return replace(plan, notes=[*notes, *plan.notes], learns_all=self._learn == "all")
+        draft = self._in_either_form([asked])
+        return replace(draft, notes=[*notes, *draft.notes], learns_all=self._learn == "all")
 
-    def _chat_preference(self, row: Preference) -> Plan:
+    def _chat_preference(self, row: Preference) -> Draft:
         sides = [("chosen", _messages(row.chosen)), ("rejected", _messages(row.rejected))]
         prompt = _messages(row.prompt)
         for name, side in sides:
@@ -133,7 +135,7 @@ class Planner:
         switches = {name: any(side.switches[name] for side in both) for name in self._template.switches}
         return self._in_either_form([replace(side, switches=switches) for side in both])
 
-    def _in_either_form(self, asked: Sequence[Conversation]) -> Plan:
+    def _in_either_form(self, asked: Sequence[Conversation]) -> Draft:
         """With tool arguments as objects; as JSON only if the template raises: others would quote JSON again."""
         try:
             return self._rendered(asked)
@@ -147,10 +149,10 @@ class Planner:
             except TemplateRaised:
                 raise error from None
 
-    def _rendered(self, asked: Sequence[Conversation]) -> Plan:
+    def _rendered(self, asked: Sequence[Conversation]) -> Draft:
         notes: list[Note] = []
         parts = [part for side in asked for part in self._parts(side, notes)]
-        return Plan(parts, list(dict.fromkeys(notes)), asked[0].switches)
+        return Draft(parts, list(dict.fromkeys(notes)), asked[0].switches)
 
     def _parts(self, asked: Conversation, notes: list[Note]) -> Iterator[Part]:
         self._omissions.check_calls(asked)
