@@ -36,7 +36,8 @@ def appearing(target: Path, by: str = "", *, replacing: bool = False) -> Iterato
     try:
         yield hidden
         for path in (*hidden.rglob("*"), hidden):
-            store.flush(path)
+            if not path.is_symlink():  # one that leads nowhere cannot be opened
+                store.flush(path)
         if replacing:
             _replace(hidden, target)
         else:
@@ -67,11 +68,11 @@ def vanish(folder: Path) -> None:
 def copy_by_links(source: Path, target: Path, except_for: Callable[[str], bool] = lambda _: False) -> None:
     """Give the files of a folder second names in another one: hard links where the file system has them, else copies.
 
-    What `target` has already stays as it is; files whose name is `except_for` are left out.
+    What `target` has already stays as it is; files directly in the folder whose name is `except_for` are left out.
     """
 
-    def ignored(_: str, names: list[str]) -> set[str]:
-        return set(filter(except_for, names))
+    def ignored(folder: str, names: list[str]) -> set[str]:
+        return set(filter(except_for, names)) if Path(folder) == source else set()
 
     shutil.copytree(source, target, copy_function=_link_or_copy, ignore=ignored, dirs_exist_ok=True)
 

@@ -198,6 +198,8 @@ def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> int:
     count = 0
     with file.open("wb") as opened:
         for _, one in source.rows(skip_invalid=skip_invalid):
+            if isinstance(one, row.Preference):
+                raise ServiceError(f"{source.name} holds preferences, which cannot be trained on yet")
             opened.write(row.encode(one) + b"\n")
             count += 1
     return count

@@ -148,8 +148,11 @@ def _found(root: DataRoot, dataset_name: str) -> Path:
 def _is_dataset(root: DataRoot, folder: Path) -> bool:
     if not (names.is_valid(folder.name) and folder.is_dir() and root.holds(folder)):
         return False
-    found = list(folder.iterdir())
-    return any(files.is_rows(path.name) for path in found) and all(root.holds(path) for path in found)
+    try:
+        found = list(folder.iterdir())
+    except OSError:  # it went just now, or may not be looked into
+        return False
+    return any(_are_training_rows(path.name) for path in found) and all(root.holds(path) for path in found)
 
 
 def _new_name() -> str:
@@ -171,7 +174,7 @@ def _finish(hidden: Path, target: Path, dataset: Dataset) -> None:
 
 
 def _are_training_rows(name: str) -> bool:
-    return files.is_rows(name) and not reading.is_held_out(name)
+    return files.is_rows(name) and name not in reading.SIDECARS and not reading.is_held_out(name)
 
 
 def _ending(file_name: str) -> str:

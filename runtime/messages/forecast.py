@@ -13,6 +13,8 @@ class Question(Struct, frozen=True):
     job: Job
     train: RowSource
     held_out: RowSource | None
+    scratch: str
+    """A folder for the rows' tokens, which the server clears away, however the process ends."""
 
 
 class Forecast(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ layers computed twice; on an accelerator the layers' inputs may at last wait in 
 what is computed: a step's loss is a sum over its documents, whatever their rows.
 """
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Sized
 from typing import Literal, TypeVar
 
 from msgspec import Struct
@@ -96,7 +96,7 @@ def _candidates(longest: int, whole: int, setup: Setup) -> list[tuple[GradientCh
     return candidates
 
 
-def rows(documents: Sequence[Document], row_tokens: int) -> Iterator[list[Document]]:
+def rows(documents: Iterable[Document], row_tokens: int) -> Iterator[list[Document]]:
     """Documents in their order, in rows of at most so many tokens; a document that is longer has a row of its own.
 
     >>> list(rows([[1, 2], [3, 4, 5], [6, 7]], 5))

@@ -6,7 +6,6 @@ time them. It ends at once when nobody waits for the answer any more.
 
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NoReturn
 
 import psutil
@@ -40,8 +39,7 @@ def make_forecast(asked: Question) -> Forecast:
 
     job = asked.job
     root = DataRoot.at(Path(asked.root))
-    with TemporaryDirectory(prefix="lathe-forecast-") as folder:
-        ready = prepare(root, job, asked.train, asked.held_out, Path(folder))
+    ready = prepare(root, job, asked.train, asked.held_out, Path(asked.scratch))
     start_s = time.time() - psutil.Process().create_time()
     data = ready.data
     forecast = Forecast(

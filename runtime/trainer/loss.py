@@ -4,7 +4,7 @@ A sum, so that a step divides once by all its targets: a mean of rows' means wou
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -103,7 +103,7 @@ def one_by_one(model: nn.Module, device: str) -> SummedLoss:
 
 
 @torch.no_grad()
-def mean_loss(model: nn.Module, summed_loss: SummedLoss, examples: Sequence[Document], row_tokens: int) -> float | None:
+def mean_loss(model: nn.Module, summed_loss: SummedLoss, examples: Iterable[Document], row_tokens: int) -> float | None:
     """Mean cross-entropy over all learned tokens of the examples; None when it is not a finite number."""
     total, targets = 0.0, 0
     with evaluating(model):

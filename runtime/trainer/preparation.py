@@ -1,6 +1,7 @@
 """From a job's record to a model that is ready for its first step: all that a training and its plan have in common."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,9 @@ class Data(Struct, frozen=True):
     step_targets: list[int]
     """How many tokens each of these steps learns."""
 
-    @property
-    def held_out_documents(self) -> list[Document]:
-        return [document for row in self.held_out.rows for document in row] if self.held_out else []
+    def held_out_documents(self) -> Iterator[Document]:
+        """Read from their files one by one: all of them would take nine times the memory."""
+        return (document for row in self.held_out.rows for document in row) if self.held_out else iter(())
 
     @property
     def longest(self) -> int:
@@ -181,7 +182,7 @@ def _tokenize(how: Tokenizer, source: RowSource, folder: Path) -> Tokenized:
             "%s: %s rows are longer than %s tokens and were cut", source.name, counts.num_cut, how.max_seq_length
         )
     if counts.num_dropped:
-        log.warning("%s: %s rows have nothing to learn and were left out", source.name, counts.num_dropped)
+        log.warning("%s: %s rows are too long, or hold nothing to learn: left out", source.name, counts.num_dropped)
     if counts.num_refused:
         log.warning("%s: %s rows cannot be learned exactly and were left out", source.name, counts.num_refused)
     for note, count in counts.notes.items():

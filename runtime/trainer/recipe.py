@@ -98,14 +98,13 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
     Where a checkpoint was made between a step and its evaluation, the evaluation comes first.
     """
     data = run.data
-    held_out = data.held_out_documents
     while True:
         position = progress.position
         is_due = position.step > 0 and (
             position.step % run.settings.save_steps == 0 or position.step == data.total_steps
         )
-        if is_due and held_out and position.eval_step < position.step:
-            eval_loss = mean_loss(run.model, run.summed_loss, held_out, run.row_tokens)
+        if is_due and data.held_out and position.eval_step < position.step:
+            eval_loss = mean_loss(run.model, run.summed_loss, data.held_out_documents(), run.row_tokens)
             with interruption.deferred():
                 progress.evaluated(eval_loss)
         if is_due:

@@ -2,8 +2,8 @@
 
 import time
 
-from runtime.trainer import memory
-from runtime.trainer.documents import Document, num_targets, whole
+from runtime.trainer import batches, memory
+from runtime.trainer.documents import Document, whole
 from runtime.trainer.fit import Fit
 from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.recipe import Run, compute_gradients, make_run
@@ -20,13 +20,16 @@ def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
     data = ready.data
     sample = [_sample(data)]
-    token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / num_targets(sample)
-    mean_step = sum(data.step_targets) / len(data.step_targets)
-    if token_s * max(data.step_targets) <= LONG_STEP_S:
+    token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / len(sample[0])
+    # what is computed, learned or not, takes the time
+    lengths = [int(step.sum()) for step in data.step_lengths]
+    learned = sum(data.step_targets) / sum(lengths)
+    mean_step = sum(lengths) / len(lengths)
+    if token_s * max(lengths) <= LONG_STEP_S:
         token_s = _seconds_a_token(ready, fitted, job)
     evaluations = -(-data.total_steps // job.training_config.save_steps)
-    evaluated = evaluations * num_targets(data.held_out_documents) * FORWARD_SHARE
-    return token_s * (data.total_steps * mean_step + evaluated), 1 / token_s
+    evaluated = evaluations * (int(data.held_out.rows.lengths.sum()) if data.held_out else 0) * FORWARD_SHARE
+    return token_s * (data.total_steps * mean_step + evaluated), learned / token_s
 
 
 def _sample(data: Data) -> Document:
@@ -52,10 +55,11 @@ def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
 
 
 def _take_step(run: Run, step: int) -> int:
-    """Its target tokens."""
-    taken = compute_gradients(run, step)
-    run.optimizer.step(taken.learning_rate)
-    return taken.tokens
+    """Its tokens, learned or not."""
+    run.optimizer.step(compute_gradients(run, step).learning_rate)
+    rows = run.data.train.rows
+    taken = batches.examples_of_step(run.settings, len(rows), step, run.seed)
+    return sum(len(document) for row in taken for document in rows[row])
 
 
 def _row_s(ready: Ready, documents: list[Document]) -> float:

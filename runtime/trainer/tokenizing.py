@@ -54,7 +54,7 @@ class Counts(Struct, kw_only=True):
     num_cut: int = 0
     """Rows that were longer than allowed and lost their end."""
     num_dropped: int = 0
-    """Rows with nothing to learn in them, or none that `max_seq_length` leaves."""
+    """Rows that were left out: too long, or with nothing to learn in them."""
     num_refused: int = 0
     """Rows that cannot be learned exactly, and were skipped."""
     notes: dict[str, int] = {}
@@ -145,7 +145,7 @@ class _Making:
 
     def _take(self, line: int, row: Row, masked: Masked | Refused) -> None:
         if isinstance(row, Preference):
-            raise ServiceError(f"{self._source.name} holds preferences, which are not trained on yet")
+            raise ServiceError(f"{self._source.name} holds preferences, which cannot be trained on yet")
         self._counts.num_rows += 1
         if isinstance(masked, Refused):
             self._refuse(line, row, masked)
@@ -178,9 +178,9 @@ class _Making:
         if what == "refuse":
             self._too_long.append(line)
             return []
-        self._counts.num_cut += 1
         if what == "drop":
             return []
+        self._counts.num_cut += 1
         return [cut for document in documents if (cut := _shortened(document, most)).spans]
 
     def _finished(self) -> Counts:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from runtime.server.service import Service
 from state import training_data
-from state.errors import BrokenFile
+from state.errors import BrokenFile, NotFound
 from state.training_data import Dataset
 
 
@@ -31,15 +31,19 @@ class DatasetsReply(Struct):
 
 @get("/training/data", opt={"action": "list data sets"}, sync_to_thread=True)
 def list_datasets(service: NamedDependency[Service]) -> DatasetsReply:
-    listed = [_listed(service, name) for name in training_data.all_names(service.root)]
+    found = (_listed(service, name) for name in training_data.all_names(service.root))
+    listed = [dataset for dataset in found if dataset is not None]
     return DatasetsReply(listed, len(listed))
 
 
-def _listed(service: Service, name: str) -> ListedDataset:
+def _listed(service: Service, name: str) -> ListedDataset | None:
+    """None for one that went just now."""
     dataset: Dataset | None = None
     problem = None
     try:
         dataset = training_data.read(service.root, name)
+    except NotFound:
+        return None
     except BrokenFile as error:
         problem = str(error)
     return ListedDataset(

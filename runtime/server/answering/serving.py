@@ -185,6 +185,8 @@ class Serving:
         elif newest.fingerprint != current.fingerprint:
             log.warning("The files of adapter %s changed: loading it again", current.name)
             await self._follow(current, newest)
+        elif self._current is current:
+            self._current = newest  # its record may say another way to ask it
 
     async def _follow(self, current: Adapter, newest: Adapter) -> None:
         """Let an adapter answer with its files of now, unless another one answers by the time they are loaded."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from tempfile import TemporaryDirectory
 
 from runtime.messages.forecast import Answer, Forecast, Question
 from runtime.server import processes
@@ -30,9 +31,9 @@ class Forecaster:
         It has the memory that the training would have, idle inference's included. Raises ServiceError for a job that
         cannot be trained, Busy when all accelerators train, ProcessDied when the process dies.
         """
-        question = Question(str(self._root.path), job, train, held_out)
         async with self._one_at_a_time:
-            with self._accelerators.planning() as accelerator:
+            with self._accelerators.planning() as accelerator, TemporaryDirectory(prefix="lathe-plan-") as scratch:
+                question = Question(str(self._root.path), job, train, held_out, scratch)
                 await self._room.make(job.model_name, accelerator)
                 answer = await processes.ask(
                     "runtime.trainer.forecast",

@@ -88,7 +88,7 @@ class Masker:
             sequences.append(last)
         begin = max(len(last.tokens), 1)  # the first token has nothing before it to be learned from
         last.tokens.extend(text)
-        if self._vocabulary.begins_twice(last.tokens):
+        if part.piece.prompt and self._vocabulary.begins_twice(last.tokens):
             raise Refusal("two_begin_tokens", f"the prompt of {part.place} begins with the first token twice")
         if begin >= len(last.tokens):
             raise Refusal("nothing_to_learn", f"{part.place} is a single token: there is nothing to predict")

@@ -157,10 +157,29 @@ def test_another_file_of_rows_replaces_the_one_of_another_kind(queueing: Server)
     _upload(queueing, JSONL, dataset_name="kinds")
     folder = queueing.root / "training_data" / "kinds"
     (folder / "notes.txt").write_text("my own")
+    (folder / "dataset_info.json").write_text("{}")
+    (folder / "old").mkdir()
+    (folder / "old" / "rows.jsonl").write_bytes(JSONL)
+    kept = {"dataset.json", "dataset_info.json", "notes.txt", "old"}
 
-    _upload(queueing, b"text\nhello world\n", "text/csv", dataset_name="kinds")
+    assert _upload(queueing, b"text\nhello world\n", "text/csv", dataset_name="kinds").status_code == 200
 
-    assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "notes.txt", "train.csv"]
+    assert {path.name for path in folder.iterdir()} == kept | {"train.csv"}
+    assert (folder / "old" / "rows.jsonl").exists()
+
+
+def test_preferences_are_taken_in_and_refused_by_a_start_in_words(queueing: Server) -> None:
+    row = {"prompt": "2 + 3?", "chosen": "5", "rejected": "6"}
+    assert _upload(queueing, json.dumps(row).encode(), dataset_name="preferred").json()["format"] == "preference"
+    before = set((queueing.root / "training_jobs").iterdir())
+
+    reply = queueing.post("/training/start", {"model_name": "tiny-python", "dataset_name": "preferred"})
+
+    assert (reply.status_code, reply.json()) == (
+        400,
+        {"error": "preferred holds preferences, which cannot be trained on yet"},
+    )
+    assert set((queueing.root / "training_jobs").iterdir()) == before
 
 
 def test_rows_that_cannot_be_used_fail_the_upload_by_their_lines_or_are_skipped(queueing: Server) -> None:

@@ -1,6 +1,7 @@
 """Which adapter answers, whatever happens while one is loaded."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -109,5 +110,24 @@ def test_changed_files_that_are_loaded_late_leave_the_adapter_that_was_loaded_me
         await asyncio.gather(following, return_exceptions=True)
 
         assert serving.current_name == "other"
+
+    _play(root, scenario)
+
+
+def test_an_adapter_whose_record_says_another_way_to_ask_it_is_asked_so(root: DataRoot) -> None:
+    async def scenario(serving: Serving, worker: SlowWorker) -> None:
+        first = asyncio.create_task(serving.load("one"))
+        (await worker.loads.get()).set_result(None)
+        await first
+        record = root.adapters / "one" / "adapter.json"
+        said = json.loads(record.read_text()) | {"chat": {"stop_tokens": ["<|stop|>"]}}
+        record.write_text(json.dumps(said))
+
+        await serving.follow_files()
+
+        adapter = serving.loaded().adapter
+        assert adapter is not None
+        assert adapter.chat.stop_tokens == ["<|stop|>"]
+        assert worker.loads.empty()
 
     _play(root, scenario)

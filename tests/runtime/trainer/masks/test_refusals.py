@@ -146,10 +146,11 @@ def test_a_first_token_that_is_written_twice() -> None:
     twice = ChatTemplate(tokenizer, "{{ bos_token }}" + chats.source("gemma"))
     gemma = Masker(tokenizer, twice, chats.served("gemma", tokenizer))
 
-    found, text = gemma.masks([ONE, PromptCompletion("<bos>Hi", "Hello.")])
+    found, text, whole = gemma.masks([ONE, PromptCompletion("<bos>Hi", "Hello."), Text("<bos>Hi")])
 
     assert found == Refused("two_begin_tokens", "the prompt of messages[1] begins with the first token twice")
     assert text == Refused("two_begin_tokens", "the prompt of completion begins with the first token twice")
+    assert isinstance(whole, Masked), "a text is learned as it is"
 
 
 def test_a_model_without_any_end() -> None:
