@@ -103,9 +103,11 @@ def test_a_job_folder_that_is_removed_while_it_runs_stays_removed(start: Callabl
     server.wait_for_step(job_id, 50)
     trainer = server.trainer(job_id)
 
-    shutil.rmtree(server.job_folder(job_id), ignore_errors=True)
+    def has_ended() -> bool:
+        shutil.rmtree(server.job_folder(job_id), ignore_errors=True)  # it leaves what is written meanwhile
+        return not is_alive(trainer)
 
-    wait_until(lambda: not is_alive(trainer), "the trainer has ended", timeout_s=60)
+    wait_until(has_ended, "the trainer has ended", timeout_s=60)
     shutil.rmtree(server.job_folder(job_id), ignore_errors=True)  # what it wrote while it was being removed
     assert server.get(f"/training/status/{job_id}").status_code == 404
     wait_until(lambda: server.get("/health").json()["slots"]["busy"] == 0, "its slot is free", timeout_s=60)
