@@ -101,14 +101,15 @@ def test_a_job_folder_that_is_removed_while_it_runs_stays_removed(start: Callabl
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
     server.wait_for_step(job_id, 50)
-    trainer = server.trainer(job_id)
+    trainer, folder = server.trainer(job_id), server.job_folder(job_id)
+    with (folder / "train.log").open() as console:
+        shutil.rmtree(folder, ignore_errors=True)  # it leaves what is written meanwhile
+        folder.mkdir(exist_ok=True)  # always, so that the trainer could go on writing
 
-    def has_ended() -> bool:
-        shutil.rmtree(server.job_folder(job_id), ignore_errors=True)  # it leaves what is written meanwhile
-        return not is_alive(trainer)
+        wait_until(lambda: not is_alive(trainer), "the trainer has ended")
 
-    wait_until(has_ended, "the trainer has ended", timeout_s=60)
-    shutil.rmtree(server.job_folder(job_id), ignore_errors=True)  # what it wrote while it was being removed
+        assert "The job's folder was removed or renamed while it was trained" in console.read()
+    shutil.rmtree(folder)
     assert server.get(f"/training/status/{job_id}").status_code == 404
     wait_until(lambda: server.get("/health").json()["slots"]["busy"] == 0, "its slot is free", timeout_s=60)
 

@@ -20,7 +20,7 @@ from runtime.process import cpu
 from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.console import log_to_console_and_file
-from runtime.trainer.interruption import Cancelled, Interruption, Terminated
+from runtime.trainer.interruption import Cancelled, Interruption, Removed, Terminated
 from state import jobs, locks, logs
 from state.errors import BrokenFile, ServiceError
 from state.jobs import JobFolder
@@ -74,7 +74,7 @@ def _own(root: DataRoot, folder: JobFolder) -> int:
 
 
 def _train(root: DataRoot, attempt: Attempt) -> None:
-    interruption = Interruption(attempt.folder.stop_file)
+    interruption = Interruption(attempt.folder)
     interruption.check()
     try:
         with interruption.deferred():  # what comes before the attempt has begun waits for it, and then ends it
@@ -100,33 +100,39 @@ def _end_by(attempt: Attempt, interrupt: Callable[[], None]) -> None:
 
 
 def _outcome(attempt: Attempt, work: Callable[[], None]) -> int:
-    """Do what there is to do, and write how it ended."""
+    """Do what there is to do, and write how it ended; its exit code."""
     try:
         work()
-    except Cancelled as reason:
-        log.info("Cancelled: %s", reason)
-        attempt.end("cancelled")
-        return CANCELLED
-    except Terminated:
-        log.info("Terminated: the job goes on from its last checkpoint when it is started again")
-        attempt.give_back()
-        return TERMINATED
-    except Exception as error:  # noqa: BLE001  whatever ends a run is told in the job's folder
-        _fail(attempt, error)
-        return OUT_OF_MEMORY if is_out_of_memory(error) else FAILED
+    except Exception as reason:  # noqa: BLE001  whatever ends a run is told in the job's folder
+        return _end(attempt, reason)
     return COMPLETED
 
 
+def _end(attempt: Attempt, reason: Exception) -> int:
+    """Write how an attempt ended that did not complete; its exit code."""
+    if isinstance(reason, Removed) or not attempt.folder.job_file.exists():
+        log.error("The job's folder was removed or renamed while it was trained: nothing more is written in it")
+        return FAILED
+    match reason:
+        case Cancelled():
+            log.info("Cancelled: %s", reason)
+            attempt.end("cancelled")
+            return CANCELLED
+        case Terminated():
+            log.info("Terminated: the job goes on from its last checkpoint when it is started again")
+            attempt.give_back()
+            return TERMINATED
+        case _:
+            _fail(attempt, reason)
+            return OUT_OF_MEMORY if is_out_of_memory(reason) else FAILED
+
+
 def _fail(attempt: Attempt, error: Exception) -> None:
-    folder = attempt.folder
-    if not folder.job_file.exists():
-        log.error("The job's folder was removed or renamed while it was trained: %s", error)
-        return
     reason = explain(error)
     if not isinstance(error, ServiceError):
         log.error("%s", "".join(traceback.format_exception(error)))
     log.error("Failed: %s", reason)
-    attempt.end("failed", logs.explained(reason, folder.log_file))
+    attempt.end("failed", logs.explained(reason, attempt.folder.log_file))
 
 
 def explain(error: Exception) -> str:

@@ -1,22 +1,29 @@
-"""Being asked to stop: by the `stop` file, by Ctrl-C, or by a machine that shuts down.
+"""Being asked to stop: by the `stop` file, by Ctrl-C, by a machine that shuts down, or by the removal of the job.
 
 Whoever asks will not wait for long: the server kills after 15 s, a machine that shuts down after 90 s at most, and a
 single row of a 7B model takes minutes on a CPU. So the run itself is not asked. A thread watches, and ends the process
 as soon as nothing is half done, with a checkpoint of the last whole step: until the optimizer's next update the trained
 values are still that step's own. Only what was computed of the step under way is lost.
+
+A folder without job.json is no job any more. Nothing is written in it then, so that nothing of it comes back, and
+`rm -rf` finds it empty; after REMOVED_AFTER_S the run ends.
 """
 
 import os
 import select
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from types import FrameType
 
-POLL_S = 0.1  # the stop file; a look costs 2 us
+from state import folders
+from state.jobs import JobFolder
+
+POLL_S = 0.1  # the stop file and job.json; a look at both costs 4 us
+REMOVED_AFTER_S = 1.0  # an editor may move a file away for a moment before it writes the new one
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -28,18 +35,23 @@ class Terminated(Exception):
     """The process has to end; the job is to go on later."""
 
 
+class Removed(Exception):
+    """The folder is no job any more: it was removed or renamed, or job.json was."""
+
+
 class Interruption:
     """Ends the process when it is asked to stop, at a moment when no file is half written and no step half taken."""
 
-    def __init__(self, stop_file: Path) -> None:
-        self._stop_file = stop_file
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._missing_since_s: float | None = None
         self._deciding = threading.RLock()
         self._save: Callable[[], None] = lambda: None
 
     def check(self) -> None:
         """Raise Cancelled when there is a `stop` file. It stays: its maker removes it."""
         try:
-            exists = self._stop_file.exists()
+            exists = self._folder.stop_file.exists()
         except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
             exists = False
         if exists:
@@ -65,7 +77,12 @@ class Interruption:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """An interruption waits until the end of this block."""
+        """An interruption waits until the end of this block, which may write in the job's folder.
+
+        While job.json is missing it does not begin. Raises Removed.
+        """
+        while self._is_missing():
+            time.sleep(POLL_S)
         with self._deciding:
             yield
 
@@ -86,8 +103,9 @@ class Interruption:
                 return
 
     def _wait(self, reading: int) -> None:
-        """For POLL_S at most. Raises Cancelled or Terminated."""
+        """For POLL_S at most. Raises Cancelled, Terminated or Removed."""
         self.check()
+        self._is_missing()
         if select.select([reading], [], [], POLL_S)[0]:
             received = os.read(reading, 64)
             if signal.SIGINT in received:
@@ -95,8 +113,20 @@ class Interruption:
             if signal.SIGTERM in received:
                 raise Terminated
 
+    def _is_missing(self) -> bool:
+        """Whether there is no job.json. Raises Removed when there has been none for REMOVED_AFTER_S."""
+        if folders.has(self._folder.path, self._folder.job_file.name):
+            self._missing_since_s = None
+            return False
+        now = time.monotonic()
+        since_s = self._missing_since_s = self._missing_since_s or now
+        if now - since_s >= REMOVED_AFTER_S:
+            raise Removed
+        return True
+
     def _save_and_raise(self, reason: Exception) -> None:
-        self._save()
+        if not isinstance(reason, Removed):
+            self._save()
         raise reason
 
 

@@ -1,7 +1,8 @@
-"""The thread that watches for a stop: it is never deaf, and nothing is written while it may end the process."""
+"""The thread that watches for an end: it is never deaf, and nothing is written while it may end the process."""
 
 import errno
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from runtime.trainer import checkpoint, interruption
+from runtime.trainer import checkpoint, interruption, recipe
 from runtime.trainer.attempt import Attempt
-from runtime.trainer.interruption import SIGNALS, Interruption, Terminated
+from runtime.trainer.interruption import SIGNALS, Interruption, Removed, Terminated
+from runtime.trainer.progress import Step
 from runtime.trainer.recipe import train
+from state import folders, metrics
 from state import jobs as records
-from state import metrics
 from state.root import DataRoot
 from tests import jobs
 
@@ -61,7 +63,7 @@ def test_a_stop_file_that_cannot_be_looked_at_makes_nobody_deaf(
 
     monkeypatch.setattr(Path, "exists", fail)
     end = End()
-    Interruption(tmp_path / "stop").watch(end)
+    Interruption(jobs.make(tmp_path)).watch(end)
     assert looked.wait(60)
 
     os.kill(os.getpid(), signal.SIGTERM)
@@ -76,7 +78,7 @@ def test_a_watch_that_fails_saves_and_ends_the_run(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(interruption, "select", type("Failing", (), {"select": staticmethod(fail)}))
     saved, end = threading.Event(), End()
-    watching = Interruption(tmp_path / "stop")
+    watching = Interruption(jobs.make(tmp_path))
     watching.save_first(saved.set)
 
     watching.watch(end)
@@ -85,12 +87,79 @@ def test_a_watch_that_fails_saves_and_ends_the_run(tmp_path: Path, monkeypatch: 
     assert saved.is_set()
 
 
+@pytest.mark.usefixtures("_signals_as_they_were")
+def test_a_job_without_its_job_file_ends_and_saves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interruption, "REMOVED_AFTER_S", 0)
+    folder, saved, end = jobs.make(tmp_path), threading.Event(), End()
+    watching = Interruption(folder)
+    watching.save_first(saved.set)
+    watching.watch(end)
+
+    folder.job_file.unlink()
+
+    assert isinstance(end.wait(), Removed)
+    assert not saved.is_set()
+
+
+def test_while_an_editor_has_moved_job_json_away_a_run_writes_nothing_and_then_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interruption, "REMOVED_AFTER_S", 1e9)
+    folder, looked, written = jobs.make(tmp_path), threading.Semaphore(0), threading.Event()
+    has = folders.has
+
+    def look(*arguments: Any) -> bool:
+        looked.release()
+        return has(*arguments)
+
+    monkeypatch.setattr(folders, "has", look)
+    watching = Interruption(folder)
+
+    def write() -> None:
+        with watching.deferred():
+            written.set()
+
+    away = folder.job_file.rename(folder.path / "job.json~")
+    writing = threading.Thread(target=write)
+    writing.start()
+    assert looked.acquire(timeout=60)
+    assert looked.acquire(timeout=60)
+    assert not written.is_set()
+    away.rename(folder.job_file)
+
+    writing.join(60)
+    assert written.is_set()
+
+
+def test_nothing_of_a_folder_that_is_removed_while_it_is_trained_comes_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where the folder itself is left, as by an `rm -rf` that met a file which was just being written."""
+    monkeypatch.setattr(interruption, "REMOVED_AFTER_S", 0)
+    folder = jobs.make(root, training_config={"logging_steps": 1, "save_steps": 1})
+    own = recipe.compute_gradients
+
+    def remove_at_the_third_step(run: recipe.Run, step: int) -> Step:
+        if step == 2:
+            shutil.rmtree(folder.path)
+            folder.path.mkdir()
+        return own(run, step)
+
+    monkeypatch.setattr(recipe, "compute_gradients", remove_at_the_third_step)
+
+    with pytest.raises(Removed):
+        jobs.train_here(folder)
+
+    assert list(folder.path.iterdir()) == []
+    assert list((root / "adapters").iterdir()) == []
+
+
 def test_nothing_is_written_in_a_run_while_an_interruption_could_end_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it could say "running" over an interruption's last word, or leave half a checkpoint."""
     folder = jobs.make(root, eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2, "logging_steps": 1})
-    attempt, watching = Attempt(folder), Interruption(folder.stop_file)
+    attempt, watching = Attempt(folder), Interruption(folder)
     attempt.begin()
     written: list[tuple[str, bool]] = []
 
