@@ -158,6 +158,11 @@ class JobFolder(Struct, frozen=True):
         return self.path / ".reserve"
 
     @property
+    def publishing(self) -> Path:
+        """There while the trainer publishes its adapter; after a kill meanwhile, until the next attempt begins."""
+        return self.path / ".publishing"
+
+    @property
     def trainer_lock(self) -> Path:
         return self.path / "trainer.lock"
 

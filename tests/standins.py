@@ -2,8 +2,8 @@
 
 They lie in a folder of their own, which takes the place of the checkout (`processes.CODE`), so that the real queue and
 launcher start them as they start the real ones. What a trainer does is decided by files in its job's folder: `deaf`
-lets it ignore whoever asks it to end, `slow` lets its last checkpoint take until there is a file `written`, and
-`finish`, with an exit code and a message, ends it.
+lets it ignore whoever asks it to end, `slow` lets its last checkpoint take until there is a file `written`,
+`publishing` the same of its adapter, and `finish`, with an exit code and a message, ends it.
 """
 
 import asyncio
@@ -64,7 +64,10 @@ def train(folder):
                 return
         if (folder.path / "slow").exists():
             save_slowly(folder)
-        end = "cancelled" if folder.stop_file.exists() else "completed"
+        publishes = (folder.path / "publishing").exists()
+        if publishes:
+            publish_slowly(folder)
+        end = "cancelled" if folder.stop_file.exists() and not publishes else "completed"
         finish = folder.path / "finish"
         exit_code, message = json.loads(finish.read_text()) if finish.exists() else (0, None)
         finish.unlink(missing_ok=True)
@@ -74,9 +77,17 @@ def train(folder):
 def save_slowly(folder):
     hidden = folder.checkpoints / ".step-1.new"
     hidden.mkdir(parents=True)
+    wait_until_written(folder)
+    hidden.rename(folder.checkpoint(1))
+
+def publish_slowly(folder):
+    folder.publishing.touch()
+    wait_until_written(folder)
+    folder.publishing.unlink()
+
+def wait_until_written(folder):
     while folder.path.exists() and not (folder.path / "written").exists():
         time.sleep(0.01)
-    hidden.rename(folder.checkpoint(1))
 """
 )
 FILES = {

@@ -29,6 +29,7 @@ class Attempt:
         if before.started_at is None:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
+        folder.publishing.unlink(missing_ok=True)
         folders.sweep(folder.checkpoints)  # from here on, what is unfinished in there is being written
         checkpoint = folder.newest_checkpoint()
         is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
@@ -57,6 +58,10 @@ class Attempt:
         self.status = status
         jobs.write_status(self.folder, status)
 
+    def begin_publishing(self) -> None:
+        """Say that from now on nobody is listened to until the adapter is published. Who stops the job waits for it."""
+        self.folder.publishing.touch()
+
     def complete(self, adapter_name: str) -> None:
         """Say that the adapter is published: the job's last word."""
         self.folder.reserve.unlink(missing_ok=True)
@@ -65,6 +70,7 @@ class Attempt:
 
     def end(self, status: JobState, error_message: str | None = None) -> None:
         """The attempt's last word."""
+        self.folder.publishing.unlink(missing_ok=True)
         self.write(
             structs.replace(self.status, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
         )

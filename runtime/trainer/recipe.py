@@ -74,7 +74,14 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         loop(run, progress, checkpoints, interruption)
         interruption.preclude()
     resolved = structs.replace(job.training_config, warmup_steps=data.warmup_steps, max_seq_length=data.max_seq_length)
-    _finish(root, attempt, structs.replace(job, training_config=resolved), ready, progress.position)
+    results = _results(progress.position)
+    with interruption.deferred():
+        attempt.begin_publishing()
+        publish.build(folder, model, structs.replace(job, training_config=resolved), results, ready.chat)
+    with interruption.deferred():
+        name = publish.publish(root, folder, job)
+        log.info("Completed: the adapter is adapters/%s", name)
+        attempt.complete(name)
 
 
 def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
@@ -139,14 +146,10 @@ def compute_gradients(run: Run, step: int) -> Step:
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
-def _finish(root: DataRoot, attempt: Attempt, job: Job, ready: Ready, position: Position) -> None:
-    results = Results(
+def _results(position: Position) -> Results:
+    return Results(
         final_loss=position.train_loss,
         eval_loss=position.eval_loss,
         training_steps=position.step,
         training_time_minutes=round(position.elapsed_s / 60, 2),
     )
-    publish.build(attempt.folder, ready.model, job, results, ready.chat)
-    name = publish.publish(root, attempt.folder, job)
-    log.info("Completed: the adapter is adapters/%s", name)
-    attempt.complete(name)

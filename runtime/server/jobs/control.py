@@ -17,7 +17,7 @@ from state.jobs import JobFolder, Status
 TERMINATE_AFTER_S = 10.0
 KILL_AFTER_S = 15.0
 GIVE_UP_AFTER_S = 20.0
-LONGEST_CHECKPOINT_S = 300.0  # a 7B model's at rank 64 has 2 GB, and all of it is flushed to the disk
+LONGEST_WRITING_S = 300.0  # a 7B model's checkpoint at rank 64 has 2 GB, and all of it is flushed to the disk
 POLL_S = 0.02
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
     """Cancel a waiting or running job; returns when it is over.
 
     A running trainer saves its last whole step; one that does not end is terminated, then killed. While it writes a
-    checkpoint it is waited for, LONGEST_CHECKPOINT_S in all.
+    checkpoint, or publishes its adapter, it is waited for, LONGEST_WRITING_S in all.
     Raises NotFound, and ServiceError when the job had already ended.
     """
     folder = index.job(job_id).folder
@@ -39,7 +39,7 @@ async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
     while (status := await asyncio.to_thread(end_if_free, folder)) is None:
         now = time.monotonic()
         passed, looked = now - looked, now
-        if written < LONGEST_CHECKPOINT_S and await asyncio.to_thread(folders.is_any_half_made, folder.checkpoints):
+        if written < LONGEST_WRITING_S and await asyncio.to_thread(_is_writing, folder):
             written += passed
         else:
             waited += passed
@@ -85,6 +85,10 @@ def end_if_free(folder: JobFolder) -> Status | None:
         return end(folder, "cancelled") or jobs.read_status(folder)
     except locks.LockHeld:
         return None
+
+
+def _is_writing(folder: JobFolder) -> bool:
+    return folder.publishing.exists() or folders.is_any_half_made(folder.checkpoints)
 
 
 def _ask_to_stop(folder: JobFolder) -> None:

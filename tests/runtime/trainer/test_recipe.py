@@ -13,8 +13,10 @@ from transformers import AutoModelForCausalLM
 from runtime.inference.engine import Engine
 from runtime.model.bases import quantization
 from runtime.model.device import pick
+from runtime.trainer import publish, recipe
 from runtime.trainer.optimizer import learning_rate_at
-from state import metrics
+from runtime.trainer.progress import Step
+from state import adapter_places, metrics
 from state.errors import ServiceError
 from state.root import DataRoot
 from tests import completing, jobs, toys
@@ -171,6 +173,42 @@ def test_links_in_a_circle_beside_it_hold_up_no_publication(root: Path) -> None:
     jobs.train_here(folder)
 
     assert (root / "adapters" / "beside-a-circle" / "adapter_config.json").exists()
+
+
+class _Killed(BaseException):
+    pass
+
+
+def _kill(*_: object) -> None:
+    raise _Killed
+
+
+def test_a_run_that_is_killed_while_it_publishes_publishes_the_same_adapter_without_another_step(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = jobs.make(root, adapter_name="mine", output_dir="./out")
+    steps: list[int] = []
+    own = recipe.compute_gradients
+
+    def compute_gradients(run: recipe.Run, step: int) -> Step:
+        steps.append(step)
+        return own(run, step)
+
+    monkeypatch.setattr(recipe, "compute_gradients", compute_gradients)
+
+    for module, part in ((publish, "_model_card"), (adapter_places, "link_into")):
+        with monkeypatch.context() as killing:
+            killing.setattr(module, part, _kill)
+            with pytest.raises(_Killed):
+                jobs.train_here(folder)
+        assert folder.publishing.exists()  # for this the server lets a stop wait
+    (folder.path / ".adapter.new").mkdir()  # which a kill leaves behind
+    jobs.train_here(folder)
+
+    assert steps == list(range(6))
+    assert jobs.status(folder).status == "completed"
+    assert (root / "out" / "mine" / "adapter_model.safetensors").read_bytes() == jobs.weights(folder)
+    assert not folder.publishing.exists()
 
 
 def test_a_name_that_was_taken_meanwhile_gets_a_number_behind_it(root: Path) -> None:

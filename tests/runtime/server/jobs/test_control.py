@@ -93,6 +93,26 @@ def test_a_trainer_that_writes_a_checkpoint_is_waited_for(rig: Rigs, clock: _Clo
     server.run(scenario)
 
 
+def test_a_trainer_that_publishes_its_adapter_is_waited_for_and_has_completed_its_job(rig: Rigs, clock: _Clock) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("publishing")
+        await server.given(folder)
+        stopping = asyncio.create_task(control.stop(server.index, server.trainers, folder.job_id))
+        await server.until(folder.publishing.exists, "the adapter is being published")
+
+        clock.now_s = 60
+        asked = clock.times_asked
+        await server.until(lambda: clock.times_asked > asked + 1, "the stop has seen the time")
+        (folder.path / "written").touch()
+
+        with pytest.raises(ServiceError, match="cannot be cancelled: it is already completed"):
+            await stopping
+
+    server.run(scenario)
+
+
 def test_a_checkpoint_that_is_never_written_is_not_waited_for_forever(
     rig: Rigs, clock: _Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -106,7 +126,7 @@ def test_a_checkpoint_that_is_never_written_is_not_waited_for_forever(
         await server.until(lambda: folders.is_any_half_made(folder.checkpoints), "the checkpoint is being written")
 
         def time_passes() -> bool:
-            clock.now_s += control.LONGEST_CHECKPOINT_S
+            clock.now_s += control.LONGEST_WRITING_S
             return stopping.done()
 
         await server.until(time_passes, "the trainer is ended")
