@@ -1,13 +1,16 @@
-"""`python -m tests.crash SCENARIO ROOT N`: do something to a data root, and die by SIGKILL at the Nth file operation.
+"""Doing something to a data root, and dying by SIGKILL at the Nth file operation.
 
-Without dying it prints how many operations there were. Python's audit events are raised before an operation is done,
-so a death falls between any two of them.
+Python's audit events are raised before an operation is done, so a death falls between any two of them. `python -m
+tests.crash` is the process that does it: it forks for each death, and has its imports once.
 """
 
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import structs
@@ -16,6 +19,7 @@ from state import adapter_places, adapter_records, adapters, clock, exchange, jo
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 from state.row_source import RowSource
+from tests.server import CHECKOUT
 
 OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.truncate", "shutil.rmtree"}
 
@@ -109,8 +113,47 @@ def prepare(root: DataRoot) -> None:
     training_data.save(root, "old", ["old one"])
 
 
-def main() -> None:
-    scenario, root, fatal = SCENARIOS[sys.argv[1]], DataRoot.at(Path(sys.argv[2])), int(sys.argv[3])
+class Dying:
+    """Runs scenarios in processes that die."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    def run(self, scenario: str, root: DataRoot, fatal: int) -> tuple[int, int]:
+        """Exit code, and how many operations there were; a `fatal` of 0 kills nobody."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(f"{scenario}\t{fatal}\t{root.path}\n")
+        stdin.flush()
+        exit_code, operations = stdout.readline().split()
+        return int(exit_code), int(operations)
+
+
+@contextmanager
+def dying() -> Iterator[Dying]:
+    command = [sys.executable, "-m", "tests.crash"]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Dying(process)
+
+
+def _serve() -> None:
+    for line in sys.stdin:
+        scenario, fatal, root = line.rstrip("\n").split("\t")
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _die(SCENARIOS[scenario], DataRoot.at(Path(root)), int(fatal), writing)
+        os.close(writing)
+        with open(reading, "rb") as counted:  # noqa: PTH123  a descriptor
+            operations = int(counted.read() or 0)
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)} {operations}\n")
+        sys.stdout.flush()
+
+
+def _die(scenario: Callable[[DataRoot], None], root: DataRoot, fatal: int, writing: int) -> None:
+    """Do it, write how many operations there were, and end the process; at the operation `fatal` at the latest."""
     seen = 0
 
     def count(event: str, _: object) -> None:
@@ -120,11 +163,17 @@ def main() -> None:
             if seen == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(count)
-    scenario(root)
-    operations = seen
-    sys.stdout.write(f"{operations}\n")
+    exit_code = 1
+    try:
+        sys.addaudithook(count)
+        scenario(root)
+        os.write(writing, str(seen).encode())
+        exit_code = 0
+    except Exception:  # noqa: BLE001  a scenario that was done already
+        traceback.print_exc()
+    finally:
+        os._exit(exit_code)
 
 
 if __name__ == "__main__":
-    main()
+    _serve()

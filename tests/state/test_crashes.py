@@ -1,8 +1,8 @@
 """A writer that is killed between any two of its file operations leaves the old state or the new, never a third."""
 
 import shutil
-import subprocess
-import sys
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from state import adapters, examples, folders, jobs, metrics
 from state.errors import BrokenFile
 from state.root import DataRoot
 from tests import crash
-from tests.server import CHECKOUT
+from tests.crash import Dying
 
 
 def _snapshot(root: DataRoot) -> dict[str, object]:
@@ -33,20 +33,24 @@ def _snapshot(root: DataRoot) -> dict[str, object]:
     return seen
 
 
-def _run(scenario: str, root: DataRoot, fatal: int) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.crash", scenario, str(root.path), str(fatal)]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def dying() -> Iterator[Dying]:
+    with crash.dying() as dying:
+        yield dying
 
 
 @pytest.mark.parametrize("scenario", crash.SCENARIOS)
-def test_a_kill_between_any_two_file_operations_leaves_the_old_state_or_the_new(tmp_path: Path, scenario: str) -> None:
+def test_a_kill_between_any_two_file_operations_leaves_the_old_state_or_the_new(
+    dying: Dying, tmp_path: Path, scenario: str
+) -> None:
     prepared = DataRoot.at(tmp_path / "prepared")
     crash.prepare(prepared)
     before = _snapshot(prepared)
     root = DataRoot.at(tmp_path / "whole")
     shutil.copytree(prepared.path, root.path)
-    operations = int(_run(scenario, root, fatal=0).stdout)
+    exit_code, operations = dying.run(scenario, root, fatal=0)
     after = _snapshot(root)
+    assert exit_code == 0
     assert operations > 3
     assert after != before
 
@@ -54,13 +58,14 @@ def test_a_kill_between_any_two_file_operations_leaves_the_old_state_or_the_new(
         root = DataRoot.at(tmp_path / f"killed-{fatal}")
         shutil.copytree(prepared.path, root.path)
 
-        assert _run(scenario, root, fatal).returncode == -9
+        assert dying.run(scenario, root, fatal) == (-signal.SIGKILL, 0)
 
         if scenario == "upload_again_without_exchange":
             folders.sweep(root.training_data)  # as the server does that starts: it puts the old one back
         assert _snapshot(root) in (before, after), f"killed at operation {fatal} of {operations}"
         if scenario != "create_job":  # a second job is a second job
-            assert _run(scenario, root, fatal=0).returncode == 0 or _snapshot(root) == after
+            exit_code, _ = dying.run(scenario, root, fatal=0)
+            assert exit_code == 0 or _snapshot(root) == after
             assert _snapshot(root) == after, f"repeated after a kill at operation {fatal} of {operations}"
         for parent in (root.training_jobs, root.training_data):
             folders.sweep(parent)
