@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks import environments
 from benchmarks.server import CHECKOUT, server
-from state import examples
+from benchmarks.texts import texts_of
 
 PACKAGE = "llama-cpp-python==0.3.36"
 TOKENS = 64
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def train(http: httpx.Client) -> None:
-    texts = list(examples.read(CHECKOUT / "demo" / "instructions.jsonl"))
+    texts = texts_of(CHECKOUT / "demo" / "instructions.jsonl")
     settings = json.loads((CHECKOUT / "demo" / "settings.json").read_text())
     job = {"model_name": "tiny-python", "adapter_name": "tried", "train_texts": texts} | settings
     job_id = http.post("/training/start", json=job).raise_for_status().json()["job_id"]

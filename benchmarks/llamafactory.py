@@ -12,7 +12,8 @@ import subprocess
 from pathlib import Path
 
 from benchmarks import environments
-from state import config, examples, jobs
+from benchmarks.texts import texts_of
+from state import config, jobs
 from state.jobs import JobFolder
 
 PACKAGES = ("torch==2.13.0", "llamafactory==0.9.5", "bitsandbytes==0.50.2")
@@ -24,7 +25,7 @@ def command(folder: JobFolder) -> list[str]:
 
     from runtime.trainer.batches import examples_of_step  # noqa: PLC0415
 
-    job, texts = jobs.read_job(folder), list(examples.read(folder.train_file))
+    job, texts = jobs.read_job(folder), texts_of(folder.train_file)
     settings = job.training_config
     steps = config.total_steps(settings, len(texts))
     ordered = [

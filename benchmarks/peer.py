@@ -23,12 +23,12 @@ from transformers import (
     TrainingArguments,
 )
 
+from benchmarks.texts import texts_of
 from runtime.model.bases import load_tokenizer, quantization
 from runtime.trainer.batches import examples_of_step
 from state import config, jobs, models
 from state.jobs import JobFolder
 from state.root import DataRoot
-from state.rows.row import Text
 
 
 class PeerJob(Struct, frozen=True):
@@ -82,7 +82,7 @@ def read(*, quantized: bool = True) -> PeerJob:
     found = models.find(root, job.model_name)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(found.source)
-    texts = [row.text for _, row in jobs.train_rows(root, folder, job).rows() if isinstance(row, Text)]
+    texts = texts_of(folder.train_file)
     max_seq_length = settings.max_seq_length or config.DEFAULT_MAX_SEQ_LENGTH
     examples = tokenized(tokenizer, texts, max_seq_length)
     steps = config.total_steps(settings, len(examples))

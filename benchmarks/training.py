@@ -203,10 +203,10 @@ def run_lathe(folder: JobFolder, memory_mb: int | None = None, precision: str | 
 def token_count(folder: JobFolder) -> int:
     """Target tokens of the run: every example is taken once."""
     from benchmarks.peer import tokenized  # noqa: PLC0415
-    from state import examples  # noqa: PLC0415
+    from benchmarks.texts import texts_of  # noqa: PLC0415
 
     tokenizer, length = load_tokenizer(str(TOKENIZER)), jobs.read_job(folder).training_config.max_seq_length or 0
-    return sum(len(ids) - 1 for ids in tokenized(tokenizer, examples.read(folder.train_file), length))
+    return sum(len(ids) - 1 for ids in tokenized(tokenizer, texts_of(folder.train_file), length))
 
 
 def matrix_rate() -> float:

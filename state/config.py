@@ -56,6 +56,8 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     behind the last line `### Response:`; "all" learns all tokens of any row."""
     skip_invalid: bool = False
     """Leave out rows that cannot be read or not be learned exactly, instead of refusing the job."""
+    validation_split: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    """This share of the rows is held out for evaluation, by their content and the job's seed."""
     precision: Precision | None = None
     """What is computed in around the 4-bit weights. Left out: bfloat16 where the device has it."""
 

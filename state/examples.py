@@ -1,31 +1,6 @@
-"""Training examples on disk: .jsonl files with one object a line, `{"text": "..."}`."""
+"""Texts to train on, as requests and job.json bring them."""
 
-from pathlib import Path
-
-from msgspec import Struct
-
-from state import store
-from state.errors import BrokenFile, ServiceError
-
-
-class Example(Struct, forbid_unknown_fields=True):
-    text: str
-
-
-def write_new(path: Path, texts: list[str]) -> None:
-    """The file of a folder that nobody sees yet."""
-    path.write_bytes(store.lines(map(Example, texts)))
-
-
-def read(path: Path) -> list[str]:
-    """The texts in the file's order. Raises FileNotFoundError, or BrokenFile for a bad, empty or absent example."""
-    texts = [example.text for example in store.read_lines(path, Example)]
-    if not texts:
-        raise BrokenFile(path, "holds no examples")
-    for number, text in enumerate(texts, start=1):
-        if not text.strip():
-            raise BrokenFile(path, f"example {number} is empty")
-    return texts
+from state.errors import ServiceError
 
 
 def check(field: str, texts: list[str]) -> None:

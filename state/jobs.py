@@ -24,12 +24,13 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, examples, folders, locks, names, stamps, store, training_data
+from state import clock, folders, locks, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
-from state.errors import BrokenFile, NotFound, ServiceError
+from state.errors import NotFound, ServiceError
 from state.root import DataRoot
 from state.row_source import RowSource
 from state.rows import row
+from state.rows.tally import Tally
 
 VERSION = 1
 PREFIX = "job_"
@@ -52,11 +53,16 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     dataset_name: str | None = None
     train_texts: list[str] | None = None
     eval_texts: list[str] | None = None
+    eval_dataset_name: str | None = None
     lora_config: LoraConfig = LoraConfig()
     training_config: TrainingConfig = TrainingConfig()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     output_dir: str | None = None
     created_at: datetime | None = None
+    data_sha256: str | None = None
+    """Of the rows that it is trained on, and below of those that it is evaluated on, as they were when it was created
+    (state/rows/tally.py)."""
+    eval_sha256: str | None = None
 
 
 class Losses(Struct, frozen=True, gc=False):
@@ -89,6 +95,9 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     """The checkpoint's step that the running attempt began from."""
     adapter_name: str | None = None
     """The name under which the adapter was published."""
+    data_sha256: str | None = None
+    """Of the rows that its steps were trained on, and of those that it is evaluated on."""
+    eval_sha256: str | None = None
 
 
 class JobFolder(Struct, frozen=True):
@@ -180,8 +189,8 @@ def create(
 ) -> JobFolder:
     """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
 
-    `check` is told how many rows there are, and may refuse them. Raises ServiceError for rows that cannot be used; then
-    nothing is left.
+    `check` is told how many rows are trained on, and may refuse them. Where `held_out` is the other side of a split,
+    its rows lie among the others. Raises ServiceError for rows that cannot be used; then nothing is left.
     """
     job_id = str(uuid.uuid4())
     target = root.training_jobs / f"{PREFIX}{job_id}"
@@ -189,25 +198,37 @@ def create(
         building = JobFolder(hidden)
         building.train_file.parent.mkdir()
         skips = job.training_config.skip_invalid
-        check(_copy(train, building.train_file, skip_invalid=skips))
-        if held_out is not None:
-            _copy(held_out, building.eval_file, skip_invalid=skips)
-        named = structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now())
+        trained, evaluated = _copy(train, building.train_file, skip_invalid=skips)
+        check(trained.num_rows)
+        if held_out is not None and held_out.split is None:
+            evaluated, _ = _copy(held_out, building.eval_file, skip_invalid=skips)
+        named = structs.replace(
+            job,
+            job_id=job_id,
+            created_at=job.created_at or clock.now(),
+            data_sha256=trained.sha256,
+            eval_sha256=evaluated.sha256 if evaluated.num_rows else None,
+        )
         building.job_file.write_bytes(store.pretty(named))
         building.status_file.write_bytes(store.pretty(Status()))
     return JobFolder(target)
 
 
-def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> int:
-    """Write rows in their canonical form; how many there are."""
-    count = 0
+def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> tuple[Tally, Tally]:
+    """Write rows in their canonical form, those of both sides of a split; the counts of the source's own side, and of
+    the other.
+    """
+    split, own, other = source.split, Tally(), Tally()
     with file.open("wb") as opened:
-        for _, one in source.rows(skip_invalid=skip_invalid):
+        for _, one in source.whole.rows(skip_invalid=skip_invalid):
             if isinstance(one, row.Preference):
                 raise ServiceError(f"{source.name} holds preferences, which cannot be trained on yet")
-            opened.write(row.encode(one) + b"\n")
-            count += 1
-    return count
+            line = row.encode(one) + b"\n"
+            opened.write(line)
+            (own if split is None or split.takes(one) else other).add(line)
+    if split is not None:
+        split.check(source.name, other.num_rows, own.num_rows + other.num_rows)
+    return own, other
 
 
 def remove(folder: JobFolder) -> None:
@@ -291,25 +312,3 @@ def default_adapter_name(model_name: str, job_id: str) -> str:
     base = model_name.rstrip("/").rsplit("/", 1)[-1]
     cleaned = "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "._-" else "-" for letter in base)
     return f"{cleaned.lstrip('._-')[:80] or 'adapter'}-{job_id[:8]}"
-
-
-def train_rows(root: DataRoot, folder: JobFolder, job: Job) -> RowSource:
-    """The job's rows: data/train.jsonl, else `train_texts`, else the named data set.
-
-    Raises BrokenFile where there is none of them, ServiceError for an unknown data set.
-    """
-    if folder.train_file.exists():
-        return RowSource("train.jsonl", str(folder.train_file))
-    if job.train_texts is not None:
-        examples.check("train_texts", job.train_texts)
-        return RowSource("train_texts", texts=job.train_texts)
-    if job.dataset_name is not None:
-        return training_data.source(root, job.dataset_name)
-    raise BrokenFile(folder.job_file, "no examples: add data/train.jsonl, or train_texts in job.json")
-
-
-def eval_rows(folder: JobFolder, job: Job) -> RowSource | None:
-    """The job's evaluation rows; none is fine."""
-    if folder.eval_file.exists():
-        return RowSource("eval.jsonl", str(folder.eval_file))
-    return RowSource("eval_texts", texts=job.eval_texts) if job.eval_texts else None

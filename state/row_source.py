@@ -4,11 +4,17 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import Struct
+import msgspec
+from msgspec import Struct, structs
 
+from state.errors import ServiceError
+from state.rows import reading
 from state.rows import row as rows
 from state.rows.reading import Reading
 from state.rows.row import Row, Text
+from state.rows.split import Split
+
+RECORD = "dataset.json"
 
 
 class RowSource(Struct, frozen=True):
@@ -23,32 +29,88 @@ class RowSource(Struct, frozen=True):
     """Which columns of a file are which of a format's."""
     skip_invalid: bool = False
     """Rows that cannot be used are left out whoever asks: that was accepted when the data came."""
+    held_out: bool = False
+    """Of a data set's files, those are read that are kept from training."""
+    split: Split | None = None
+    """Only the rows on this side of it are taken."""
+    identity: list[int] | None = None
+    """Of the data set whose record said how its files are read: `identity_of` its folder at that time."""
+
+    @property
+    def whole(self) -> "RowSource":
+        """The rows of both sides."""
+        return structs.replace(self, split=None)
 
     def rows(self, *, skip_invalid: bool = False) -> Iterator[tuple[int, Row]]:
         """Each row and where it stands: its line in a file, or its place among the texts, from 1.
 
         Raises ServiceError for a file that cannot be read; and at the end for rows that cannot be used, unless they are
-        to be skipped, and where there is none that can.
+        to be skipped, where there is none that can, and where a side of the split is empty.
         """
-        if self.path is None:
-            yield from enumerate(map(Text, self.texts), start=1)
-        else:
-            skips = skip_invalid or self.skip_invalid
-            reading = Reading(Path(self.path), columns=self.columns, skip_invalid=skips)
-            yield from ((numbered.line, numbered.row) for numbered in reading.rows())
+        every = self._every_row(skip_invalid=skip_invalid or self.skip_invalid)
+        if self.split is None:
+            yield from every
+            return
+        total = taken = 0
+        for line, row in every:
+            total += 1
+            if self.split.takes(row):
+                taken += 1
+                yield line, row
+        self.split.check(self.name, taken if self.split.is_held_out else total - taken, total)
 
     def sha256(self) -> str:
-        """Of the content, whatever the file is called. Reads it all."""
+        """Of all that decides what `rows` are, whatever the files are called. Reads them all. Raises ServiceError."""
         digest = hashlib.sha256()
         for text in self.texts:
             digest.update(rows.encode(Text(text)) + b"\n")
-        for file in self._files():
-            with file.open("rb") as opened:
-                digest.update(hashlib.file_digest(opened, "sha256").digest())
+        try:
+            for file in self._files():
+                with file.open("rb") as opened:
+                    digest.update(hashlib.file_digest(opened, "sha256").digest())
+        except FileNotFoundError as error:
+            raise ServiceError(f"{self.name} was removed while it was read: try again") from error
+        digest.update(msgspec.json.encode([self.columns, self.skip_invalid, self.split], order="deterministic"))
         return digest.hexdigest()
+
+    def _every_row(self, *, skip_invalid: bool) -> Iterator[tuple[int, Row]]:
+        if self.path is None:
+            yield from enumerate(map(Text, self.texts), start=1)
+            return
+        try:
+            self.check_identity()
+            read = Reading(Path(self.path), columns=self.columns, skip_invalid=skip_invalid, held_out=self.held_out)
+            yield from ((numbered.line, numbered.row) for numbered in read.rows())
+        except ServiceError as error:
+            self.check_identity()
+            if self.held_out:
+                raise ServiceError(f'{error}. To do without these evaluation rows, give "eval_texts": []') from error
+            raise
+        self.check_identity()
+
+    def check_identity(self) -> None:
+        """Raise ServiceError for a data set that is another one by now: its record and its files belong together."""
+        if self.identity is not None and identity_of(Path(self.path or "")) != self.identity:
+            raise ServiceError(f"{self.name} was replaced or deleted while it was read: try again")
 
     def _files(self) -> list[Path]:
         if self.path is None:
             return []
         path = Path(self.path)
-        return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+        if not path.is_dir():
+            return [path]
+        names = sorted(file.name for file in path.iterdir() if file.is_file())
+        return [path / name for name in reading.chosen(names, held_out=self.held_out)]
+
+
+def identity_of(dataset: Path) -> list[int]:
+    """Other numbers once the data set in this folder was replaced, deleted, or given another record."""
+    found = []
+    for path in (dataset, dataset / RECORD):
+        try:
+            stat = path.stat()
+        except OSError as error:
+            found.append(-(error.errno or 1))
+        else:
+            found += [stat.st_ino, *([stat.st_mtime_ns] if path.name == RECORD else [])]
+    return found

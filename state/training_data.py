@@ -3,23 +3,17 @@
 A folder that somebody has put there with files of rows is a data set, too, without dataset.json.
 """
 
-import secrets
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from state import clock, examples, folders, names, store
+from state import folders, names, row_source, store
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
-from state.row_source import RowSource
-from state.rows import files, reading
+from state.row_source import RECORD, RowSource
+from state.rows import reading
 from state.rows.reading import Report
-
-EXAMPLES = "train.jsonl"
-RECORD = "dataset.json"
-RECEIVING = (".upload-", ".new")  # a folder that something is received in; the next server's start clears it away
 
 
 class Dataset(Struct, frozen=True, kw_only=True):
@@ -38,58 +32,6 @@ class Dataset(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
 
 
-def save(root: DataRoot, dataset_name: str | None, texts: list[str]) -> Dataset:
-    """Keep texts as a data set; as `take_in` does."""
-    name = _new_name() if dataset_name is None else dataset_name
-    examples.check("train_texts", texts)
-    target = _target(root, name)
-    with folders.appearing(target, by=secrets.token_hex(4), replacing=True) as hidden:
-        examples.write_new(hidden / EXAMPLES, texts)
-        dataset = Dataset(dataset_name=name, num_texts=len(texts), created_at=clock.now(), format="text")
-        _finish(hidden, target, dataset)
-    return dataset
-
-
-def take_in(  # noqa: PLR0913  what is said of a file
-    root: DataRoot,
-    dataset_name: str | None,
-    file: Path,
-    file_name: str,
-    *,
-    columns: dict[str, str] | None = None,
-    skip_invalid: bool = False,
-) -> tuple[Dataset, Report]:
-    """Make a received file a data set, replacing one of the same name. Jobs have copies: they are not touched.
-
-    The whole folder is replaced in one step: of two uploads at once, one is what is there. What else its owner keeps
-    in it stays, other files of rows excepted. `file` is moved. Raises ServiceError for rows that cannot be used.
-    """
-    name = _new_name() if dataset_name is None else dataset_name
-    target = _target(root, name)
-    with folders.appearing(target, by=secrets.token_hex(4), replacing=True) as hidden:
-        kept = hidden / f"train{_ending(file_name)}"
-        file.rename(kept)
-        read = reading.Reading(kept, columns=columns, skip_invalid=skip_invalid)
-        try:
-            for _ in read.rows():
-                pass
-        except ServiceError as error:
-            raise ServiceError(_with_problems(str(error), read.report)) from error
-        report = read.report
-        dataset = Dataset(
-            dataset_name=name,
-            num_texts=report.used,
-            created_at=clock.now(),
-            format=report.files[0].format,
-            num_skipped=report.bad,
-            columns=columns,
-            skip_invalid=skip_invalid,
-            sha256=report.sha256,
-        )
-        _finish(hidden, target, dataset)
-    return dataset, report
-
-
 def read(root: DataRoot, dataset_name: str) -> Dataset | None:
     """What dataset.json says; None for a data set without one. Raises NotFound, BrokenFile."""
     folder = _found(root, dataset_name)
@@ -103,14 +45,28 @@ def source(root: DataRoot, dataset_name: str) -> RowSource:
     """The rows of a data set: of all files in its folder. Raises ServiceError when there is none of this name."""
     try:
         folder = _found(root, dataset_name)
+        identity = row_source.identity_of(folder)
         dataset = read(root, dataset_name)
     except NotFound as error:
         raise ServiceError(str(error)) from error  # what asks for it is there, and wrong
     except BrokenFile:
         dataset = None  # its files tell what they are
+    found = RowSource(dataset_name, str(folder), identity=identity)
     if dataset is None:
-        return RowSource(dataset_name, str(folder))
-    return RowSource(dataset_name, str(folder), columns=dataset.columns, skip_invalid=dataset.skip_invalid)
+        return found
+    return structs.replace(found, columns=dataset.columns, skip_invalid=dataset.skip_invalid)
+
+
+def held_out(root: DataRoot, dataset_name: str) -> RowSource | None:
+    """The rows that a data set keeps from training, in files named so; None where it has none. Raises as `source`."""
+    found = source(root, dataset_name)
+    try:
+        files = [path.name for path in Path(found.path or "").iterdir() if path.is_file()]
+    except FileNotFoundError as error:
+        raise ServiceError(f"{dataset_name} was deleted just now") from error
+    if not reading.chosen(files, held_out=True):
+        return None
+    return structs.replace(found, name=f"{dataset_name} (held out)", held_out=True)
 
 
 def inspect(root: DataRoot, dataset_name: str) -> Report:
@@ -137,6 +93,15 @@ def all_names(root: DataRoot) -> list[str]:
     return sorted(path.name for path in root.training_data.iterdir() if _is_dataset(root, path))
 
 
+def target(root: DataRoot, dataset_name: str) -> Path:
+    """The folder of a data set, be there one or not. Raises ServiceError for a name that cannot be used."""
+    names.check("dataset_name", dataset_name)
+    folder = root.training_data / dataset_name
+    if not root.holds(folder):
+        raise ServiceError(f"dataset_name {dataset_name!r} is a link out of the data root")
+    return folder
+
+
 def _found(root: DataRoot, dataset_name: str) -> Path:
     names.check("dataset_name", dataset_name)
     folder = root.training_data / dataset_name
@@ -152,38 +117,4 @@ def _is_dataset(root: DataRoot, folder: Path) -> bool:
         found = list(folder.iterdir())
     except OSError:  # it went just now, or may not be looked into
         return False
-    return any(_are_training_rows(path.name) for path in found) and all(root.holds(path) for path in found)
-
-
-def _new_name() -> str:
-    return f"dataset-{clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def _target(root: DataRoot, dataset_name: str) -> Path:
-    names.check("dataset_name", dataset_name)
-    target = root.training_data / dataset_name
-    if not root.holds(target):
-        raise ServiceError(f"dataset_name {dataset_name!r} is a link out of the data root")
-    return target
-
-
-def _finish(hidden: Path, target: Path, dataset: Dataset) -> None:
-    (hidden / RECORD).write_bytes(store.pretty(dataset))
-    with suppress(FileNotFoundError):  # there was none, or somebody else replaces it
-        folders.copy_by_links(target, hidden, except_for=_are_training_rows)
-
-
-def _are_training_rows(name: str) -> bool:
-    return files.is_rows(name) and name not in reading.SIDECARS and not reading.is_held_out(name)
-
-
-def _ending(file_name: str) -> str:
-    """Of a file's name, such as `.csv.gz`. Raises ServiceError for a name that is of no kind that is read."""
-    files.kind_of(file_name)
-    bare = file_name.lower().removesuffix(files.GZIP)
-    return Path(bare).suffix + (files.GZIP if file_name.lower() != bare else "")
-
-
-def _with_problems(sentence: str, report: Report) -> str:
-    """The first problems, by line, behind the sentence."""
-    return "\n".join([sentence, *map(str, report.problems)]) if len(report.problems) > 1 else sentence
+    return any(reading.is_for_training(path.name) for path in found) and all(root.holds(path) for path in found)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, training_data
+from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, uploads
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -63,11 +63,11 @@ def describe_adapter(root: DataRoot) -> None:
 
 
 def upload(root: DataRoot) -> None:
-    training_data.save(root, "new", ["one", "two"])
+    uploads.save(root, "new", ["one", "two"])
 
 
 def upload_again(root: DataRoot) -> None:
-    training_data.save(root, "old", ["new one", "new two"])
+    uploads.save(root, "old", ["new one", "new two"])
 
 
 def upload_again_without_exchange(root: DataRoot) -> None:
@@ -110,7 +110,7 @@ def prepare(root: DataRoot) -> None:
     )
     adapter_places.link_into(folder.adapter, root.adapters / "published", "ended")
     adapter_places.link_into(folder.adapter, root.path / "out" / "published", "ended")
-    training_data.save(root, "old", ["old one"])
+    uploads.save(root, "old", ["old one"])
 
 
 class Dying:

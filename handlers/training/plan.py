@@ -18,6 +18,6 @@ async def plan(
     data: JSONBody[StartRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
 ) -> Forecast:
     job = data.job()
-    train, held_out = await asyncio.to_thread(data.train, service.root), data.held_out()
-    await asyncio.to_thread(service.submission.check, job, train, held_out)
-    return await while_connected(request, service.forecaster.forecast(job, train, held_out))
+    rows = await asyncio.to_thread(data.rows, service.root)
+    await asyncio.to_thread(service.submission.check, job, rows.train)
+    return await while_connected(request, service.forecaster.forecast(job, rows.train, rows.held_out))

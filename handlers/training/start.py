@@ -5,15 +5,14 @@ from typing import Annotated
 from litestar import post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from runtime.server.service import Service
-from state import training_data
+from state import job_rows
 from state.config import LoraConfig, TrainingConfig
-from state.errors import ServiceError
+from state.job_rows import JobRows
 from state.jobs import Job
 from state.root import DataRoot
-from state.row_source import RowSource
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -23,6 +22,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     train_texts: list[str] | None = None
     dataset_name: str | None = None
     eval_texts: list[str] | None = None
+    eval_dataset_name: str | None = None
     lora_config: LoraConfig = LoraConfig()
     training_config: TrainingConfig = TrainingConfig()
     output_dir: str | None = None
@@ -36,25 +36,17 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             adapter_name=self.adapter_name,
             description=self.description,
             dataset_name=self.dataset_name,
+            eval_dataset_name=self.eval_dataset_name,
             lora_config=self.lora_config,
             training_config=self.training_config,
             seed=self.seed,
             output_dir=self.output_dir,
         )
 
-    def train(self, root: DataRoot) -> RowSource:
-        """The rows to train on. Raises ServiceError when there are none, or two kinds."""
-        if self.train_texts is not None and self.dataset_name is not None:
-            raise ServiceError("train_texts and dataset_name exclude each other: give one of them")
-        if self.train_texts is not None:
-            return RowSource("train_texts", texts=self.train_texts)
-        if self.dataset_name is not None:
-            return training_data.source(root, self.dataset_name)
-        raise ServiceError("train_texts is required")
-
-    def held_out(self) -> RowSource | None:
-        """The rows to evaluate on."""
-        return None if self.eval_texts is None else RowSource("eval_texts", texts=self.eval_texts)
+    def rows(self, root: DataRoot) -> JobRows:
+        """What is trained on and evaluated on. Raises ServiceError when there is nothing, or two kinds."""
+        texts = structs.replace(self.job(), train_texts=self.train_texts, eval_texts=self.eval_texts)
+        return job_rows.asked(root, texts)
 
 
 class StartReply(Struct):
@@ -65,5 +57,6 @@ class StartReply(Struct):
 
 @post("/training/start", status_code=200, opt={"action": "start training"}, sync_to_thread=True)
 def start(data: JSONBody[StartRequest], service: NamedDependency[Service]) -> StartReply:
-    folder = service.submission.submit(data.job(), data.train(service.root), data.held_out())
+    rows = data.rows(service.root)
+    folder = service.submission.submit(data.job(), rows.train, rows.held_out)
     return StartReply(folder.job_id, "submitted", f"Training job {folder.job_id} submitted successfully")

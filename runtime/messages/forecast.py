@@ -25,6 +25,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     num_truncated: int
     num_dropped: int
     """Rows of fewer than two tokens: nothing to predict."""
+    num_eval_examples: int
+    """Rows that the job is evaluated on."""
     tokens_per_epoch: int
     learned_tokens_per_epoch: int
     """Of these, what the model learns to write."""

@@ -21,7 +21,7 @@ from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Removed, Terminated
-from state import jobs, locks, logs
+from state import folders, jobs, locks, logs
 from state.errors import BrokenFile, ServiceError
 from state.jobs import JobFolder
 from state.root import DataRoot
@@ -117,6 +117,7 @@ def _end(attempt: Attempt, reason: Exception) -> int:
         case Cancelled():
             log.info("Cancelled: %s", reason)
             attempt.end("cancelled")
+            folders.sweep(attempt.folder.tokens)  # half-made tokens take gigabytes, and the job may never go on
             return CANCELLED
         case Terminated():
             log.info("Terminated: the job goes on from its last checkpoint when it is started again")

@@ -30,7 +30,8 @@ class Attempt:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
         folder.publishing.unlink(missing_ok=True)
-        folders.sweep(folder.checkpoints)  # from here on, what is unfinished in there is being written
+        for parent in (folder.checkpoints, folder.tokens):
+            folders.sweep(parent)  # from here on, what is unfinished in there is being written
         checkpoint = folder.newest_checkpoint()
         is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
         if not folder.reserve.exists():

@@ -4,20 +4,19 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from msgspec import Struct
-from numpy.typing import NDArray
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
-from runtime.trainer import batches, lora, memory, repeatable
+from runtime.trainer import lora, memory, repeatable
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import SummedLoss, choose
+from runtime.trainer.steps import Steps, of_first_epoch
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
 from state import clock, config, models
 from state.adapters import ChatSettings
@@ -38,10 +37,7 @@ class Data(Struct, frozen=True):
     max_seq_length: int
     total_steps: int
     warmup_steps: int
-    step_lengths: list[NDArray[np.int64]]
-    """The lengths of the documents of each step of the first epoch; the other epochs' are much like them."""
-    step_targets: list[int]
-    """How many tokens each of these steps learns."""
+    steps: Steps
 
     def held_out_documents(self) -> Iterator[Document]:
         """Read from their files one by one: all of them would take nine times the memory."""
@@ -55,11 +51,11 @@ class Data(Struct, frozen=True):
 
     @property
     def longest_step(self) -> int:
-        return max(int(lengths.sum()) for lengths in self.step_lengths)
+        return int(self.steps.tokens.max())
 
     def longest_row(self, row_tokens: int) -> int:
         """Of steps in rows of at most so many tokens."""
-        documents = ([range(length) for length in lengths] for lengths in self.step_lengths)
+        documents = ([range(length) for length in lengths] for lengths in self.steps)
         return max(sum(map(len, row)) for step in documents for row in rows(step, row_tokens))
 
 
@@ -147,7 +143,6 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     )
     trained = _tokenize(how, train, tokens / "train")
     total_steps = config.total_steps(settings, len(trained.rows))
-    lengths, targets = _by_step(job, trained)
     return Data(
         trained,
         _tokenize(how, held_out, tokens / "eval") if held_out else None,
@@ -155,23 +150,8 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         max_seq_length,
         total_steps,
         config.resolved_warmup_steps(settings, total_steps),
-        lengths,
-        targets,
+        of_first_epoch(settings, trained.rows, job.seed),
     )
-
-
-def _by_step(job: Job, trained: Tokenized) -> tuple[list[NDArray[np.int64]], list[int]]:
-    """Of the first epoch's steps: the lengths of the documents, and how many tokens are learned."""
-    rows_ = trained.rows
-    lengths, targets, first = rows_.lengths, rows_.targets, rows_.first_documents
-    steps = config.steps_per_epoch(job.training_config, len(rows_))
-    taken = [batches.examples_of_step(job.training_config, len(rows_), step, job.seed) for step in range(steps)]
-    documents = [_documents_of(first, indices) for indices in taken]
-    return [lengths[step] for step in documents], [int(targets[step].sum()) for step in documents]
-
-
-def _documents_of(first: NDArray[np.int64], rows_: list[int]) -> NDArray[np.int64]:
-    return np.concatenate([np.arange(first[row], first[row + 1]) for row in rows_])
 
 
 def _tokenize(how: Tokenizer, source: RowSource, folder: Path) -> Tokenized:

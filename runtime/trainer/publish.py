@@ -82,7 +82,8 @@ def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     targets = sorted(model.active_peft_config.target_modules)
     lora: dict[str, object] = msgspec.to_builtins(job.lora_config)
     training: dict[str, object] = msgspec.to_builtins(job.training_config)
-    return {**lora, "target_modules": targets, **training, "seed": job.seed}
+    data = {"data_sha256": job.data_sha256, "eval_sha256": job.eval_sha256}
+    return {**lora, "target_modules": targets, **training, "seed": job.seed, **data}
 
 
 def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord) -> str:

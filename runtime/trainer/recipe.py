@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from runtime.trainer import batches, lora, memory, publish
+from runtime.trainer import batches, lora, memory, publish, same_rows
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.documents import num_targets
@@ -19,7 +19,7 @@ from runtime.trainer.loss import SummedLoss, mean_loss
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
 from runtime.trainer.preparation import Data, Ready, prepare
 from runtime.trainer.progress import Progress, Step
-from state import jobs
+from state import job_rows, jobs
 from state.adapters import Results
 from state.config import TrainingConfig
 from state.errors import ServiceError
@@ -50,7 +50,9 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     folder = attempt.folder
     job = jobs.read_job(folder)
     publish.check(root, job)
-    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens)
+    rows_ = job_rows.found(root, folder, job)
+    ready = prepare(root, job, rows_.train, rows_.held_out, folder.tokens)
+    job = same_rows.settle(attempt, job, rows_, ready.data)
 
     data, model = ready.data, ready.model
     fitted = ready.fit()

@@ -22,10 +22,10 @@ def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     sample = [_sample(data)]
     token_s = min(_row_s(ready, sample), _row_s(ready, sample)) / len(sample[0])
     # what is computed, learned or not, takes the time
-    lengths = [int(step.sum()) for step in data.step_lengths]
-    learned = sum(data.step_targets) / sum(lengths)
-    mean_step = sum(lengths) / len(lengths)
-    if token_s * max(lengths) <= LONG_STEP_S:
+    lengths = data.steps.tokens
+    learned = int(data.steps.targets.sum()) / int(lengths.sum())
+    mean_step = int(lengths.sum()) / len(lengths)
+    if token_s * data.longest_step <= LONG_STEP_S:
         token_s = _seconds_a_token(ready, fitted, job)
     evaluations = -(-data.total_steps // job.training_config.save_steps)
     evaluated = evaluations * (int(data.held_out.rows.lengths.sum()) if data.held_out else 0) * FORWARD_SHARE
@@ -58,8 +58,7 @@ def _take_step(run: Run, step: int) -> int:
     """Its tokens, learned or not."""
     run.optimizer.step(compute_gradients(run, step).learning_rate)
     rows = run.data.train.rows
-    taken = batches.examples_of_step(run.settings, len(rows), step, run.seed)
-    return sum(len(document) for row in taken for document in rows[row])
+    return sum(map(rows.num_tokens, batches.examples_of_step(run.settings, len(rows), step, run.seed)))
 
 
 def _row_s(ready: Ready, documents: list[Document]) -> float:

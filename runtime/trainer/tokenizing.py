@@ -4,9 +4,11 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from msgspec import Struct
 from tqdm import tqdm
@@ -22,9 +24,11 @@ from state import folders
 from state.config import Learn, OnTooLong
 from state.errors import ServiceError
 from state.row_source import RowSource
-from state.rows.row import Chat, Preference, PromptCompletion, Row, Text
+from state.rows.row import Chat, Preference, PromptCompletion, Row, Text, encode
+from state.rows.tally import Tally
 
-VERSION = 1
+VERSION = 2
+HELD_OUT_ROWS = "rows.jsonl"
 TOGETHER = 256  # rows whose texts are tokenized in one call
 SHOWN = 3  # rows that are named where more cannot be learned
 
@@ -51,6 +55,8 @@ class Counts(Struct, kw_only=True):
     """What became of the rows."""
 
     num_rows: int = 0
+    data_sha256: str = ""
+    """Of the rows as they were read (state/rows/tally.py)."""
     num_cut: int = 0
     """Rows that were longer than allowed and lost their end."""
     num_dropped: int = 0
@@ -103,7 +109,9 @@ class Tokenizer(Struct, frozen=True):
         for parent in (folder.parent.parent, folder.parent):
             parent.mkdir(exist_ok=True)  # no more: a job's folder that was removed does not come back
         with folders.appearing(folder, replacing=True) as hidden, TokenWriter(hidden) as writer:
-            counts = _Making(self, source, writer).make()
+            shows = source.split is not None and source.split.is_held_out
+            with (hidden / HELD_OUT_ROWS).open("wb") if shows else nullcontext() as shown:
+                counts = _Making(self, source, writer, shown).make()
             writer.finish(About(way=way, counts=counts))
         return Tokenized(TokenFiles(folder), counts)
 
@@ -124,10 +132,13 @@ class Tokenizer(Struct, frozen=True):
 class _Making:
     """One pass over the rows."""
 
-    def __init__(self, how: Tokenizer, source: RowSource, writer: TokenWriter) -> None:
+    def __init__(self, how: Tokenizer, source: RowSource, writer: TokenWriter, shown: BinaryIO | None) -> None:
+        """`shown` gets the rows as they are, for people."""
         self._how = how
         self._source = source
         self._writer = writer
+        self._shown = shown
+        self._tally = Tally()
         self._masker = Masker(how.tokenizer, how.template, how.served, how.learn)
         self._counts = Counts()
         self._notes: Counter[str] = Counter()
@@ -147,6 +158,10 @@ class _Making:
         if isinstance(row, Preference):
             raise ServiceError(f"{self._source.name} holds preferences, which cannot be trained on yet")
         self._counts.num_rows += 1
+        as_a_line = encode(row) + b"\n"
+        self._tally.add(as_a_line)
+        if self._shown is not None:
+            self._shown.write(as_a_line)
         if isinstance(masked, Refused):
             self._refuse(line, row, masked)
             return
@@ -197,6 +212,7 @@ class _Making:
                 f"{name} {'; '.join(self._refused)}. {counts.num_refused} of {counts.num_rows} rows cannot be learned "
                 "exactly: mend them, or leave them out with training_config.skip_invalid: true"
             )
+        counts.data_sha256 = self._tally.sha256
         counts.notes = dict(self._notes)
         counts.stop_tokens = sorted(self._stops)
         if self._switches:

@@ -6,7 +6,7 @@ row that cannot be used is reported, and ends the reading with an error unless t
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,7 +23,8 @@ MOST_UNUSED = 50  # keys that are named
 
 SIDECARS = frozenset({"dataset.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
 """Descriptions of data: Lathe's own, and those of Hugging Face's datasets and LLaMA-Factory."""
-HELD_OUT = frozenset({"eval", "evaluation", "val", "valid", "validation", "dev", "test", "testing"})
+TESTS = frozenset({"test", "testing"})
+HELD_OUT = TESTS | {"eval", "evaluation", "val", "valid", "validation", "dev"}
 """First words of the names of files that are kept from training."""
 
 
@@ -80,15 +81,22 @@ class Report(Struct, kw_only=True):
 class Reading:
     """One pass over a data set."""
 
-    def __init__(self, path: Path, *, columns: Mapping[str, str] | None = None, skip_invalid: bool = False) -> None:
-        """A file, or a folder whose files are read in the order of their names.
+    def __init__(
+        self,
+        path: Path,
+        *,
+        columns: Mapping[str, str] | None = None,
+        skip_invalid: bool = False,
+        held_out: bool = False,
+    ) -> None:
+        """A file, or a folder whose files are read in the order of their names: those for training, or those held out.
 
         Raises ServiceError for a mapping that makes no format, and for a folder without data.
         """
         self.report = Report()
         self._skip_invalid = skip_invalid
         self._detector = Detector(columns)
-        self._sources = self._found(path)
+        self._sources = self._found(path, held_out=held_out)
 
     def rows(self) -> Iterator[Numbered]:
         """All rows that can be used.
@@ -96,15 +104,21 @@ class Reading:
         Raises ServiceError for a file that cannot be read, and at the end where rows are wrong and not to be skipped,
         or where there are none: so what was made of the rows before counts only when this returns.
         """
-        for source in self._sources:
-            yield from self._rows_of(source)
+        try:
+            for source in self._sources:
+                yield from self._rows_of(source)
+        except FileNotFoundError as error:
+            raise ServiceError(f"{Path(str(error.filename)).name} was removed while it was read: try again") from error
         self._finish()
 
-    def _found(self, path: Path) -> list[Source]:
-        if not path.is_dir():
+    def _found(self, path: Path, *, held_out: bool) -> list[Source]:
+        if path.is_file():
             return [Source(path)]
-        names = sorted(each.name for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
-        read = [name for name in names if is_rows(name) and name not in SIDECARS and not is_held_out(name)]
+        try:
+            names = sorted(each.name for each in path.iterdir() if each.is_file() and not each.name.startswith("."))
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ServiceError(f"{path.name} is not there") from error
+        read = chosen(names, held_out=held_out)
         self.report.ignored_files = [name for name in names if name not in read]
         if not read:
             raise ServiceError(f"{path.name} holds no data: put a .jsonl, .json, .csv or .parquet file into it")
@@ -200,9 +214,37 @@ def refusal(report: Report) -> str:
     return f"{first}. {rows}: mend them, or leave them out with skip_invalid: true"
 
 
+def is_for_training(name: str) -> bool:
+    """Whether a data set's file of this name holds rows to train on."""
+    return is_rows(name) and name not in SIDECARS and not is_held_out(name)
+
+
+def is_for_evaluation(name: str) -> bool:
+    return is_rows(name) and name not in SIDECARS and is_held_out(name)
+
+
+def chosen(names: Iterable[str], *, held_out: bool) -> list[str]:
+    """Of a data set's files, in their order, those that hold rows to train on, or the rows that are held out.
+
+    A test set is for the very end: it is taken only where nothing else is held out.
+    """
+    if not held_out:
+        return list(filter(is_for_training, names))
+    found = list(filter(is_for_evaluation, names))
+    return [name for name in found if not is_test(name)] or found
+
+
 def is_held_out(name: str) -> bool:
     """Whether a file's name says that it is for evaluation, as `eval.jsonl` and `test-00000-of-00001.parquet` do."""
-    return re.split(r"[-_.]", name.lower(), maxsplit=1)[0] in HELD_OUT
+    return _first_word(name) in HELD_OUT
+
+
+def is_test(name: str) -> bool:
+    return _first_word(name) in TESTS
+
+
+def _first_word(name: str) -> str:
+    return re.split(r"[-_.]", name.lower(), maxsplit=1)[0]
 
 
 def _by_count(item: tuple[str, int]) -> int:

@@ -7,20 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from state import adapters, examples, folders, jobs, metrics
+from state import adapters, folders, jobs, metrics
 from state.errors import BrokenFile
 from state.root import DataRoot
+from state.row_source import RowSource
+from state.rows.row import Row
 from tests import crash
 from tests.crash import Dying
+
+
+def _rows(file: Path) -> list[tuple[int, Row]]:
+    return list(RowSource(file.name, str(file)).rows())
 
 
 def _snapshot(root: DataRoot) -> dict[str, object]:
     """What a reader sees: every job, adapter and data set, read in full."""
     seen: dict[str, object] = {}
     for folder in (jobs.find(root, job_id) for job_id in jobs.all_ids(root)):
-        job = jobs.read_job(folder)
+        jobs.read_job(folder)
         points = metrics.read(folder.metrics_file)
-        texts = list(jobs.train_rows(root, folder, job).rows()) if folder.train_file.exists() else None
+        texts = _rows(folder.train_file) if folder.train_file.exists() else None
         # a new job's id is made up anew each time
         name = folder.job_id if folder.job_id == "ended" else "new"
         seen[f"job {name}"] = (jobs.read_status(folder), [point.step for point in points], texts)
@@ -29,7 +35,7 @@ def _snapshot(root: DataRoot) -> dict[str, object]:
         seen[f"adapter {adapter.name}"] = (adapter.description, adapter.tags, adapter.size_mb, adapter.problem)
     for path in root.training_data.iterdir():
         if not path.name.startswith("."):
-            seen[f"data {path.name}"] = examples.read(path / "train.jsonl")
+            seen[f"data {path.name}"] = _rows(path / "train.jsonl")
     return seen
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Struct
 
-from state import examples, jobs, metrics, safetensors, store, training_data
+from state import jobs, metrics, safetensors, store, training_data
 from state.adapters import AdapterRecord
 from state.errors import BrokenFile
 from state.jobs import Job, JobFolder, Status
@@ -38,7 +38,6 @@ READERS: list[Callable[[Path], object]] = [
     lambda path: store.read(path, AdapterRecord),
     lambda path: store.read(path, training_data.Dataset),
     store.read_as_written,
-    examples.read,
     metrics.read,
     safetensors.read_header,
 ]

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 from litestar import Request, post
@@ -21,8 +21,9 @@ from msgspec import Struct
 from handlers._http.bodies import decoded, pieces
 from handlers._http.received_file import receive
 from runtime.server.service import Service
-from state import training_data
+from state import training_data, uploads
 from state.errors import ServiceError
+from state.root import DataRoot
 from state.rows.problems import Problem
 from state.rows.reading import Report
 from state.training_data import Dataset
@@ -36,12 +37,15 @@ FILES = {
 }
 """How a body that is a file may be announced, and as what it is read unless `file_name` says more."""
 FORM = "multipart/form-data"
+Split = Literal["train", "eval"]
+"""What a file is for: training, or evaluation."""
 
 
 class UploadRequest(Struct, forbid_unknown_fields=True):
     """A data set of the same name is replaced; left out, the name is made from the time."""
 
     train_texts: list[str]
+    eval_texts: list[str] | None = None
     dataset_name: str | None = None
 
 
@@ -67,11 +71,16 @@ class UploadOperation(Operation):
         texts = Schema(type=OpenAPIType.ARRAY, items=text, min_items=1)
         named = Schema(
             type=OpenAPIType.OBJECT,
-            properties={"train_texts": texts, "dataset_name": text},
+            properties={"train_texts": texts, "eval_texts": texts, "dataset_name": text},
             required=["train_texts"],
             additional_properties=False,
         )
-        form = Schema(type=OpenAPIType.OBJECT, properties={"file": file, "dataset_name": text}, required=["file"])
+        split = Schema(type=OpenAPIType.STRING, enum=list(get_args(Split)))
+        form = Schema(
+            type=OpenAPIType.OBJECT,
+            properties={"file": file, "dataset_name": text, "split": split},
+            required=["file"],
+        )
         content = {"application/json": OpenAPIMediaType(named), FORM: OpenAPIMediaType(form)}
         self.request_body = RequestBody(content=content | dict.fromkeys(FILES, OpenAPIMediaType(file)), required=True)
 
@@ -90,21 +99,23 @@ async def upload(  # noqa: PLR0913, PLR0917  its query parameters
     file_name: FromQuery[str | None] = None,
     columns: FromQuery[str | None] = None,
     skip_invalid: FromQuery[bool] = False,  # noqa: FBT002  a query's
+    split: FromQuery[Split] = "train",
 ) -> UploadReply:
     kind = request.content_type[0]
+    said = Said(dataset_name, file_name, _columns(columns), skip_invalid, split)
+    await asyncio.to_thread(said.check, service.root)  # before the body comes, which may take hours
     if kind in FILES or kind == FORM:
-        said = Said(dataset_name, file_name, columns, skip_invalid)
-        dataset, report = await _from_file(request, service, said)
-    elif kind == "application/json":
+        return await _from_file(request, service, said)
+    if kind == "application/json":
+        if split != "train":
+            raise ServiceError("split is for files: beside train_texts, send eval_texts")
         body = b"".join([piece async for piece in pieces(request, _most_json(request))])
         data = decoded(request, UploadRequest, body)
         name = data.dataset_name or dataset_name
-        dataset = await asyncio.to_thread(training_data.save, service.root, name, data.train_texts)
-        report = Report()
-    else:
-        known = ", ".join(["application/json", FORM, *FILES])
-        raise HTTPException(f"Send texts as JSON, or a file of rows, with its Content-Type: {known}", status_code=415)
-    return _reply(dataset, report)
+        dataset = await asyncio.to_thread(uploads.save, service.root, name, data.train_texts, data.eval_texts)
+        return _reply(dataset, Report())
+    known = ", ".join(["application/json", FORM, *FILES])
+    raise HTTPException(f"Send texts as JSON, or a file of rows, with its Content-Type: {known}", status_code=415)
 
 
 class Said(Struct):
@@ -112,27 +123,65 @@ class Said(Struct):
 
     dataset_name: str | None
     file_name: str | None
-    columns: str | None
-    """In JSON."""
+    columns: dict[str, str] | None
     skip_invalid: bool
+    split: Split
+
+    def check(self, root: DataRoot) -> None:
+        """Raise ServiceError for what no file could be taken in with."""
+        uploads.check(root, self.dataset_name, self.file_name, self.columns)
+        if self.split == "eval":
+            if self.columns is not None or self.skip_invalid:
+                raise ServiceError(
+                    "columns and skip_invalid are those of the data set, of whose rows these are: leave them out"
+                )
+            if self.dataset_name is not None:
+                training_data.source(root, self.dataset_name)
+
+    def check_name(self) -> str | None:
+        """The data set's name. Raises ServiceError where there must be one."""
+        if self.split == "eval" and self.dataset_name is None:
+            raise ServiceError("dataset_name is required: which data set are these rows of?")
+        return self.dataset_name
+
+    def with_fields(self, fields: dict[str, str]) -> "Said":
+        """With what a form says: it comes before the query."""
+        split = fields.get("split", self.split)
+        if split not in {"train", "eval"}:
+            raise ServiceError(f"split must not be {split!r}: use train or eval")
+        return Said(
+            fields.get("dataset_name", self.dataset_name),
+            self.file_name,
+            _columns(fields["columns"]) if "columns" in fields else self.columns,
+            self.skip_invalid or fields.get("skip_invalid") == "true",
+            "eval" if split == "eval" else "train",
+        )
 
 
-async def _from_file(request: Request[Any, Any, Any], service: Service, said: Said) -> tuple[Dataset, Report]:
+async def _from_file(request: Request[Any, Any, Any], service: Service, said: Said) -> UploadReply:
+    kind = request.content_type[0]
+    name = said.file_name or (None if kind == FORM else _default_name(kind))
+    if kind != FORM:
+        said.check_name()
     parent = service.root.training_data
-    prefix, suffix = training_data.RECEIVING
+    prefix, suffix = uploads.RECEIVING
     with TemporaryDirectory(dir=parent, prefix=prefix, suffix=suffix) as folder:
         file = Path(folder) / "file"
         received = await receive(request, file, shutil.disk_usage(parent).free)
-        fields = received.fields
         return await asyncio.to_thread(
-            training_data.take_in,
-            service.root,
-            fields.get("dataset_name", said.dataset_name),
-            file,
-            said.file_name or received.name or _default_name(request.content_type[0]),
-            columns=_columns(fields.get("columns", said.columns)),
-            skip_invalid=said.skip_invalid or fields.get("skip_invalid") == "true",
+            _take_in, service.root, file, name or received.name or "", said.with_fields(received.fields)
         )
+
+
+def _take_in(root: DataRoot, file: Path, file_name: str, said: Said) -> UploadReply:
+    said.check(root)
+    dataset_name = said.check_name()
+    if said.split == "eval" and dataset_name is not None:
+        return _reply_held_out(dataset_name, uploads.take_in_held_out(root, dataset_name, file, file_name))
+    dataset, report = uploads.take_in(
+        root, dataset_name, file, file_name, columns=said.columns, skip_invalid=said.skip_invalid
+    )
+    return _reply(dataset, report)
 
 
 def _columns(text: str | None) -> dict[str, str] | None:
@@ -168,5 +217,17 @@ def _reply(dataset: Dataset, report: Report) -> UploadReply:
         message=f"Training data uploaded successfully with {dataset.num_texts} {what}",
         format=dataset.format,
         num_skipped=dataset.num_skipped,
+        problems=report.problems,
+    )
+
+
+def _reply_held_out(dataset_name: str, report: Report) -> UploadReply:
+    return UploadReply(
+        dataset_name=dataset_name,
+        num_texts=report.used,
+        status="uploaded",
+        message=f"Evaluation data uploaded successfully with {report.used} rows",
+        format=report.files[0].format,
+        num_skipped=report.bad,
         problems=report.problems,
     )

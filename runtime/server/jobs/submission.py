@@ -3,7 +3,7 @@
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, examples, jobs, models
+from state import config, jobs, models
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
@@ -22,22 +22,19 @@ class Submission:
 
     def submit(self, job: Job, train: RowSource, held_out: RowSource | None) -> JobFolder:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-        self.check(job, train, held_out)
+        self.check(job, train)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
             folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows))
             self._index.refresh_job(folder.job_id)
         return folder
 
-    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
-        """Raise ServiceError for a job that could not be submitted, as far as is known before its rows are read."""
-        for source in (train, *([held_out] if held_out else [])):
-            if source.path is None:
-                examples.check(source.name, source.texts)
+    def check(self, job: Job, train: RowSource) -> None:
+        """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read."""
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         check_training(job, _available(self._root, job.model_name))
         if train.path is None:
-            check_steps(job, len(train.texts))
+            check_steps(job, sum(1 for _ in train.rows()))
         self._adapter_names.check_is_free("adapter_name", job.adapter_name)
 
 

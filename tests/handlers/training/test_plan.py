@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+from state.rows.row import Text
+from state.rows.split import Split
 from tests.processes import on_linux
 from tests.server import Client, Server, wait_until
 
@@ -18,11 +20,15 @@ def _request(**fields: object) -> dict[str, object]:
 def test_a_plan_says_what_a_training_would_take_and_makes_nothing(training: Server) -> None:
     before = set((training.root / "training_jobs").iterdir())
 
-    reply = training.post("/training/plan", _request(eval_texts=["held out"]))
+    split = Split(0.2, seed=42)
+    num_trained = sum(split.takes(Text(text)) for text in TEXTS)
+
+    reply = training.post("/training/plan", _request(training_config=TRAINING | {"validation_split": split.share}))
 
     assert reply.status_code == 200, reply.text
     plan = reply.json()
-    assert (plan["num_examples"], plan["num_truncated"], plan["num_dropped"]) == (11, 1, 0)
+    assert (plan["num_examples"], plan["num_eval_examples"]) == (num_trained, len(TEXTS) - num_trained)
+    assert (plan["num_truncated"], plan["num_dropped"]) == (1, 0)
     assert (plan["steps_per_epoch"], plan["total_steps"], plan["max_seq_length"]) == (3, 6, 64)
     assert (plan["fits"], plan["advice"], plan["gradient_checkpointing"]) == (True, None, "none")
     assert 0 < plan["peak_memory_mb"] < plan["available_memory_mb"]

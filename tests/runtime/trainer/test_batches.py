@@ -26,9 +26,9 @@ def test_the_order_that_jobs_were_trained_in_stays() -> None:
 
 
 def test_an_order_is_made_once_an_epoch() -> None:
-    batches._order.cache_clear()
+    batches.order_of_epoch.cache_clear()
 
     for step in range(6):
         examples_of_step(SETTINGS, 10, step, seed=1)
 
-    assert batches._order.cache_info().misses == 2
+    assert batches.order_of_epoch.cache_info().misses == 2

@@ -1,3 +1,5 @@
+import gzip
+import http.client
 import json
 import threading
 from collections.abc import Callable
@@ -168,6 +170,57 @@ def test_another_file_of_rows_replaces_the_one_of_another_kind(queueing: Server)
     assert (folder / "old" / "rows.jsonl").exists()
 
 
+def test_a_data_set_has_rows_to_train_on_and_rows_to_evaluate_on(queueing: Server) -> None:
+    rows = b"question,answer\nWhat is 1?,One\n"
+    mapping = '{"prompt": "question", "completion": "answer"}'
+    _upload(queueing, rows, "text/csv", dataset_name="both", columns=mapping)
+
+    by_query = _upload(queueing, rows, "text/csv", dataset_name="both", split="eval").json()
+    by_form = queueing.http.post(
+        "/training/data/upload",
+        files={"file": ("mine.csv.gz", gzip.compress(b"question,answer\nWhat is 2?,Two\nWhat is 3?,Three\n"))},
+        data={"dataset_name": "both", "split": "eval"},
+    ).json()
+
+    assert (by_query["num_texts"], by_form["num_texts"], by_form["format"]) == (1, 2, "prompt_completion")
+    assert by_form["message"] == "Evaluation data uploaded successfully with 2 rows"
+    folder = queueing.root / "training_data" / "both"
+    assert {path.name for path in folder.iterdir()} == {"train.csv", "eval.csv.gz", "dataset.json"}
+    job = queueing.job_folder(queueing.start(train_texts=None, dataset_name="both")) / "data"
+    assert json.loads((job / "train.jsonl").read_text()) == {"prompt": "What is 1?", "completion": "One"}
+    evaluated = [json.loads(line)["completion"] for line in (job / "eval.jsonl").read_text().splitlines()]
+    assert evaluated == ["Two", "Three"]
+
+    _upload(queueing, rows, "text/csv", dataset_name="both", columns=mapping)
+    assert {path.name for path in folder.iterdir()} == {"train.csv", "eval.csv.gz", "dataset.json"}
+
+
+def test_texts_to_train_on_and_to_evaluate_on_come_in_one_request(queueing: Server) -> None:
+    body = {"dataset_name": "texts", "train_texts": ["a", "b"], "eval_texts": ["c"]}
+
+    assert queueing.post("/training/data/upload", body).json()["num_texts"] == 2
+
+    job = queueing.job_folder(queueing.start(train_texts=None, dataset_name="texts")) / "data"
+    assert (job / "train.jsonl").read_text() == '{"text":"a"}\n{"text":"b"}\n'
+    assert (job / "eval.jsonl").read_text() == '{"text":"c"}\n'
+
+
+def test_an_upload_for_evaluation_does_not_take_back_the_rows_to_train_on_that_come_at_once(queueing: Server) -> None:
+    folder = queueing.root / "training_data" / "parted"
+
+    def upload(split: str, number: int) -> None:
+        _upload(queueing, json.dumps({"text": f"{number}"}).encode(), dataset_name="parted", split=split)
+
+    upload("train", 0)
+    for number in range(1, 21):
+        threads = [threading.Thread(target=upload, args=(split, number)) for split in ("train", "eval")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert json.loads((folder / "train.jsonl").read_text())["text"] == f"{number}"
+
+
 def test_preferences_are_taken_in_and_refused_by_a_start_in_words(queueing: Server) -> None:
     row = {"prompt": "2 + 3?", "chosen": "5", "rejected": "6"}
     assert _upload(queueing, json.dumps(row).encode(), dataset_name="preferred").json()["format"] == "preference"
@@ -209,6 +262,10 @@ def test_rows_that_cannot_be_used_fail_the_upload_by_their_lines_or_are_skipped(
         (b"PAR1", "multipart/form-data", {}, 400, "boundary"),
         (b"a,b", "text/csv", {"columns": "prompt=a"}, 400, "columns must be JSON"),
         (JSONL, "application/jsonl", {"skip_invalid": "maybe"}, 400, "skip_invalid"),
+        (JSONL, "application/jsonl", {"split": "test"}, 400, 'split must not be \'test\': use "train" or "eval"'),
+        (JSONL, "application/jsonl", {"split": "eval", "dataset_name": "none"}, 400, "Dataset none not found"),
+        (JSONL, "application/jsonl", {"split": "eval", "skip_invalid": "true"}, 400, "are those of the data set"),
+        (b"{}", "application/json", {"split": "eval"}, 400, "split is for files: beside train_texts, send eval_texts"),
     ],
 )
 def test_files_that_are_no_rows_are_refused_in_words(
@@ -221,6 +278,34 @@ def test_files_that_are_no_rows_are_refused_in_words(
     assert (reply.status_code, set(reply.json())) == (status, {"error"})
     assert error in reply.json()["error"]
     assert set((queueing.root / "training_data").iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("query", "kind", "error"),
+    [
+        ("columns=oops", "text/csv", "columns must be JSON"),
+        ("columns=%7B%22nose%22:%22a%22%7D", "text/csv", "nose"),
+        ("dataset_name=.up", "text/csv", "not a valid name"),
+        ("file_name=rows.xlsx", "text/csv", "no kind of file that Lathe reads"),
+        ("dataset_name=a", "application/octet-stream", "file_name is required"),
+        ("split=eval", "text/csv", "dataset_name is required"),
+        ("split=eval&dataset_name=none", "multipart/form-data; boundary=x", "Dataset none not found"),
+    ],
+)
+def test_what_the_query_says_is_refused_before_the_file_is_sent(
+    queueing: Server, query: str, kind: str, error: str
+) -> None:
+    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=120)
+    connection.putrequest("POST", f"/api/training/data/upload?{query}")
+    connection.putheader("Content-Type", kind)
+    connection.putheader("Content-Length", "1000000")
+    connection.endheaders()  # and no body: a server that waits for it never answers
+
+    reply = connection.getresponse()
+
+    assert reply.status == 400
+    assert error in json.loads(reply.read())["error"]
+    connection.close()
 
 
 def test_a_warm_up_is_checked_against_the_rows_of_the_data_set(queueing: Server) -> None:
