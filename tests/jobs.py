@@ -49,7 +49,7 @@ def train_here(folder: JobFolder) -> None:
     """The same run in this process: four seconds of imports less. Raises what it raises."""
     attempt = Attempt(folder)
     attempt.begin()
-    train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder.stop_file))
+    train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))
 
 
 def losses(folder: JobFolder) -> list[float | None]:

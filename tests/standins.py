@@ -58,13 +58,14 @@ def train(folder):
         GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]
         (folder.path / "given.json").write_text(json.dumps(GIVEN))
         store.write(folder.status_file, Status(status="running", **status))
-        while is_deaf or not ((folder.path / "finish").exists() or folder.stop_file.exists()):
+        asks = folder.path / "finish", folder.stop_file, folder.pause_file
+        while is_deaf or not any(file.exists() for file in asks):
             time.sleep(0.01)
             if not folder.path.exists():
                 return
         if (folder.path / "slow").exists():
             save_slowly(folder)
-        end = "cancelled" if folder.stop_file.exists() else "completed"
+        end = "cancelled" if folder.stop_file.exists() else "paused" if folder.pause_file.exists() else "completed"
         finish = folder.path / "finish"
         exit_code, message = json.loads(finish.read_text()) if finish.exists() else (0, None)
         finish.unlink(missing_ok=True)

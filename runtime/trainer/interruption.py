@@ -1,4 +1,4 @@
-"""Being asked to stop: by the `stop` file, by Ctrl-C, or by a machine that shuts down.
+"""Being asked to stop: by the files `stop` and `pause`, by Ctrl-C, or by a machine that shuts down.
 
 Whoever asks will not wait for long: the server kills after 15 s, a machine that shuts down after 90 s at most, and a
 single row of a 7B model takes minutes on a CPU. So the run itself is not asked. A thread watches, and ends the process
@@ -16,12 +16,18 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
-POLL_S = 0.1  # the stop file; a look costs 2 us
+from state.jobs import JobFolder
+
+POLL_S = 0.1  # the two files; a look costs 2 us
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Cancelled(Exception):
     """The user wants the job to end."""
+
+
+class Paused(Exception):
+    """The user wants the job to wait."""
 
 
 class Terminated(Exception):
@@ -31,25 +37,23 @@ class Terminated(Exception):
 class Interruption:
     """Ends the process when it is asked to stop, at a moment when no file is half written and no step half taken."""
 
-    def __init__(self, stop_file: Path) -> None:
-        self._stop_file = stop_file
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
         self._deciding = threading.RLock()
         self._save: Callable[[], None] = lambda: None
 
     def check(self) -> None:
-        """Raise Cancelled when there is a `stop` file. It stays: its maker removes it."""
-        try:
-            exists = self._stop_file.exists()
-        except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
-            exists = False
-        if exists:
+        """Raise Cancelled when there is a `stop` file, Paused for a `pause` file. Their makers remove them."""
+        if _exists(self._folder.stop_file):
             raise Cancelled("the file `stop` exists; remove it to train on")
+        if _exists(self._folder.pause_file):
+            raise Paused("the file `pause` exists; remove it to train on")
 
     def watch(self, end: Callable[[Callable[[], None]], None]) -> None:
         """From now on, interrupt. To be called by the main thread, as Python has it for signals.
 
         `end` is called in the watching thread, once, and ends the process. It is given what is to be done first, which
-        saves the last whole step and raises Cancelled, Terminated, or the error that the thread itself met.
+        saves the last whole step and raises Cancelled, Paused, Terminated, or the error that the thread itself met.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -86,7 +90,7 @@ class Interruption:
                 return
 
     def _wait(self, reading: int) -> None:
-        """For POLL_S at most. Raises Cancelled or Terminated."""
+        """For POLL_S at most. Raises Cancelled, Paused or Terminated."""
         self.check()
         if select.select([reading], [], [], POLL_S)[0]:
             received = os.read(reading, 64)
@@ -98,6 +102,13 @@ class Interruption:
     def _save_and_raise(self, reason: Exception) -> None:
         self._save()
         raise reason
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
+        return False
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

@@ -24,6 +24,7 @@ SPECIFIED = {
     "GET /api/training/jobs": "training/jobs/list.py",
     "DELETE /api/training/jobs/{job_id}": "training/jobs/delete.py",
     "POST /api/training/stop/{job_id}": "training/stop.py",
+    "POST /api/training/pause/{job_id}": "training/pause.py",
     "POST /api/training/resume/{job_id}": "training/resume.py",
     "GET /api/training/metrics/{job_id}": "training/metrics.py",
     "GET /api/training/logs/{job_id}": "training/logs.py",

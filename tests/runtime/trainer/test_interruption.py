@@ -16,6 +16,7 @@ from runtime.trainer.interruption import SIGNALS, Interruption, Terminated
 from runtime.trainer.recipe import train
 from state import jobs as records
 from state import metrics
+from state.jobs import JobFolder
 from state.root import DataRoot
 from tests import jobs
 
@@ -61,7 +62,7 @@ def test_a_stop_file_that_cannot_be_looked_at_makes_nobody_deaf(
 
     monkeypatch.setattr(Path, "exists", fail)
     end = End()
-    Interruption(tmp_path / "stop").watch(end)
+    Interruption(JobFolder(tmp_path)).watch(end)
     assert looked.wait(60)
 
     os.kill(os.getpid(), signal.SIGTERM)
@@ -76,7 +77,7 @@ def test_a_watch_that_fails_saves_and_ends_the_run(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(interruption, "select", type("Failing", (), {"select": staticmethod(fail)}))
     saved, end = threading.Event(), End()
-    watching = Interruption(tmp_path / "stop")
+    watching = Interruption(JobFolder(tmp_path))
     watching.save_first(saved.set)
 
     watching.watch(end)
@@ -90,7 +91,7 @@ def test_nothing_is_written_in_a_run_while_an_interruption_could_end_it(
 ) -> None:
     """Else it could say "running" over an interruption's last word, or leave half a checkpoint."""
     folder = jobs.make(root, eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2, "logging_steps": 1})
-    attempt, watching = Attempt(folder), Interruption(folder.stop_file)
+    attempt, watching = Attempt(folder), Interruption(folder)
     attempt.begin()
     written: list[tuple[str, bool]] = []
 
