@@ -67,7 +67,7 @@ def take_in(  # noqa: PLR0913  what is said of a file
     name = _new_name() if dataset_name is None else dataset_name
     target = _target(root, name)
     with folders.appearing(target, by=secrets.token_hex(4), replacing=True) as hidden:
-        kept = hidden / f"train{_ending(file_name)}"
+        kept = hidden / f"train{files.ending_of(file_name)}"
         file.rename(kept)
         read = reading.Reading(kept, columns=columns, skip_invalid=skip_invalid)
         try:
@@ -175,13 +175,6 @@ def _finish(hidden: Path, target: Path, dataset: Dataset) -> None:
 
 def _are_training_rows(name: str) -> bool:
     return files.is_rows(name) and name not in reading.SIDECARS and not reading.is_held_out(name)
-
-
-def _ending(file_name: str) -> str:
-    """Of a file's name, such as `.csv.gz`. Raises ServiceError for a name that is of no kind that is read."""
-    files.kind_of(file_name)
-    bare = file_name.lower().removesuffix(files.GZIP)
-    return Path(bare).suffix + (files.GZIP if file_name.lower() != bare else "")
 
 
 def _with_problems(sentence: str, report: Report) -> str:

@@ -44,6 +44,11 @@ SPECIFIED = {
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
     "GET /v1/models": "v1/models.py",
+    "POST /v1/files": "v1/files/upload.py",
+    "GET /v1/files": "v1/files/list.py",
+    "GET /v1/files/{file_id}": "v1/files/show.py",
+    "GET /v1/files/{file_id}/content": "v1/files/content.py",
+    "DELETE /v1/files/{file_id}": "v1/files/delete.py",
     "POST /v1/completions": "v1/completions.py",
     "POST /v1/chat/completions": "v1/chat/completions.py",
 }

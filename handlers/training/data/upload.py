@@ -19,7 +19,7 @@ from litestar.params import FromQuery
 from msgspec import Struct
 
 from handlers._http.bodies import decoded, pieces
-from handlers._http.received_file import receive
+from handlers._http.received_file import FORM, receive
 from runtime.server.service import Service
 from state import training_data
 from state.errors import ServiceError
@@ -35,7 +35,6 @@ FILES = {
     "application/octet-stream": None,
 }
 """How a body that is a file may be announced, and as what it is read unless `file_name` says more."""
-FORM = "multipart/form-data"
 
 
 class UploadRequest(Struct, forbid_unknown_fields=True):
