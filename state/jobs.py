@@ -7,6 +7,7 @@
     metrics.jsonl     one line a log step
     train.log         the trainer's stdout and stderr
     stop              exists = please stop
+    pause             exists = please stop, and wait until somebody resumes
     checkpoints/      step-<n>/, enough to go on from
     adapter/          the finished adapter, in PEFT's own layout
     trainer.lock      held by a trainer for as long as it lives
@@ -35,9 +36,11 @@ from state.rows.tally import Tally
 VERSION = 1
 PREFIX = "job_"
 
-JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
+JobState = Literal["pending", "running", "paused", "completed", "failed", "cancelled"]
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
+AT_REST: frozenset[JobState] = FINISHED | {"paused"}
+"""Nothing happens to such a job until somebody asks for it."""
 
 _STAMPED = ("job.json", "status.json")
 
@@ -141,6 +144,10 @@ class JobFolder(Struct, frozen=True):
     @property
     def stop_file(self) -> Path:
         return self.path / "stop"
+
+    @property
+    def pause_file(self) -> Path:
+        return self.path / "pause"
 
     @property
     def checkpoints(self) -> Path:

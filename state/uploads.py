@@ -57,7 +57,7 @@ def take_in(  # noqa: PLR0913  what is said of a file
     """
     name = _new_name() if dataset_name is None else dataset_name
     with _replacing(training_data.target(root, name), reading.is_for_training) as hidden:
-        report = _moved_in(file, hidden / f"{TRAIN}{_ending(file_name)}", columns, skip_invalid=skip_invalid)
+        report = _moved_in(file, hidden / f"{TRAIN}{files.ending_of(file_name)}", columns, skip_invalid=skip_invalid)
         dataset = Dataset(
             dataset_name=name,
             num_texts=report.used,
@@ -82,7 +82,7 @@ def take_in_held_out(root: DataRoot, dataset_name: str, file: Path, file_name: s
     found = training_data.source(root, dataset_name)
     target = training_data.target(root, dataset_name)
     with _replacing(target, _is_evaluated_on, only_if=found) as hidden:
-        kept = hidden / f"{HELD_OUT}{_ending(file_name)}"
+        kept = hidden / f"{HELD_OUT}{files.ending_of(file_name)}"
         return _moved_in(file, kept, found.columns, skip_invalid=found.skip_invalid)
 
 
@@ -138,13 +138,6 @@ def _is_for_jobs(name: str) -> bool:
 
 def _new_name() -> str:
     return f"dataset-{clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
-
-
-def _ending(file_name: str) -> str:
-    """Of a file's name, such as `.csv.gz`. Raises ServiceError for a name that is of no kind that is read."""
-    files.kind_of(file_name)
-    bare = file_name.lower().removesuffix(files.GZIP)
-    return Path(bare).suffix + (files.GZIP if file_name.lower() != bare else "")
 
 
 def _with_problems(sentence: str, report: Report) -> str:

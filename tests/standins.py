@@ -58,7 +58,8 @@ def train(folder):
         GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]
         (folder.path / "given.json").write_text(json.dumps(GIVEN))
         store.write(folder.status_file, Status(status="running", **status))
-        while is_deaf or not ((folder.path / "finish").exists() or folder.stop_file.exists()):
+        asks = folder.path / "finish", folder.stop_file, folder.pause_file
+        while is_deaf or not any(file.exists() for file in asks):
             time.sleep(0.01)
             if not folder.path.exists():
                 return
@@ -67,7 +68,8 @@ def train(folder):
         publishes = (folder.path / "publishing").exists()
         if publishes:
             publish_slowly(folder)
-        end = "cancelled" if folder.stop_file.exists() and not publishes else "completed"
+        asked = {"cancelled": folder.stop_file, "paused": folder.pause_file}
+        end = next((end for end, file in asked.items() if file.exists() and not publishes), "completed")
         finish = folder.path / "finish"
         exit_code, message = json.loads(finish.read_text()) if finish.exists() else (0, None)
         finish.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from handlers._http.bodies import pieces
 
+FORM = "multipart/form-data"
 MAX_FIELD = 2**20  # bytes of a field of a form that is no file
 
 
@@ -26,12 +27,12 @@ async def receive(request: Request[Any, Any, Any], target: Path, limit: int) -> 
     """Write the file to `target`. Raises HTTPException for more bytes than `limit`, and for a form without a file."""
     kind, options = request.content_type
     with target.open("wb") as file:
-        if kind != "multipart/form-data":
+        if kind != FORM:
             async for piece in pieces(request, limit):
                 await asyncio.to_thread(file.write, piece)
             return ReceivedFile(None, {})
         if "boundary" not in options:
-            raise HTTPException("The Content-Type multipart/form-data needs its boundary", status_code=400)
+            raise HTTPException(f"The Content-Type {FORM} needs its boundary", status_code=400)
         try:
             return await _from_form(pieces(request, limit), options["boundary"], file)
         except MultipartError as error:

@@ -1,4 +1,4 @@
-"""POST /api/training/resume/{job_id}: take a cancelled or failed job up again, from its last checkpoint."""
+"""POST /api/training/resume/{job_id}: take a paused, cancelled or failed job up again, from its last checkpoint."""
 
 from litestar import post
 from litestar.di import NamedDependency

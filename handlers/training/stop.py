@@ -1,4 +1,4 @@
-"""POST /api/training/stop/{job_id}: cancel a waiting or running job; answers when it is over."""
+"""POST /api/training/stop/{job_id}: cancel a waiting, running or paused job; answers when it is over."""
 
 from litestar import post
 from litestar.di import NamedDependency

@@ -28,6 +28,7 @@ from state.jobs import JobFolder, JobState, Status
 from state.root import DataRoot
 
 UNFINISHED: tuple[JobState, ...] = ("pending", "running")
+"""Something may happen to such a job at any moment."""
 
 Read = TypeVar("Read")
 
@@ -77,7 +78,7 @@ class Index:
         self._lock = threading.Lock()
         self._jobs: dict[str, JobEntry] = {}
         self._all_jobs = Newest()
-        self._jobs_by_state: dict[JobState, Newest] = {state: Newest() for state in (*UNFINISHED, *jobs.FINISHED)}
+        self._jobs_by_state: dict[JobState, Newest] = {state: Newest() for state in (*UNFINISHED, *jobs.AT_REST)}
         self._adapters: dict[str, AdapterEntry] = {}
         self._all_adapters = Newest()
         self._listed_jobs = Listing(root.training_jobs, lambda: jobs.all_ids(root))
@@ -126,9 +127,7 @@ class Index:
 
     def unfinished(self) -> list[JobEntry]:
         """The jobs that wait or run, the oldest first. It costs what they are, however many have ended."""
-        with self._lock:
-            found = [self._jobs[job_id] for state in UNFINISHED for job_id in self._jobs_by_state[state].page()]
-        return sorted(found, key=lambda entry: entry.key)
+        return sorted(self._of_states(*UNFINISHED), key=lambda entry: entry.key)
 
     def claimant(self, adapter_name: str) -> str | None:
         """The id of the job, not done yet, that will make an adapter of this name; None where there is none.
@@ -137,7 +136,12 @@ class Index:
         """
         if not self.jobs_are_read:
             raise Busy("The job folders are still being read: try again in a moment")
-        return next((entry.job_id for entry in self.unfinished() if entry.adapter_name == adapter_name), None)
+        waiting = self._of_states(*UNFINISHED, "paused")
+        return next((entry.job_id for entry in waiting if entry.adapter_name == adapter_name), None)
+
+    def _of_states(self, *states: JobState) -> list[JobEntry]:
+        with self._lock:
+            return [self._jobs[job_id] for state in states for job_id in self._jobs_by_state[state].page()]
 
     def adapter(self, name: str) -> Adapter:
         """An adapter by its files as they are now. Raises NotFound."""

@@ -39,7 +39,7 @@ SHORTEST_SWEEP_S = 2.0
 FEWEST_SWEPT_PER_S = 500  # entries, at 5 to 9 us each, nearly all of them the kernel's two stats
 SLICE_S = 2.0  # longer slices cost less: with 100,000 jobs 0.019 cores, 0.021 with slices of a quarter of a second
 LONGEST_PAUSE_S = 60.0
-WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop"})
+WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop", "pause"})
 
 log = logging.getLogger(__name__)
 

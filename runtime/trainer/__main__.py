@@ -1,7 +1,7 @@
 """`python -m runtime.trainer JOB_DIR`: take the job's folder, train, and end with the job's end.
 
-Exit code 0 completed, 1 failed, 3 failed for lack of memory, 130 cancelled, 143 terminated (the job goes on when it is
-started again). Everything that can be refused is refused before torch is imported.
+Exit code 0 completed, 1 failed, 3 failed for lack of memory, 4 paused, 130 cancelled, 143 terminated (the job goes on
+when it is started again). Everything that can be refused is refused before torch is imported.
 """
 
 import argparse
@@ -13,14 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from runtime.messages.training import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, TERMINATED
+from runtime.messages.training import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, PAUSED, TERMINATED
 from runtime.model import libraries
 from runtime.model.failures import is_out_of_memory
 from runtime.process import cpu
 from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.console import log_to_console_and_file
-from runtime.trainer.interruption import Cancelled, Interruption, Removed, Terminated
+from runtime.trainer.interruption import Cancelled, Interruption, Paused, Removed, Terminated
 from state import folders, jobs, locks, logs
 from state.errors import BrokenFile, ServiceError
 from state.jobs import JobFolder
@@ -119,6 +119,10 @@ def _end(attempt: Attempt, reason: Exception) -> int:
             attempt.end("cancelled")
             folders.sweep(attempt.folder.tokens)  # half-made tokens take gigabytes, and the job may never go on
             return CANCELLED
+        case Paused():
+            log.info("Paused: %s", reason)
+            attempt.pause()
+            return PAUSED
         case Terminated():
             log.info("Terminated: the job goes on from its last checkpoint when it is started again")
             attempt.give_back()

@@ -33,7 +33,7 @@ class Attempt:
         for parent in (folder.checkpoints, folder.tokens):
             folders.sweep(parent)  # from here on, what is unfinished in there is being written
         checkpoint = folder.newest_checkpoint()
-        is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
+        is_fresh = before.attempt == 0 or before.status in jobs.AT_REST or checkpoint > before.attempt_step
         if not folder.reserve.exists():
             folder.reserve.write_bytes(os.urandom(RESERVE_BYTES))
         self.write(
@@ -53,6 +53,10 @@ class Attempt:
     def give_back(self) -> None:
         """Say that the attempt was cut off from outside, by a machine that shuts down: it is not counted as a death."""
         self.write(structs.replace(self.status, attempt=self.status.attempt - 1))
+
+    def pause(self) -> None:
+        """Say that the job waits until somebody resumes it."""
+        self.write(structs.replace(self.status, status="paused", pid=None))
 
     def write(self, status: Status) -> None:
         """Durable when this returns."""

@@ -1,4 +1,4 @@
-"""Being asked to stop: by the `stop` file, by Ctrl-C, by a machine that shuts down, or by the removal of the job.
+"""Being asked to stop: by the file `stop` or `pause`, by Ctrl-C, a machine that shuts down, or the job's removal.
 
 Whoever asks will not wait for long: the server kills after 15 s, a machine that shuts down after 90 s at most, and a
 single row of a 7B model takes minutes on a CPU. So the run itself is not asked. A thread watches, and ends the process
@@ -17,18 +17,23 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from types import FrameType
 
 from state import folders
 from state.jobs import JobFolder
 
-POLL_S = 0.1  # the stop file and job.json; a look at both costs 4 us
+POLL_S = 0.1  # the two files and job.json; a look at all costs 6 us
 REMOVED_AFTER_S = 1.0  # an editor may move a file away for a moment before it writes the new one
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Cancelled(Exception):
     """The user wants the job to end."""
+
+
+class Paused(Exception):
+    """The user wants the job to wait."""
 
 
 class Terminated(Exception):
@@ -49,19 +54,17 @@ class Interruption:
         self._save: Callable[[], None] = lambda: None
 
     def check(self) -> None:
-        """Raise Cancelled when there is a `stop` file. It stays: its maker removes it."""
-        try:
-            exists = self._folder.stop_file.exists()
-        except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
-            exists = False
-        if exists:
+        """Raise Cancelled when there is a `stop` file, Paused for a `pause` file. Their makers remove them."""
+        if _exists(self._folder.stop_file):
             raise Cancelled("the file `stop` exists; remove it to train on")
+        if _exists(self._folder.pause_file):
+            raise Paused("the file `pause` exists; remove it to train on")
 
     def watch(self, end: Callable[[Callable[[], None]], None]) -> None:
         """From now on, interrupt. To be called by the main thread, as Python has it for signals.
 
         `end` is called in the watching thread, once, and ends the process. It is given what is to be done first, which
-        saves the last whole step and raises Cancelled, Terminated, or the error that the thread itself met.
+        saves the last whole step and raises Cancelled, Paused, Terminated, or the error that the thread itself met.
         """
         reading, writing = os.pipe()
         os.set_blocking(writing, False)
@@ -103,7 +106,7 @@ class Interruption:
                 return
 
     def _wait(self, reading: int) -> None:
-        """For POLL_S at most. Raises Cancelled, Terminated or Removed."""
+        """For POLL_S at most. Raises Cancelled, Paused, Terminated or Removed."""
         self.check()
         self._is_missing()
         if select.select([reading], [], [], POLL_S)[0]:
@@ -128,6 +131,13 @@ class Interruption:
         if not isinstance(reason, Removed):
             self._save()
         raise reason
+
+
+def _exists(file: Path) -> bool:
+    try:
+        return file.exists()
+    except OSError:  # a network drive that is away for a moment, or a folder that may not be entered
+        return False
 
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:

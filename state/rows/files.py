@@ -129,6 +129,13 @@ def kind_of(name: str) -> Kind:
     return kind
 
 
+def ending_of(name: str) -> str:
+    """Of a file's name, such as `.csv.gz`. Raises as `kind_of` does."""
+    kind_of(name)
+    bare = name.lower().removesuffix(GZIP)
+    return Path(bare).suffix + (GZIP if name.lower() != bare else "")
+
+
 def is_rows(name: str) -> bool:
     """Whether a file of this name would be read."""
     try:

@@ -21,8 +21,10 @@ from state.rows.row import Row
 MOST_PROBLEMS = 50  # that are kept in full; all are counted
 MOST_UNUSED = 50  # keys that are named
 
-SIDECARS = frozenset({"dataset.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"})
-"""Descriptions of data: Lathe's own, and those of Hugging Face's datasets and LLaMA-Factory."""
+SIDECARS = frozenset(
+    {"dataset.json", "file.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+)
+"""Descriptions of data: Lathe's own two, and those of Hugging Face's datasets and LLaMA-Factory."""
 TESTS = frozenset({"test", "testing"})
 HELD_OUT = TESTS | {"eval", "evaluation", "val", "valid", "validation", "dev"}
 """First words of the names of files that are kept from training."""

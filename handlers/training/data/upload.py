@@ -19,7 +19,7 @@ from litestar.params import FromQuery
 from msgspec import Struct
 
 from handlers._http.bodies import decoded, pieces
-from handlers._http.received_file import receive
+from handlers._http.received_file import FORM, receive
 from runtime.server.service import Service
 from state import training_data, uploads
 from state.errors import ServiceError
@@ -36,7 +36,6 @@ FILES = {
     "application/octet-stream": None,
 }
 """How a body that is a file may be announced, and as what it is read unless `file_name` says more."""
-FORM = "multipart/form-data"
 Split = Literal["train", "eval"]
 """What a file is for: training, or evaluation."""
 

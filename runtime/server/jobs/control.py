@@ -1,9 +1,10 @@
-"""A user stops a job, or resumes one."""
+"""A user stops a job, pauses one, or resumes one."""
 
 import asyncio
 import logging
 import signal
 import time
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -20,23 +21,40 @@ GIVE_UP_AFTER_S = 20.0
 LONGEST_WRITING_S = 300.0  # a 7B model's checkpoint at rank 64 has 2 GB, and all of it is flushed to the disk
 POLL_S = 0.02
 
+Asked = Literal["cancelled", "paused"]
+
 log = logging.getLogger(__name__)
 
 
 async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
-    """Cancel a waiting or running job; returns when it is over.
+    """Cancel a waiting, running or paused job; returns when it is over.
+
+    Raises NotFound, and ServiceError when the job had already ended.
+    """
+    return await _bring_to(index, trainers, job_id, "cancelled")
+
+
+async def pause(index: Index, trainers: Trainers, job_id: str) -> Status:
+    """Have a waiting or running job wait until it is resumed, in its place in the queue; returns when it does.
+
+    Raises NotFound, and ServiceError when the job is paused already or has ended.
+    """
+    return await _bring_to(index, trainers, job_id, "paused")
+
+
+async def _bring_to(index: Index, trainers: Trainers, job_id: str, how: Asked) -> Status:
+    """Ask by the file, and wait until no trainer lives in the folder and status.json says so.
 
     A running trainer saves its last whole step; one that does not end is terminated, then killed. While it writes a
     checkpoint, or publishes its adapter, it is waited for, LONGEST_WRITING_S in all.
-    Raises NotFound, and ServiceError when the job had already ended.
     """
     folder = index.job(job_id).folder
-    await asyncio.to_thread(_ask_to_stop, folder)
+    await asyncio.to_thread(_ask, folder, how)
     waited = written = 0.0
     looked = time.monotonic()
     signals = [(TERMINATE_AFTER_S, signal.SIGTERM), (KILL_AFTER_S, signal.SIGKILL)]
     was_killed = False
-    while (status := await asyncio.to_thread(end_if_free, folder)) is None:
+    while (status := await asyncio.to_thread(rest_if_free, folder, how)) is None:
         now = time.monotonic()
         passed, looked = now - looked, now
         if written < LONGEST_WRITING_S and await asyncio.to_thread(_is_writing, folder):
@@ -48,28 +66,29 @@ async def stop(index: Index, trainers: Trainers, job_id: str) -> Status:
             log.warning("The trainer of job %s does not end: sending %s", job_id, number.name)
             was_killed = await asyncio.to_thread(trainers.signal, folder, number) and number == signal.SIGKILL
         if waited > GIVE_UP_AFTER_S:
-            how = "not even by a kill" if was_killed else "and which process it is cannot be told"
-            raise ServiceError(f"Job {job_id} could not be stopped: its trainer does not end, {how}")
+            why = "not even by a kill" if was_killed else "and which process it is cannot be told"
+            raise ServiceError(f"Job {job_id} could not be stopped: its trainer does not end, {why}")
         await asyncio.sleep(POLL_S)
     trainers.forget(job_id)
     await asyncio.to_thread(index.refresh_job, job_id)
-    if status.status != "cancelled":
-        _refuse_ended(job_id, status)
+    if status.status != how:
+        _refuse(job_id, status, how)
     return status
 
 
 def resume(index: Index, job_id: str) -> None:
-    """Put a cancelled or failed job back into the queue; its trainer goes on from the last checkpoint.
+    """Put a job back into the queue that is paused, cancelled or failed; its trainer goes on from the last checkpoint.
 
-    Raises NotFound, and ServiceError when the job has not ended so or its files cannot be read.
+    Raises NotFound, and ServiceError when the job is nothing of that or its files cannot be read.
     """
     folder = index.job(job_id).folder
 
     def waiting(status: Status) -> Status:
         jobs.read_job(folder)
-        if status.status not in ("cancelled", "failed"):
+        if status.status not in {"paused", "cancelled", "failed"}:
             raise ServiceError(f"Job {job_id} cannot be resumed: it is {status.status}")
         folder.stop_file.unlink(missing_ok=True)
+        folder.pause_file.unlink(missing_ok=True)
         return replace(status, status="pending", attempt=0, completed_at=None, error_message=None)
 
     try:
@@ -79,10 +98,11 @@ def resume(index: Index, job_id: str) -> None:
     index.refresh_job(job_id)
 
 
-def end_if_free(folder: JobFolder) -> Status | None:
-    """The final status of a job that is to stop, once no trainer lives in its folder; None while one does."""
+def rest_if_free(folder: JobFolder, how: Asked) -> Status | None:
+    """The status of a job that is to stop or to pause, once no trainer lives in its folder; None while one does."""
     try:
-        return end(folder, "cancelled") or jobs.read_status(folder)
+        written = end(folder, "cancelled") if how == "cancelled" else transition(folder, _paused)
+        return written or jobs.read_status(folder)
     except locks.LockHeld:
         return None
 
@@ -91,11 +111,22 @@ def _is_writing(folder: JobFolder) -> bool:
     return folder.publishing.exists() or folders.is_any_half_made(folder.checkpoints)
 
 
-def _ask_to_stop(folder: JobFolder) -> None:
-    _refuse_ended(folder.job_id, jobs.read_status(folder))
-    folder.stop_file.touch()
+def asked_of(folder: JobFolder) -> Asked | None:
+    """What somebody asks of a job by a file in its folder."""
+    if folder.stop_file.exists():
+        return "cancelled"
+    return "paused" if folder.pause_file.exists() else None
 
 
-def _refuse_ended(job_id: str, status: Status) -> None:
-    if status.status in jobs.FINISHED:
-        raise ServiceError(f"Job {job_id} cannot be cancelled: it is already {status.status}")
+def _ask(folder: JobFolder, how: Asked) -> None:
+    _refuse(folder.job_id, jobs.read_status(folder), how)
+    (folder.stop_file if how == "cancelled" else folder.pause_file).touch()
+
+
+def _paused(status: Status) -> Status | None:
+    return None if status.status in jobs.AT_REST else replace(status, status="paused", pid=None)
+
+
+def _refuse(job_id: str, status: Status, how: Asked) -> None:
+    if status.status in jobs.FINISHED or status.status == how:
+        raise ServiceError(f"Job {job_id} cannot be {how}: it is already {status.status}")

@@ -139,8 +139,8 @@ class Queue:
             newest = await asyncio.to_thread(self._ready, entry.job_id)
             if newest is None:
                 return
-            if await asyncio.to_thread(newest.folder.stop_file.exists):
-                await asyncio.to_thread(self._end_stopped, newest)
+            if (asked := await asyncio.to_thread(control.asked_of, newest.folder)) is not None:
+                await asyncio.to_thread(self._bring_to_rest, newest, asked)
             else:
                 await self._launch(newest)
 
@@ -161,8 +161,8 @@ class Queue:
             return None
         return None if self._trainers.has(entry) else entry
 
-    def _end_stopped(self, entry: JobEntry) -> None:
-        control.end_if_free(entry.folder)
+    def _bring_to_rest(self, entry: JobEntry, how: control.Asked) -> None:
+        control.rest_if_free(entry.folder, how)
         self._index.refresh_job(entry.job_id)
 
     async def _launch(self, entry: JobEntry) -> None:

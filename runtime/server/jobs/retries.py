@@ -23,7 +23,7 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None, *, shared_memory: 
     """
 
     def next_status(status: Status) -> Status | None:
-        has_ended = status.status in jobs.FINISHED
+        has_ended = status.status in jobs.AT_REST
         if has_ended and not (status.status == "failed" and exit_code == OUT_OF_MEMORY and shared_memory):
             return None
         deaths = _deaths(status, exit_code)

@@ -98,7 +98,12 @@ def _stop(folder: JobFolder, process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize(
     ("interrupt", "exit_code", "state"),
-    [("stop", 130, "cancelled"), (signal.SIGINT, 130, "cancelled"), (signal.SIGTERM, 143, "running")],
+    [
+        ("stop", 130, "cancelled"),
+        ("pause", 4, "paused"),
+        (signal.SIGINT, 130, "cancelled"),
+        (signal.SIGTERM, 143, "running"),
+    ],
 )
 def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the_bit(
     root: Path, interrupt: signal.Signals | str, exit_code: int, state: str
@@ -109,7 +114,7 @@ def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the
 
     process = _launch_stuck(interrupted, "step 5")
     if isinstance(interrupt, str):
-        interrupted.stop_file.touch()
+        (interrupted.path / interrupt).touch()
     else:
         process.send_signal(interrupt)
     output, _ = process.communicate(timeout=60)
@@ -117,9 +122,11 @@ def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the
     status = jobs.status(interrupted)
     assert process.returncode == exit_code, output
     assert (status.status, status.current_step, status.error_message) == (state, 4, None)
+    assert (status.completed_at is None) == (state != "cancelled")
     assert [path.name for path in interrupted.checkpoints.iterdir()] == ["step-4"]
 
-    interrupted.stop_file.unlink(missing_ok=True)
+    for file in (interrupted.stop_file, interrupted.pause_file):
+        file.unlink(missing_ok=True)
     jobs.train_here(interrupted)
     assert jobs.weights(interrupted) == jobs.weights(whole)
     assert jobs.losses(interrupted) == jobs.losses(whole)

@@ -12,7 +12,7 @@ import pytest
 from runtime.process.machine import Machine
 from runtime.server.jobs import control
 from runtime.server.jobs.trainers import pid_of_trainer
-from state import folders, locks, store
+from state import folders, jobs, locks, store
 from state.errors import ServiceError
 from state.jobs import JobFolder, Status
 from tests.processes import is_alive, on_linux
@@ -71,6 +71,50 @@ def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytes
     server.run(scenario)
     sent = [record.message.rsplit(maxsplit=1)[-1] for record in caplog.records if "does not end" in record.message]
     assert sent == ["SIGTERM", "SIGKILL"]
+
+
+def test_a_paused_job_lets_others_pass_and_has_its_old_place_when_it_is_resumed(rig: Rigs) -> None:
+    server = rig(CPU, 1)
+
+    async def scenario() -> None:
+        paused, later, latest = (server.add() for _ in range(3))
+        await server.given(paused)
+
+        assert (await control.pause(server.index, server.trainers, paused.job_id)).status == "paused"
+        await server.given(later)
+        control.resume(server.index, paused.job_id)
+        await server.finish(later)
+
+        await server.given(paused)
+        assert jobs.read_status(latest).status == "pending"
+
+    server.run(scenario)
+
+
+def test_a_job_folder_with_a_pause_file_is_paused_before_it_runs(rig: Rigs) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("pause")
+        await server.given(server.add())
+        assert jobs.read_status(folder).status == "paused"
+        assert jobs.read_status(folder).started_at is None
+
+    server.run(scenario)
+
+
+def test_a_trainer_that_is_killed_while_it_pauses_leaves_a_paused_job(rig: Rigs) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        folder = server.add("deaf")
+        pid = int((await server.given(folder))["pid"])
+        (folder.path / "pause").touch()
+        os.kill(pid, signal.SIGKILL)
+
+        await server.until(lambda: jobs.read_status(folder).status == "paused", "the job is paused")
+
+    server.run(scenario)
 
 
 def test_a_trainer_that_writes_a_checkpoint_is_waited_for(rig: Rigs, clock: _Clock) -> None:

@@ -1,0 +1,1 @@
+"""Files to train on, in OpenAI's protocol."""
