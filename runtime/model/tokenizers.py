@@ -40,15 +40,6 @@ def end_tokens(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int
     return frozenset(end if isinstance(end, list) else [end])
 
 
-def model_config(source: str) -> dict[str, object]:
-    """The model's config.json. Raises ServiceError when there is none."""
-    try:
-        raw: dict[str, object] = PreTrainedConfig.get_config_dict(source)[0]
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"The settings of {shown(source)} cannot be loaded: {first_line(error)}") from error
-    return raw
-
-
 def shown(source: str) -> str:
     """What a source is called in sentences: a folder by its name."""
     return Path(source).name if Path(source).is_absolute() else source

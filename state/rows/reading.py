@@ -90,6 +90,11 @@ class Reading:
         self._detector = Detector(columns)
         self._sources = self._found(path)
 
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that are read, in their order."""
+        return [source.path.name for source in self._sources]
+
     def rows(self) -> Iterator[Numbered]:
         """All rows that can be used. Raises what `every` raises."""
         return (found for found in self.every() if isinstance(found, Numbered))

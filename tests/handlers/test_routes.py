@@ -30,6 +30,8 @@ SPECIFIED = {
     "POST /api/training/data/upload": "training/data/upload.py",
     "GET /api/training/data": "training/data/list.py",
     "GET /api/training/data/{dataset_name}": "training/data/show.py",
+    "GET /api/training/data/{dataset_name}/report": "training/data/report.py",
+    "GET /api/training/data/{dataset_name}/preview": "training/data/preview.py",
     "PATCH /api/training/data/{dataset_name}": "training/data/update.py",
     "DELETE /api/training/data/{dataset_name}": "training/data/delete.py",
     "GET /api/adapters": "adapters/list.py",
