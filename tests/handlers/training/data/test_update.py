@@ -37,6 +37,7 @@ def test_a_data_set_is_renamed_with_all_that_is_in_its_folder_and_jobs_keep_thei
     [
         ("kept", {}, 400, "dataset_name is required"),
         ("kept", {"dataset_name": "other"}, 400, "dataset_name 'other' is taken: choose another, or delete that"),
+        ("kept", {"dataset_name": "hollow"}, 400, "dataset_name 'hollow' is taken"),
         ("kept", {"dataset_name": "../up"}, 400, "dataset_name '../up' is not a valid name"),
         ("kept", {"dataset_name": "new", "colour": "red"}, 400, "unknown field colour"),
         ("nothing", {"dataset_name": "new"}, 404, "Dataset nothing not found"),
@@ -47,6 +48,7 @@ def test_a_name_that_a_data_set_cannot_have_is_refused_and_nothing_changes(
 ) -> None:
     for each in ("kept", "other"):
         queueing.post("/training/data/upload", {"dataset_name": each, "train_texts": [each]})
+    (queueing.root / "training_data" / "hollow").mkdir(exist_ok=True)  # a rename would replace it
     before = queueing.get("/training/data").json()
 
     reply = queueing.patch(f"/training/data/{name}", **changes)
