@@ -56,6 +56,12 @@ def check_free(target: Path) -> None:
         raise Taken(target)
 
 
+def rename(folder: Path, target: Path) -> None:
+    """Give a folder another name, durably. Raises Taken when there is something of that name."""
+    _rename_new(folder, target)
+    store.flush(target.parent)
+
+
 def vanish(folder: Path) -> None:
     """Remove a folder: gone in one rename, then its bytes."""
     leaving = folder.with_name(f".{folder.name}.removed")
@@ -129,9 +135,9 @@ def _aside(target: Path) -> Path:
     return target.with_name(f".{target.name}.replaced")
 
 
-def _rename_new(hidden: Path, target: Path) -> None:
+def _rename_new(folder: Path, target: Path) -> None:
     check_free(target)  # an empty folder would be replaced
-    _rename(hidden, target)
+    _rename(folder, target)
 
 
 def _rename(folder: Path, target: Path) -> None:

@@ -69,6 +69,12 @@ def held_out(root: DataRoot, dataset_name: str) -> RowSource | None:
     return structs.replace(found, name=f"{dataset_name} (held out)", held_out=True)
 
 
+def located(root: DataRoot, dataset_name: str) -> RowSource:
+    """The rows of a data set that a URL names. Raises NotFound."""
+    _found(root, dataset_name)
+    return source(root, dataset_name)
+
+
 def inspect(root: DataRoot, dataset_name: str) -> Report:
     """Read all rows of a data set, and say what was found. Raises NotFound; ServiceError for an unreadable file."""
     _found(root, dataset_name)
@@ -86,6 +92,25 @@ def inspect(root: DataRoot, dataset_name: str) -> Report:
 def remove(root: DataRoot, dataset_name: str) -> None:
     """Remove a data set's folder: gone from every list in one rename, then its bytes. Raises NotFound."""
     folders.vanish(_found(root, dataset_name))
+
+
+def rename(root: DataRoot, dataset_name: str, new_name: str) -> None:
+    """Give a data set another name, in one step; then its dataset.json says it, too. Jobs have copies.
+
+    A folder's name is what a data set is called, whatever its dataset.json says: one that was renamed by hand, or by a
+    server that was killed before the last step. Raises NotFound; ServiceError for a name that it cannot have.
+    """
+    folder, target = _found(root, dataset_name), _target(root, new_name)
+    if target != folder:
+        try:
+            folders.rename(folder, target)
+        except folders.Taken as error:
+            raise ServiceError(
+                f"dataset_name {new_name!r} is taken: choose another, or delete that data set first"
+            ) from error
+    with suppress(FileNotFoundError, BrokenFile):  # there is none, or it is left as it is
+        own = store.read_as_written(target / RECORD)
+        store.update(target / RECORD, dict[str, object], lambda newest: (newest or own) | {"dataset_name": new_name})
 
 
 def all_names(root: DataRoot) -> list[str]:

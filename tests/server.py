@@ -154,9 +154,13 @@ class Server:
 class Client:
     """A client that has asked for something that takes long, and does not wait for it yet."""
 
-    def __init__(self, server: Server, path: str, body: object, *, base: str = "/api") -> None:
+    def __init__(self, server: Server, path: str, body: object = None, *, base: str = "/api") -> None:
+        """Without a body it gets, with one it posts."""
         self._connection = http.client.HTTPConnection("localhost", server.port, timeout=600)
-        self._connection.request("POST", f"{base}{path}", json.dumps(body), {"Content-Type": "application/json"})
+        if body is None:
+            self._connection.request("GET", f"{base}{path}")
+        else:
+            self._connection.request("POST", f"{base}{path}", json.dumps(body), {"Content-Type": "application/json"})
 
     def go_away(self) -> None:
         self._connection.close()

@@ -13,6 +13,7 @@ from runtime.inference.prefix_cache import PrefixCache
 from runtime.inference.prompts import Prompts
 from runtime.model import bases
 from runtime.model.device import Setup
+from runtime.model.tokenizers import end_tokens
 from state import models
 
 CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = (
@@ -38,7 +39,7 @@ class Base:
         self.prefill_chunk = CPU_PREFILL_CHUNK if self.model.device.type == "cpu" else ACCELERATOR_PREFILL_CHUNK
         self.context_length = models.context_length(self.model.config.to_dict())
         self.prompts = Prompts(self.tokenizer, _vocabulary(self.model, self.tokenizer))
-        self.end_tokens = bases.end_tokens(self.model, self.tokenizer)
+        self.end_tokens = end_tokens(source, self.tokenizer)
 
     def empty_prefix_cache(self) -> bool:
         """Give the memory of what is only remembered back. Returns whether there was any."""

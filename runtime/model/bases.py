@@ -1,4 +1,4 @@
-"""Loading a base model in NF4, and its tokenizer: the same way for training and for inference.
+"""Loading a base model in NF4: the same way for training and for inference. Its tokenizer is in `tokenizers`.
 
 QLoRA's storage (Dettmers et al. 2023): 4-bit NormalFloat in blocks of 64 weights, the blocks' scales quantized once
 more. Embeddings, norms and the output layer stay in the setup's dtype. bitsandbytes does this on CUDA, MPS and CPU.
@@ -14,18 +14,14 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    BitsAndBytesConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from runtime.model import base_cache
 from runtime.model.device import Setup
 from runtime.model.failures import is_out_of_memory
+from runtime.model.tokenizers import load_tokenizer as load_tokenizer  # noqa: PLC0414  a base's, too
+from runtime.model.tokenizers import shown
 from state import locks, models
 from state.errors import ServiceError, first_line
 from state.safetensors import Tensor
@@ -68,7 +64,7 @@ def load_base(source: str, setup: Setup, cache: Path) -> PreTrainedModel:
                         gc.collect()  # its memory is free before the copy is mapped
                         base = _from_pretrained(str(kept), setup)
     except (OSError, ValueError) as error:
-        raise ServiceError(f"Model {_shown(source)} cannot be loaded: {first_line(error)}") from error
+        raise ServiceError(f"Model {shown(source)} cannot be loaded: {first_line(error)}") from error
     base.config.name_or_path = base.name_or_path = source
     return base
 
@@ -133,33 +129,3 @@ def _from_pretrained(source: str, setup: Setup, **options: BitsAndBytesConfig) -
         **options,
     )
     return model
-
-
-def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with a token to pad with. Raises ServiceError when there is none."""
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"The tokenizer of {_shown(source)} cannot be loaded: {first_line(error)}") from error
-    if tokenizer.pad_token_id is None:
-        # padding is masked everywhere: any token of the vocabulary serves, and a new one would need a new embedding
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
-    return tokenizer
-
-
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokens that end a text, as the model's own settings say, else its tokenizer.
-
-    Nothing else is taken of a published model's generation settings, which may bring penalties and a top_k.
-    """
-    own = model.generation_config
-    end = own.eos_token_id if own is not None else None
-    if end is None:
-        end = tokenizer.eos_token_id
-    if end is None:
-        return frozenset()
-    return frozenset(end if isinstance(end, list) else [end])
-
-
-def _shown(source: str) -> str:
-    return Path(source).name if Path(source).is_absolute() else source

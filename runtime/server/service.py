@@ -17,6 +17,7 @@ from runtime.server.adapters.importing import Imports
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.answering.serving import Serving
 from runtime.server.answering.worker import Worker
+from runtime.server.data.inspection import Inspector
 from runtime.server.index import Index
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.forecasting import Forecaster
@@ -47,6 +48,7 @@ class Service(Struct, frozen=True):
     worker: Worker
     exporter: Exporter
     forecaster: Forecaster
+    inspector: Inspector
     unload_after_s: float
     """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
@@ -90,6 +92,7 @@ class Service(Struct, frozen=True):
             worker=worker,
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),
+            inspector=Inspector(root),
             unload_after_s=unload_after_s,
         )
 

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
+from runtime.model.tokenizers import end_tokens
 from runtime.trainer import lora, memory, repeatable
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
@@ -95,7 +96,7 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     tokenizer = bases.load_tokenizer(source)
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
-    data = read(job, tokenizer, bases.end_tokens(base, tokenizer), context_length, train, held_out, tokens)
+    data = read(job, tokenizer, end_tokens(source, tokenizer), context_length, train, held_out, tokens)
 
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)

@@ -100,8 +100,17 @@ class Reading:
         self._detector = Detector(columns)
         self._sources = self._found(path, held_out=held_out)
 
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that are read, in their order."""
+        return [source.path.name for source in self._sources]
+
     def rows(self) -> Iterator[Numbered]:
-        """All rows that can be used.
+        """All rows that can be used. Raises what `every` raises."""
+        return (found for found in self.every() if isinstance(found, Numbered))
+
+    def every(self) -> Iterator[Numbered | Problem]:
+        """All rows in their order; in the place of one that cannot be used, what is wrong with it.
 
         Raises ServiceError for a file that cannot be read, and at the end where rows are wrong and not to be skipped,
         or where there are none: so what was made of the rows before counts only when this returns.
@@ -126,7 +135,7 @@ class Reading:
             raise ServiceError(f"{path.name} holds no data: put a .jsonl, .json, .csv or .parquet file into it")
         return [Source(path / name) for name in read]
 
-    def _rows_of(self, source: Source) -> Iterator[Numbered]:
+    def _rows_of(self, source: Source) -> Iterator[Numbered | Problem]:
         name = source.path.name
         before = _identity(source.path)
         file = FileReport(name=name, kind=source.kind, bytes=source.path.stat().st_size)
@@ -136,7 +145,9 @@ class Reading:
                 row = self._converted(file, line, raw)
             except Wrong as wrong:
                 file.bad += 1
-                self._add(wrong.problem(name, line, number))
+                problem = wrong.problem(name, line, number)
+                self._add(problem)
+                yield problem
             else:
                 file.used += 1
                 yield Numbered(name, line, number, row)
@@ -247,6 +258,12 @@ def is_test(name: str) -> bool:
 
 def _first_word(name: str) -> str:
     return re.split(r"[-_.]", name.lower(), maxsplit=1)[0]
+
+
+def held_out_files(folder: Path) -> list[Path]:
+    """The files of a folder whose rows are kept from training, in the order of their names."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [folder / name for name in names if is_rows(name) and name not in SIDECARS and is_held_out(name)]
 
 
 def _by_count(item: tuple[str, int]) -> int:

@@ -97,6 +97,11 @@ def decode(line: bytes) -> Row:
     raise msgspec.ValidationError("the object is no row in its canonical form")
 
 
+def is_conversation(row: Row) -> bool:
+    """Whether it is messages, of which a chat template makes the prompts."""
+    return isinstance(row, Chat) or not (isinstance(row, Text) or isinstance(row.prompt, str))
+
+
 def digest(row: Row) -> bytes:
     """8 bytes that are equal for equal rows."""
     return _digest_of(row)

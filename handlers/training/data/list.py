@@ -1,5 +1,6 @@
 """GET /api/training/data: all data sets, in alphabetical order."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from litestar import get
@@ -31,19 +32,19 @@ class DatasetsReply(Struct):
 
 @get("/training/data", opt={"action": "list data sets"}, sync_to_thread=True)
 def list_datasets(service: NamedDependency[Service]) -> DatasetsReply:
-    found = (_listed(service, name) for name in training_data.all_names(service.root))
-    listed = [dataset for dataset in found if dataset is not None]
-    return DatasetsReply(listed, len(listed))
+    found = []
+    for name in training_data.all_names(service.root):
+        with suppress(NotFound):  # it went just now
+            found.append(listed(service, name))
+    return DatasetsReply(found, len(found))
 
 
-def _listed(service: Service, name: str) -> ListedDataset | None:
-    """None for one that went just now."""
+def listed(service: Service, name: str) -> ListedDataset:
+    """Raises NotFound."""
     dataset: Dataset | None = None
     problem = None
     try:
         dataset = training_data.read(service.root, name)
-    except NotFound:
-        return None
     except BrokenFile as error:
         problem = str(error)
     return ListedDataset(

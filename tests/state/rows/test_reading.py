@@ -192,3 +192,18 @@ def test_csv_cells_may_hold_json(tmp_path: Path) -> None:
     [row] = Reading(file).rows()
 
     assert row.row == Chat((Message("user", "Hi"), Message("assistant", "Hello!")))
+
+
+def test_every_row_comes_in_its_order_with_what_is_wrong_in_the_place_of_a_wrong_one(tmp_path: Path) -> None:
+    folder = _folder(tmp_path, a__jsonl=GOOD + "{\n" + GOOD, b__jsonl='{"text": " "}\n' + GOOD, eval__jsonl=GOOD)
+
+    found = list(Reading(folder, skip_invalid=True).every())
+
+    assert [(each.file, each.line, getattr(each, "id", None)) for each in found] == [
+        ("a.jsonl", 1, None),
+        ("a.jsonl", 2, "malformed_json"),
+        ("a.jsonl", 3, None),
+        ("b.jsonl", 1, "empty_text"),
+        ("b.jsonl", 2, None),
+    ]
+    assert reading.held_out_files(folder) == [folder / "eval.jsonl"]

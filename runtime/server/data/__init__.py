@@ -1,0 +1,1 @@
+"""Data sets: what they are for a model."""

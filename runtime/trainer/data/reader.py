@@ -1,0 +1,92 @@
+"""Rows as a model's trainer would read them, with what that takes of the model: not its weights, and no torch."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from msgspec import Struct
+from transformers import AutoConfig, PreTrainedTokenizerBase
+
+from runtime.messages.rows import Line, Subject
+from runtime.model.chat import ChatTemplate
+from runtime.model.tokenizers import end_tokens, load_tokenizer, shown
+from runtime.trainer.masks.masker import Masker
+from runtime.trainer.masks.results import Masked, Refused
+from state import clock, models
+from state.config import Learn
+from state.errors import ServiceError, first_line
+from state.root import DataRoot
+from state.row_source import RowSource
+from state.rows.problems import Problem
+from state.rows.reading import Numbered, Reading
+from state.rows.row import Row
+
+TOGETHER = 256  # rows whose texts are tokenized in one call
+
+
+class ReadRow(Struct, frozen=True):
+    """A row and what a trainer makes of it; without a row where the file's own cannot be used."""
+
+    line: Line
+    row: Row | None
+    outcome: Masked | Refused | Problem
+
+
+class Reader(Struct, frozen=True):
+    tokenizer: PreTrainedTokenizerBase
+    template: ChatTemplate
+    served: frozenset[int]
+    """The tokens at which the model stops by itself."""
+    context_length: int | None
+    today: datetime
+    learn: Learn | None
+
+    @classmethod
+    def of(cls, subject: Subject) -> "Reader":
+        """Raises ServiceError for a model that is not there, or whose tokenizer or template is of no use."""
+        source = models.find(DataRoot.at(Path(subject.root)), subject.model_name).load_from
+        tokenizer, today = load_tokenizer(source), clock.now()
+        return cls(
+            tokenizer,
+            ChatTemplate(tokenizer, now=lambda: today),
+            end_tokens(source, tokenizer),
+            _context_length(source),
+            today,
+            subject.learn,
+        )
+
+    def read(self, rows: Iterable[Numbered | Problem]) -> Iterator[ReadRow]:
+        """In the rows' order, a few hundred of them in memory."""
+        masker, left = Masker(self.tokenizer, self.template, self.served, self.learn), iter(rows)
+        while batch := list(islice(left, TOGETHER)):
+            masks = iter(masker.masks([each.row for each in batch if isinstance(each, Numbered)]))
+            yield from (_read(each, masks) for each in batch)
+
+
+def reading(source: RowSource) -> Reading:
+    """One pass over a data set's folder, which goes on behind rows that cannot be used."""
+    return Reading(Path(source.path or ""), columns=source.columns, skip_invalid=True)
+
+
+def every(rows: Reading) -> Iterator[Numbered | Problem]:
+    """All rows, also where none of them can be used. Raises ServiceError for a file that cannot be read."""
+    try:
+        yield from rows.every()
+    except ServiceError:
+        if not rows.report.total:
+            raise
+
+
+def _read(found: Numbered | Problem, masks: Iterator[Masked | Refused]) -> ReadRow:
+    if isinstance(found, Numbered):
+        return ReadRow(Line(file=found.file, line=found.line, row=found.number), found.row, next(masks))
+    return ReadRow(Line(file=found.file, line=found.line, row=found.row), None, found)
+
+
+def _context_length(source: str) -> int | None:
+    try:
+        described = AutoConfig.from_pretrained(source, trust_remote_code=False).to_dict()
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"Model {shown(source)} cannot be loaded: {first_line(error)}") from error
+    return models.context_length(described)
