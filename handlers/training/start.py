@@ -14,6 +14,7 @@ from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
 from state.row_source import RowSource
+from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -28,6 +29,8 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     output_dir: str | None = None
     adapter_name: str | None = None
     description: str = ""
+    sample_prompts: SamplePrompts | None = None
+    sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
 
     def job(self) -> Job:
@@ -38,6 +41,8 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             dataset_name=self.dataset_name,
             lora_config=self.lora_config,
             training_config=self.training_config,
+            sample_prompts=self.sample_prompts,
+            sample_tokens=self.sample_tokens,
             seed=self.seed,
             output_dir=self.output_dir,
         )

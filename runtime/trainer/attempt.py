@@ -29,6 +29,7 @@ class Attempt:
         if before.started_at is None:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
+            folder.samples_file.unlink(missing_ok=True)
         folders.sweep(folder.checkpoints)  # from here on, what is unfinished in there is being written
         checkpoint = folder.newest_checkpoint()
         is_fresh = before.attempt == 0 or before.status in jobs.FINISHED or checkpoint > before.attempt_step
@@ -45,6 +46,7 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                stopped_early=None,
             )
         )
 
@@ -57,10 +59,12 @@ class Attempt:
         self.status = status
         jobs.write_status(self.folder, status)
 
-    def complete(self, adapter_name: str) -> None:
-        """Say that the adapter is published: the job's last word."""
+    def complete(self, adapter_name: str, stopped_early: str | None = None) -> None:
+        """Say that the adapter is published: the job's last word. `stopped_early` is why it has fewer steps."""
         self.folder.reserve.unlink(missing_ok=True)
-        self.status = structs.replace(self.status, progress=100.0, adapter_name=adapter_name)
+        self.status = structs.replace(
+            self.status, progress=100.0, adapter_name=adapter_name, stopped_early=stopped_early
+        )
         self.end("completed")
 
     def end(self, status: JobState, error_message: str | None = None) -> None:

@@ -33,6 +33,9 @@ class Submission:
         for source in (train, *([held_out] if held_out else [])):
             if source.path is None:
                 examples.check(source.name, source.texts)
+        config.check_evaluation(
+            job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
+        )
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         check_training(job, _available(self._root, job.model_name))
