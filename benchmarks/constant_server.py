@@ -33,6 +33,7 @@ REPLY = StatusReply(
     learning_rate=0.0002,
     metrics=Losses(1.25, None),
     adapter_path=None,
+    stopped_early=None,
     error_message=None,
 )
 

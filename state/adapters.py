@@ -27,7 +27,11 @@ class Results(Struct, kw_only=True, frozen=True):
 
     final_loss: float | None = None
     eval_loss: float | None = None
+    """Of these weights."""
+    best_step: int | None = None
+    """The step after which the weights were as they are, where those of the lowest evaluation loss were to be kept."""
     training_steps: int | None = None
+    """How many were taken in all."""
     training_time_minutes: float | None = None
 
 

@@ -16,6 +16,7 @@ ALL_LINEAR: Final = "all-linear"
 
 Precision = Literal["bfloat16", "float32"]
 Learn = Literal["all", "completions"]
+Keep = Literal["last", "best"]
 OnTooLong = Literal["cut", "drop", "refuse"]
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -33,6 +34,15 @@ class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     task_type: Literal["CAUSAL_LM"] = "CAUSAL_LM"
 
 
+class EarlyStopping(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """When a run is to end before its last step."""
+
+    patience: Annotated[int, Meta(ge=1)]
+    """So many evaluations in a row whose loss is not below the lowest one before by more than `min_delta` end it."""
+    min_delta: Annotated[float, Meta(ge=0)] = 0.0
+    """In nats."""
+
+
 class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The run. One step takes `batch_size * gradient_accumulation_steps` rows."""
 
@@ -47,6 +57,11 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     save_steps: Annotated[int, Meta(ge=1)] = 500
     save_total_limit: Annotated[int, Meta(ge=1)] = 2
     """Checkpoints that are kept: the newest ones, and beside them the one of the lowest evaluation loss."""
+    eval_steps: Annotated[int, Meta(ge=1)] | None = None
+    """Steps between evaluations, and between answers to sample prompts. Left out: `save_steps`."""
+    early_stopping: EarlyStopping | None = None
+    keep: Keep = "last"
+    """Which adapter is published: the last step's, or the one of the lowest evaluation loss."""
     max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
     """In tokens of one document. Left out: 2048, or the model's context where that is shorter."""
     on_too_long: OnTooLong | None = None
@@ -76,6 +91,26 @@ def total_steps(config: TrainingConfig, num_examples: int) -> int:
     if config.max_steps > 0:
         return config.max_steps
     return config.num_epochs * steps_per_epoch(config, num_examples)
+
+
+def steps_between_evaluations(config: TrainingConfig) -> int:
+    return config.eval_steps or config.save_steps
+
+
+def check_evaluation(config: TrainingConfig, *, has_rows: bool, has_prompts: bool) -> None:
+    """Raise ServiceError for settings that need evaluation rows, or at least sample prompts, where there are none."""
+    needing = {
+        "early_stopping": config.early_stopping is not None,
+        'keep "best"': config.keep == "best",
+        "eval_steps": config.eval_steps is not None and not has_prompts,
+    }
+    name = next((name for name, is_set in needing.items() if is_set), None)
+    if name is not None and not has_rows:
+        raise ServiceError(
+            f"training_config.{name} needs rows to evaluate on, and this job has none: give eval_texts, "
+            "eval_dataset_name or training_config.validation_split"
+            + (", or give sample_prompts" if name == "eval_steps" else "")
+        )
 
 
 def resolved_warmup_steps(config: TrainingConfig, run_steps: int) -> int:

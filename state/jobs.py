@@ -5,10 +5,11 @@
     data/tokens/      the trainer's: the rows as tokens; made again when it is removed
     status.json       where it stands; its owner is whoever holds trainer.lock
     metrics.jsonl     one line a log step
+    samples.jsonl     the answers to the job's sample prompts, one a line
     train.log         the trainer's stdout and stderr
     stop              exists = please stop
     pause             exists = please stop, and wait until somebody resumes
-    checkpoints/      step-<n>/, enough to go on from
+    checkpoints/      step-<n>/, enough to go on from; best-<n>/, the adapter of the lowest evaluation loss
     adapter/          the finished adapter, in PEFT's own layout
     trainer.lock      held by a trainer for as long as it lives
 
@@ -32,6 +33,7 @@ from state.root import DataRoot
 from state.row_source import RowSource
 from state.rows import row
 from state.rows.tally import Tally
+from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
 VERSION = 1
 PREFIX = "job_"
@@ -59,6 +61,8 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     eval_dataset_name: str | None = None
     lora_config: LoraConfig = LoraConfig()
     training_config: TrainingConfig = TrainingConfig()
+    sample_prompts: SamplePrompts | None = None
+    sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     output_dir: str | None = None
     created_at: datetime | None = None
@@ -89,6 +93,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None
+    stopped_early: str | None = None
+    """Why a completed run has fewer steps than `total_steps`; None where it has all."""
     pid: int | None = None
     accelerator: str | None = None
     """The CUDA_VISIBLE_DEVICES of the newest trainer; None where it had none."""
@@ -138,6 +144,10 @@ class JobFolder(Struct, frozen=True):
         return self.path / "metrics.jsonl"
 
     @property
+    def samples_file(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
     def log_file(self) -> Path:
         return self.path / "train.log"
 
@@ -158,12 +168,23 @@ class JobFolder(Struct, frozen=True):
 
     def checkpoint_steps(self) -> list[int]:
         """The steps that have a checkpoint, in no particular order."""
-        steps = [path.name.removeprefix("step-") for path in self.checkpoints.glob("step-*")]
+        return self._steps_of("step-")
+
+    def best_steps(self) -> list[int]:
+        """The steps whose adapter is kept as the best of its time."""
+        return self._steps_of("best-")
+
+    def _steps_of(self, prefix: str) -> list[int]:
+        steps = [path.name.removeprefix(prefix) for path in self.checkpoints.glob(f"{prefix}*")]
         return [int(step) for step in steps if step.isdigit()]
 
     def newest_checkpoint(self) -> int:
         """Its step; 0 without one."""
         return max(self.checkpoint_steps(), default=0)
+
+    def best(self, step: int) -> Path:
+        """Where the adapter of step `step` is kept, whose evaluation loss was the lowest by then."""
+        return self.checkpoints / f"best-{step}"
 
     @property
     def adapter(self) -> Path:

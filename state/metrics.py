@@ -15,6 +15,8 @@ class Point(Struct, kw_only=True, omit_defaults=True):
     loss: float | None = None
     """Mean cross-entropy over the target tokens since the last training line, in nats."""
     eval_loss: float | None = None
+    eval_token_accuracy: float | None = None
+    """Of an evaluation's target tokens, the share that the model held most likely."""
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens: int | None = None

@@ -3,6 +3,7 @@
 A folder that somebody has put there with files of rows is a data set, too, without dataset.json.
 """
 
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -100,17 +101,17 @@ def rename(root: DataRoot, dataset_name: str, new_name: str) -> None:
     A folder's name is what a data set is called, whatever its dataset.json says: one that was renamed by hand, or by a
     server that was killed before the last step. Raises NotFound; ServiceError for a name that it cannot have.
     """
-    folder, target = _found(root, dataset_name), _target(root, new_name)
-    if target != folder:
+    folder, place = _found(root, dataset_name), target(root, new_name)
+    if place != folder:
         try:
-            folders.rename(folder, target)
+            folders.rename(folder, place)
         except folders.Taken as error:
             raise ServiceError(
                 f"dataset_name {new_name!r} is taken: choose another, or delete that data set first"
             ) from error
     with suppress(FileNotFoundError, BrokenFile):  # there is none, or it is left as it is
-        own = store.read_as_written(target / RECORD)
-        store.update(target / RECORD, dict[str, object], lambda newest: (newest or own) | {"dataset_name": new_name})
+        own = store.read_as_written(place / RECORD)
+        store.update(place / RECORD, dict[str, object], lambda newest: (newest or own) | {"dataset_name": new_name})
 
 
 def all_names(root: DataRoot) -> list[str]:

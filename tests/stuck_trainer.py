@@ -1,7 +1,7 @@
 """`python -m tests.stuck_trainer JOB_DIR WHERE`: a trainer that is stuck there for ever, as in a row that takes hours.
 
-It makes the file `stuck` in the data root then. WHERE is "nowhere", "import of torch", "preparation", "evaluation" or
-"step N" (from 1).
+It makes the file `stuck` in the data root then. WHERE is "nowhere", "import of torch", "preparation", "evaluation",
+"sample N" or "step N" (from 1).
 """
 
 import atexit
@@ -27,6 +27,19 @@ class StuckImport(MetaPathFinder):
     def find_spec(self, name: str, *_: object) -> None:
         if name == "torch":
             stick()
+
+
+def stuck_continued(where: str) -> Callable[..., Any]:
+    from runtime.trainer import sampling  # noqa: PLC0415
+
+    own, count = sampling.continued, 0
+
+    def continued(*arguments: Any) -> list[int]:
+        nonlocal count
+        count += 1
+        return stick() if where == f"sample {count}" else own(*arguments)
+
+    return continued
 
 
 def stuck_choose(where: str) -> Callable[..., Any]:
@@ -68,7 +81,8 @@ if __name__ == "__main__":
         sys.meta_path.insert(0, StuckImport())
     else:
         libraries.load()
-        from runtime.trainer import preparation
+        from runtime.trainer import preparation, sampling
 
         vars(preparation)["choose"] = stuck_choose(where)
+        vars(sampling)["continued"] = stuck_continued(where)
     main()

@@ -15,6 +15,9 @@ class AdapterMetrics(Struct):
     """What the training ended with; null in an adapter that was trained elsewhere."""
 
     final_loss: float | None
+    eval_loss: float | None
+    best_step: int | None
+    """The step after which the weights were as they are, with `keep` "best"."""
     training_steps: int | None
     training_time_minutes: float | None
 
@@ -47,6 +50,8 @@ class AdapterReply(Struct):
             training_config=adapter.training_config,
             metrics=AdapterMetrics(
                 final_loss=adapter.metrics.final_loss,
+                eval_loss=adapter.metrics.eval_loss,
+                best_step=adapter.metrics.best_step,
                 training_steps=adapter.metrics.training_steps,
                 training_time_minutes=adapter.metrics.training_time_minutes,
             ),

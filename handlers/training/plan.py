@@ -19,5 +19,5 @@ async def plan(
 ) -> Forecast:
     job = data.job()
     rows = await asyncio.to_thread(data.rows, service.root)
-    await asyncio.to_thread(service.submission.check, job, rows.train)
+    await asyncio.to_thread(service.submission.check, job, rows.train, rows.held_out)
     return await while_connected(request, service.forecaster.forecast(job, rows.train, rows.held_out))

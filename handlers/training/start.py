@@ -13,6 +13,7 @@ from state.config import LoraConfig, TrainingConfig
 from state.job_rows import JobRows
 from state.jobs import Job
 from state.root import DataRoot
+from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
 
 class StartRequest(Struct, forbid_unknown_fields=True):
@@ -28,6 +29,8 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     output_dir: str | None = None
     adapter_name: str | None = None
     description: str = ""
+    sample_prompts: SamplePrompts | None = None
+    sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
 
     def job(self) -> Job:
@@ -39,6 +42,8 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             eval_dataset_name=self.eval_dataset_name,
             lora_config=self.lora_config,
             training_config=self.training_config,
+            sample_prompts=self.sample_prompts,
+            sample_tokens=self.sample_tokens,
             seed=self.seed,
             output_dir=self.output_dir,
         )

@@ -37,6 +37,8 @@ class StatusReply(Struct):
     learning_rate: float | None
     metrics: Losses
     adapter_path: str | None
+    stopped_early: str | None
+    """Why a completed job has taken fewer steps than `total_steps`; null where it has taken all."""
     error_message: str | None
 
 
@@ -58,6 +60,7 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
         learning_rate=now.learning_rate,
         metrics=Losses(now.metrics.train_loss, now.metrics.eval_loss),
         adapter_path=_adapter_path(service, entry),
+        stopped_early=now.stopped_early,
         error_message=entry.error_message or service.queue.obstacle(job_id),
     )
 

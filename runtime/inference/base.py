@@ -2,7 +2,6 @@
 
 import gc
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,9 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from runtime.inference import ragged
 from runtime.inference.adapters import Adapters
 from runtime.inference.prefix_cache import PrefixCache
-from runtime.inference.prompts import Prompts
 from runtime.model import bases
 from runtime.model.device import Setup
+from runtime.model.prompts import Prompts, vocabulary
 from runtime.model.tokenizers import end_tokens
 from state import models
 
@@ -38,7 +37,7 @@ class Base:
         self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * setup.memory_mb * 2**20))
         self.prefill_chunk = CPU_PREFILL_CHUNK if self.model.device.type == "cpu" else ACCELERATOR_PREFILL_CHUNK
         self.context_length = models.context_length(self.model.config.to_dict())
-        self.prompts = Prompts(self.tokenizer, _vocabulary(self.model, self.tokenizer))
+        self.prompts = Prompts(self.tokenizer, vocabulary(self.model, self.tokenizer))
         self.end_tokens = end_tokens(source, self.tokenizer)
 
     def empty_prefix_cache(self) -> bool:
@@ -54,9 +53,3 @@ def release_memory() -> None:
     gc.collect()
     if torch.accelerator.is_available():
         torch.accelerator.empty_cache()
-
-
-def _vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many tokens can be a prompt's: a tokenizer may have more than the model has an embedding for."""
-    embedding: Any = model.get_input_embeddings()
-    return min(len(tokenizer), int(embedding.weight.shape[0]))

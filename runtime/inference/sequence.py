@@ -10,8 +10,8 @@ from runtime.inference.base import Base
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.inference.text import Detokenizer, decoded
 from runtime.messages.inference import Generate, Generated, TextDelta, TokenLogprob
+from runtime.model.text import Detokenizer, decoded
 from state.errors import ServiceError
 
 UNBOUNDED = 1024  # new tokens where neither the request nor the model says how many

@@ -29,6 +29,7 @@ class Attempt:
         if before.started_at is None:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
+            folder.samples_file.unlink(missing_ok=True)
         folder.publishing.unlink(missing_ok=True)
         for parent in (folder.checkpoints, folder.tokens):
             folders.sweep(parent)  # from here on, what is unfinished in there is being written
@@ -47,6 +48,7 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                stopped_early=None,
             )
         )
 
@@ -67,10 +69,12 @@ class Attempt:
         """Say that from now on nobody is listened to until the adapter is published. Who stops the job waits for it."""
         self.folder.publishing.touch()
 
-    def complete(self, adapter_name: str) -> None:
-        """Say that the adapter is published: the job's last word."""
+    def complete(self, adapter_name: str, stopped_early: str | None) -> None:
+        """Say that the adapter is published: the job's last word. `stopped_early` is why it has fewer steps."""
         self.folder.reserve.unlink(missing_ok=True)
-        self.status = structs.replace(self.status, progress=100.0, adapter_name=adapter_name)
+        self.status = structs.replace(
+            self.status, progress=100.0, adapter_name=adapter_name, stopped_early=stopped_early
+        )
         self.end("completed")
 
     def end(self, status: JobState, error_message: str | None = None) -> None:

@@ -3,7 +3,7 @@
     checkpoints/step-<n>/adapter/       the adapter after step n, in PEFT's own layout
     checkpoints/step-<n>/trainer.pt     AdamW's state, the random generators', and trained values that are more exact
                                         than the adapter's file has them
-    checkpoints/step-<n>/position.json  the step, and what was measured but not logged yet
+    checkpoints/step-<n>/position.json  the step, what was measured but not logged yet, and the best evaluation so far
 
 A checkpoint is built under a hidden name, flushed to the disk and renamed: it is complete or absent.
 """
@@ -46,6 +46,12 @@ class Position(Struct, frozen=True, kw_only=True):
     eval_loss: float | None = None
     eval_step: int = 0
     """The step after which `eval_loss` was measured."""
+    best_loss: float | None = None
+    """The lowest evaluation loss so far."""
+    best_step: int = 0
+    """The step after which it was measured; 0 before the first evaluation."""
+    evaluations_in_vain: int = 0
+    """Evaluations in a row that were not better, as early stopping counts them."""
     elapsed_s: float = 0.0
 
 

@@ -3,8 +3,7 @@
 A sum, so that a step divides once by all its targets: a mean of rows' means would weight tokens of short rows more.
 """
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,9 +14,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from runtime.model.trial import Inexact, check_close, fast_or_plain
-from runtime.trainer.documents import Document, num_targets, whole
-from runtime.trainer.fit import rows
-from runtime.trainer.head_loss import summed_head_loss
+from runtime.trainer.documents import Document, whole
+from runtime.trainer.head_loss import head_scores, summed_head_loss
 from runtime.trainer.packing import ATTENTION, IGNORED, pack, targets_of
 
 SummedLoss = Callable[[Sequence[Document]], torch.Tensor]
@@ -66,6 +64,12 @@ class PackedLoss:
         has_target_T = targets_T != IGNORED
         return summed_head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
 
+    def scores(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The summed loss without a gradient, and how many of the learned tokens the model holds most likely."""
+        states_TC, targets_T = self.states(documents)
+        has_target_T = targets_T != IGNORED
+        return head_scores(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
+
     def states(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
         """The decoder's last states [T, C] of the row, and each token's target [T]."""
         row = pack(documents, self._device)
@@ -100,18 +104,6 @@ def one_by_one(model: nn.Module, device: str) -> SummedLoss:
         return total
 
     return summed_loss
-
-
-@torch.no_grad()
-def mean_loss(model: nn.Module, summed_loss: SummedLoss, examples: Iterable[Document], row_tokens: int) -> float | None:
-    """Mean cross-entropy over all learned tokens of the examples; None when it is not a finite number."""
-    total, targets = 0.0, 0
-    with evaluating(model):
-        for documents in rows(examples, row_tokens):
-            total += summed_loss(documents).item()
-            targets += num_targets(documents)
-    mean = total / max(targets, 1)
-    return mean if math.isfinite(mean) else None
 
 
 @contextmanager

@@ -85,14 +85,15 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
     """Causal attention inside each document; `documents` comes through the model's keyword arguments.
 
     No mask: torch's flash kernels take none, and one of T x T would cost more than the rest. A GPU has a kernel for
-    documents of unequal lengths; elsewhere it is one call a document. Without `documents` the row is one.
+    documents of unequal lengths; elsewhere it is one call a document. Without `documents` the row is the last tokens of
+    one document, whose earlier keys and values may come from a KV cache.
     Raises NotImplementedError for a model whose attention is more than that.
     """
     refuse_others(module, others)
     if documents is not None and may_be_one_call(query_1HTD, softcap, dropout):
         return in_one_call(query_1HTD, key_1HTD, value_1HTD, documents, sliding_window, scaling), None
-    lengths = [query_1HTD.shape[2]] if documents is None else list(documents.lengths)
-    parts = (states.split(lengths, 2) for states in (query_1HTD, key_1HTD, value_1HTD))
+    states = (query_1HTD, key_1HTD, value_1HTD)
+    parts = ((each,) if documents is None else each.split(documents.lengths, 2) for each in states)
     found = [
         attended(query, key, value, window=sliding_window, scale=scaling, softcap=softcap, dropout=dropout)
         for query, key, value in zip(*parts, strict=True)

@@ -12,11 +12,12 @@ from transformers import PreTrainedTokenizerBase
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
 from runtime.model.tokenizers import end_tokens
-from runtime.trainer import lora, memory, repeatable
+from runtime.trainer import lora, memory, repeatable, sampling
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import SummedLoss, choose
+from runtime.trainer.sampling import Sampler
 from runtime.trainer.steps import Steps, of_first_epoch
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
 from state import clock, config, models
@@ -70,6 +71,8 @@ class Ready(Struct, frozen=True):
     needs: Needs
     chat: ChatSettings
     """How the adapter is to be asked."""
+    sampler: Sampler | None
+    """Answers the sample prompts, where there are some."""
     memory: int
     """What the process may take in all, in bytes."""
 
@@ -87,6 +90,7 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
 
     Raises ServiceError for what cannot be trained.
     """
+    config.check_evaluation(job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts))
     base_model = models.find(root, job.model_name)
     setup = device.pick(job.training_config.precision)
     for reason in setup.reasons:
@@ -97,6 +101,8 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
     data = read(job, tokenizer, end_tokens(source, tokenizer), context_length, train, held_out, tokens)
+    chat = _chat(tokenizer, data)
+    sampler = sampling.prepare(job, base, tokenizer, end_tokens(source, tokenizer), chat, context_length)
 
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
@@ -105,7 +111,7 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, setup.device)
-    return Ready(setup, data, model, summed_loss, needs, _chat(tokenizer, data), memory.available(setup.device))
+    return Ready(setup, data, model, summed_loss, needs, chat, sampler, memory.available(setup.device))
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:

@@ -10,6 +10,7 @@ import torch
 from msgspec import Struct, structs
 from tqdm import tqdm
 
+from runtime.trainer import early_stopping
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Position
 from runtime.trainer.console import is_terminal
@@ -41,6 +42,7 @@ class Progress:
         self._total_steps = total_steps(settings, num_examples)
         self._steps_per_epoch = steps_per_epoch(settings, num_examples)
         self._logging_steps = settings.logging_steps
+        self._stopping = settings.early_stopping
         self._position = position
         self._began = self._line_began = time.monotonic()
         self._elapsed_before = position.elapsed_s
@@ -81,11 +83,16 @@ class Progress:
         else:
             self._attempt.status = status
 
-    def evaluated(self, eval_loss: float | None) -> None:
-        self._position = structs.replace(self._position, eval_loss=eval_loss, eval_step=self._position.step)
+    def evaluated(self, eval_loss: float | None, token_accuracy: float | None) -> None:
+        """Count an evaluation that was made after the last step."""
+        self._position = early_stopping.judged(self._position, eval_loss, self._stopping)
         number = self._position.step
-        metrics.append(self._metrics_file, metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss))
-        log.info("step %d/%d  eval loss %s", number, self._total_steps, _shown(eval_loss))
+        metrics.append(
+            self._metrics_file,
+            metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss, eval_token_accuracy=token_accuracy),
+        )
+        is_best = " (the lowest so far)" if self._position.best_step == number else ""
+        log.info("step %d/%d  eval loss %s%s", number, self._total_steps, _shown(eval_loss), is_best)
         self._write_status(structs.replace(self._attempt.status, metrics=Losses(self._position.train_loss, eval_loss)))
 
     def _log(self, taken: Step) -> None:

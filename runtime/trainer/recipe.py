@@ -9,13 +9,14 @@ from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from runtime.trainer import batches, lora, memory, publish, same_rows
+from runtime.trainer import batches, best_adapter, early_stopping, lora, memory, publish, same_rows
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.documents import num_targets
 from runtime.trainer.fit import MB, Fit, rows
 from runtime.trainer.interruption import Interruption
-from runtime.trainer.loss import SummedLoss, mean_loss
+from runtime.trainer.loss import SummedLoss
+from runtime.trainer.monitoring import Monitor
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
 from runtime.trainer.preparation import Data, Ready, prepare
 from runtime.trainer.progress import Progress, Step
@@ -66,6 +67,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     position = checkpoints.restore()
     with interruption.deferred():
         progress = Progress(attempt, position, run.settings, len(data.train.rows))
+    monitor = Monitor(folder, ready, run.settings, run.row_tokens, progress, interruption)
 
     def save() -> None:
         progress.close()
@@ -73,17 +75,22 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
 
     interruption.save_first(save)
     with logging_redirect_tqdm(), closing(progress):
-        loop(run, progress, checkpoints, interruption)
+        loop(run, progress, checkpoints, monitor, interruption)
         interruption.preclude()
     resolved = structs.replace(job.training_config, warmup_steps=data.warmup_steps, max_seq_length=data.max_seq_length)
-    results = _results(progress.position)
+    position, settings = progress.position, job.training_config
     with interruption.deferred():
         attempt.begin_publishing()
+        keeps_best = settings.keep == "best" and best_adapter.load(folder, model, position.best_step)
+        results = _results(position, keeps_best=keeps_best)
         publish.build(folder, model, structs.replace(job, training_config=resolved), results, ready.chat)
     with interruption.deferred():
         name = publish.publish(root, folder, job)
+        stopped_early = early_stopping.sentence(position, settings.early_stopping, data.total_steps)
+        if stopped_early:
+            log.info("%s", stopped_early)
         log.info("Completed: the adapter is adapters/%s", name)
-        attempt.complete(name)
+        attempt.complete(name, stopped_early)
 
 
 def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
@@ -101,25 +108,20 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
     )
 
 
-def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: Interruption) -> None:
-    """Step by step to the end; evaluate and save every `save_steps` and at the end.
+def loop(run: Run, progress: Progress, checkpoints: Checkpoints, monitor: Monitor, interruption: Interruption) -> None:
+    """Step by step to the end, which evaluations may bring early; save every `save_steps` and at the end.
 
     Where a checkpoint was made between a step and its evaluation, the evaluation comes first.
     """
-    data = run.data
     while True:
+        monitor.look()
         position = progress.position
-        is_due = position.step > 0 and (
-            position.step % run.settings.save_steps == 0 or position.step == data.total_steps
-        )
-        if is_due and data.held_out and position.eval_step < position.step:
-            eval_loss = mean_loss(run.model, run.summed_loss, data.held_out_documents(), run.row_tokens)
+        is_over = position.step >= run.data.total_steps or early_stopping.is_due(position, run.settings.early_stopping)
+        if is_over or position.step % run.settings.save_steps == 0:
             with interruption.deferred():
-                progress.evaluated(eval_loss)
-        if is_due:
-            with interruption.deferred():
-                checkpoints.save(progress.position)
-        if position.step >= data.total_steps:
+                checkpoints.save(position)
+                monitor.tidy()
+        if is_over:
             return
         step = compute_gradients(run, position.step)
         with interruption.deferred(), checkpoints.updating():
@@ -148,10 +150,11 @@ def compute_gradients(run: Run, step: int) -> Step:
     return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
-def _results(position: Position) -> Results:
+def _results(position: Position, *, keeps_best: bool) -> Results:
     return Results(
         final_loss=position.train_loss,
-        eval_loss=position.eval_loss,
+        eval_loss=position.best_loss if keeps_best else position.eval_loss,
+        best_step=position.best_step if keeps_best else None,
         training_steps=position.step,
         training_time_minutes=round(position.elapsed_s / 60, 2),
     )

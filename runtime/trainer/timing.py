@@ -7,6 +7,7 @@ from runtime.trainer.documents import Document, whole
 from runtime.trainer.fit import Fit
 from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.recipe import Run, compute_gradients, make_run
+from state.config import steps_between_evaluations
 from state.jobs import Job
 
 SAMPLE_TOKENS = 128
@@ -27,7 +28,7 @@ def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     mean_step = int(lengths.sum()) / len(lengths)
     if token_s * data.longest_step <= LONG_STEP_S:
         token_s = _seconds_a_token(ready, fitted, job)
-    evaluations = -(-data.total_steps // job.training_config.save_steps)
+    evaluations = -(-data.total_steps // steps_between_evaluations(job.training_config))
     evaluated = evaluations * (int(data.held_out.rows.lengths.sum()) if data.held_out else 0) * FORWARD_SHARE
     return token_s * (data.total_steps * mean_step + evaluated), learned / token_s
 

@@ -22,14 +22,17 @@ class Submission:
 
     def submit(self, job: Job, train: RowSource, held_out: RowSource | None) -> JobFolder:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-        self.check(job, train)
+        self.check(job, train, held_out)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
             folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows))
             self._index.refresh_job(folder.job_id)
         return folder
 
-    def check(self, job: Job, train: RowSource) -> None:
+    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
         """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read."""
+        config.check_evaluation(
+            job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
+        )
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         check_training(job, _available(self._root, job.model_name))

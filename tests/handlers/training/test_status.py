@@ -18,6 +18,7 @@ FIELDS = {
     "learning_rate",
     "metrics",
     "adapter_path",
+    "stopped_early",
     "error_message",
 }
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from transformers import ByT5Tokenizer
 
-from runtime.inference.prompts import Prompts
 from runtime.messages import inference
 from runtime.model import chat
 from runtime.model.chat import ChatTemplate, TemplateRaised
+from runtime.model.prompts import Prompts
 from state.adapters import ChatSettings
 from state.errors import ServiceError
 from state.rows.row import Chat, Message

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from runtime.trainer import checkpoint, interruption, recipe
+from runtime.trainer import best_adapter, checkpoint, interruption, recipe
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import SIGNALS, Interruption, Removed, Terminated
 from runtime.trainer.progress import Step
 from runtime.trainer.recipe import train
-from state import folders, metrics
+from state import folders, metrics, samples
 from state import jobs as records
 from state.root import DataRoot
 from tests import jobs
@@ -158,7 +158,8 @@ def test_nothing_is_written_in_a_run_while_an_interruption_could_end_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it could say "running" over an interruption's last word, or leave half a checkpoint."""
-    folder = jobs.make(root, eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2, "logging_steps": 1})
+    settings = {"save_steps": 2, "logging_steps": 1, "keep": "best"}
+    folder = jobs.make(root, eval_texts=jobs.TEXTS[:3], sample_prompts=["a"], training_config=settings)
     attempt, watching = Attempt(folder), Interruption(folder)
     attempt.begin()
     written: list[tuple[str, bool]] = []
@@ -175,11 +176,15 @@ def test_nothing_is_written_in_a_run_while_an_interruption_could_end_it(
     spy(records, "write_status")
     spy(metrics, "rewind")
     spy(metrics, "append")
+    spy(samples, "append")
+    spy(samples, "rewind")
     spy(checkpoint, "save_adapter")
+    spy(best_adapter, "save")
+    spy(best_adapter, "prune")
 
     train(DataRoot.at(root), attempt, watching)
 
-    assert {name for name, _ in written} == {"write_status", "rewind", "append", "save_adapter"}
+    assert {name for name, _ in written} == {"write_status", "rewind", "append", "save_adapter", "save", "prune"}
     assert [name for name, could_interrupt in written if could_interrupt] == []
 
 

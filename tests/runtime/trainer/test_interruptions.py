@@ -6,10 +6,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from state import locks, metrics
+from state import locks, metrics, samples
 from state.jobs import JobFolder
 from tests import jobs
 from tests.server import CHECKOUT, wait_until
@@ -146,6 +147,44 @@ def test_a_stop_during_an_evaluation_keeps_the_step_and_evaluates_it_on_resuming
     assert [(point.step, point.loss, point.eval_loss) for point in curve] == [
         (point.step, point.loss, point.eval_loss) for point in expected
     ]
+
+
+def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that_it_would_have(root: Path) -> None:
+    """It is killed between the first of the evaluations that end it and the second."""
+    patient = {"eval_steps": 2, "save_steps": 5, "keep": "best", "early_stopping": {"patience": 2, "min_delta": 9.0}}
+    fields: dict[str, Any] = {"eval_texts": jobs.TEXTS[:3], "training_config": patient | {"num_epochs": 4}}
+    whole, killed = (jobs.make(root, name, **fields) for name in ("whole", "killed"))
+    jobs.train_here(whole)
+
+    process = _launch_stuck(killed, "step 6")
+    process.kill()
+    process.communicate(timeout=60)
+    jobs.train_here(killed)
+
+    assert jobs.weights(killed) == jobs.weights(whole)
+    ends = [(end.current_step, end.total_steps, end.stopped_early) for end in map(jobs.status, (killed, whole))]
+    assert ends[0] == ends[1]
+    assert ends[0][:2] == (6, 12)
+    recorded = [json.loads((folder.adapter / "adapter.json").read_text())["metrics"] for folder in (killed, whole)]
+    assert recorded[0]["best_step"] == 6
+    assert [found | {"training_time_minutes": 0} for found in recorded[:1]] == [
+        found | {"training_time_minutes": 0} for found in recorded[1:]
+    ]
+
+
+def test_a_stop_does_not_wait_for_an_answer_and_a_resumed_run_writes_none_twice(root: Path) -> None:
+    settings = {"save_steps": 3}
+    asked: dict[str, Any] = {"sample_prompts": ["1 +", "def f("], "sample_tokens": 2, "training_config": settings}
+    whole, stopped = (jobs.make(root, name, **asked) for name in ("whole", "stopped"))
+    jobs.train_here(whole)
+
+    _stop(stopped, _launch_stuck(stopped, "sample 4"))
+
+    assert len(samples.read(stopped.samples_file)) == 3
+    assert [path.name for path in stopped.checkpoints.iterdir()] == ["step-3"]
+    jobs.train_here(stopped)
+    assert stopped.samples_file.read_bytes() == whole.samples_file.read_bytes()
+    assert jobs.weights(stopped) == jobs.weights(whole)
 
 
 @pytest.mark.parametrize("where", ["import of torch", "preparation"])

@@ -86,19 +86,6 @@ def test_accumulated_gradients_equal_a_larger_batch(root: Path) -> None:
     assert jobs.losses(small) == pytest.approx(jobs.losses(large), abs=0.01)
 
 
-def test_evaluation_leaves_the_training_as_it_was(root: Path) -> None:
-    plain = jobs.make(root, "plain", training_config={"save_steps": 2})
-    evaluated = jobs.make(root, "evaluated", eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2})
-
-    jobs.train_here(plain)
-    jobs.train_here(evaluated)
-
-    assert jobs.weights(evaluated) == jobs.weights(plain)
-    points = [point for point in metrics.read(evaluated.metrics_file) if point.eval_loss is not None]
-    assert [point.step for point in points] == [2, 4, 6]
-    assert jobs.status(evaluated).metrics.eval_loss == points[-1].eval_loss
-
-
 def test_the_seed_decides_the_result(root: Path) -> None:
     first, again, other = (jobs.make(root, name, seed=seed) for name, seed in [("a", 1), ("b", 1), ("c", 2)])
 

@@ -1,7 +1,11 @@
-"""A request's prompt as tokens: a conversation by the chat template that training takes, too."""
+"""A request's or a sample's prompt as tokens: a conversation by the chat template that training takes, too."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
 from msgspec import to_builtins
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from runtime.messages.inference import Message
 from runtime.model import chat
@@ -13,10 +17,13 @@ from state.errors import ServiceError
 class Prompts:
     """One base's prompts. Its adapters may have templates of their own."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
-        """`vocabulary` is the number of tokens that the model has an embedding for."""
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, vocabulary: int, now: Callable[[], datetime] = datetime.now
+    ) -> None:
+        """`vocabulary` is the number of tokens that the model has an embedding for; `now` is the templates' clock."""
         self._tokenizer = tokenizer
         self._vocabulary = vocabulary
+        self._now = now
         self._templates: dict[str | None, ChatTemplate] = {}
 
     def tokens(self, prompt: str | list[int | Message], settings: ChatSettings) -> list[int]:
@@ -41,5 +48,11 @@ class Prompts:
 
     def _template(self, source: str | None) -> ChatTemplate:
         if source not in self._templates:
-            self._templates[source] = ChatTemplate(self._tokenizer, source)
+            self._templates[source] = ChatTemplate(self._tokenizer, source, self._now)
         return self._templates[source]
+
+
+def vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens can be a prompt's: a tokenizer may have more than the model has an embedding for."""
+    embedding: Any = model.get_input_embeddings()
+    return min(len(tokenizer), int(embedding.weight.shape[0]))

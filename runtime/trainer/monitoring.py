@@ -1,0 +1,73 @@
+"""What is looked at between steps: the loss of evaluation rows, the best adapter by it, answers to sample prompts."""
+
+import logging
+
+from runtime.trainer import best_adapter, early_stopping
+from runtime.trainer.evaluation import evaluate
+from runtime.trainer.interruption import Interruption
+from runtime.trainer.preparation import Ready
+from runtime.trainer.progress import Progress
+from state import samples
+from state.config import TrainingConfig, steps_between_evaluations
+from state.jobs import JobFolder
+
+log = logging.getLogger("trainer")
+
+
+class Monitor:
+    """Looks at one run. Whatever it computes an interruption may cut off: a resumed run does what is missing."""
+
+    def __init__(  # noqa: PLR0913, PLR0917
+        self,
+        folder: JobFolder,
+        ready: Ready,
+        settings: TrainingConfig,
+        row_tokens: int,
+        progress: Progress,
+        interruption: Interruption,
+    ) -> None:
+        self._folder = folder
+        self._ready = ready
+        self._settings = settings
+        self._row_tokens = row_tokens
+        self._progress = progress
+        self._interruption = interruption
+        with interruption.deferred():
+            samples.rewind(folder.samples_file, progress.position.step)
+
+    def look(self) -> None:
+        """Evaluate and sample, where that is due after the last step and was not done before.
+
+        The untrained adapter is sampled too, to show what the training changes.
+        """
+        step, total_steps = self._progress.position.step, self._ready.data.total_steps
+        if step % steps_between_evaluations(self._settings) == 0 or step >= total_steps:
+            self._evaluate()
+            self._sample()
+
+    def tidy(self) -> None:
+        """Remove the adapters that were the best ones once. For when checkpoints have gone."""
+        best_adapter.prune(self._folder, self._progress.position.best_step)
+
+    def _evaluate(self) -> None:
+        position, data = self._progress.position, self._ready.data
+        if data.held_out is None or position.eval_step >= position.step:
+            return
+        model, summed_loss = self._ready.model, self._ready.summed_loss
+        found = evaluate(model, summed_loss, data.held_out_documents(), self._row_tokens)
+        with self._interruption.deferred():
+            if self._settings.keep == "best" and early_stopping.is_best(position, found.loss):
+                best_adapter.save(self._folder, model, position.step)  # before any checkpoint says that it is there
+            self._progress.evaluated(found.loss, found.token_accuracy)
+            self.tidy()
+
+    def _sample(self) -> None:
+        sampler, step = self._ready.sampler, self._progress.position.step
+        if sampler is None:
+            return
+        answered = sum(sample.step == step for sample in samples.read(self._folder.samples_file))
+        for index in range(answered, len(sampler.prompts)):
+            sample = sampler.sample(self._ready.model, index, step)
+            with self._interruption.deferred():
+                samples.append(self._folder.samples_file, sample)
+                log.info("step %d  sample %d: %r", step, index + 1, sample.answer)
