@@ -117,12 +117,15 @@ class Engine:
             waiting.sequence = Sequence(request, waiting.is_cancelled, base, adapter)
         sequence = waiting.sequence
         is_next = not any(other.wanted for other in self._running)  # running sequences get memory first
-        if not (is_next and self._budget.make_room(sequence.base, self._running, sequence.reserved)):
+        if not (is_next and self._has_room(sequence)):
             if self._running:
                 return False
             raise ServiceError(self._budget.refusal(sequence))
         self._running.append(sequence)
         return True
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        return self._budget.make_room(sequence.base, self._running, sequence.reserved, sequence.scoring_bytes)
 
     @torch.inference_mode()
     def _pass(self, base: Base) -> None:
@@ -133,19 +136,20 @@ class Engine:
         for sequence, result in self._passes.compute(base, batch):
             if isinstance(result, Exception):
                 self._give_up(sequence, result)
-            elif not sequence.is_prefilling:
+            else:
                 self._advance(sequence, result)
 
-    def _advance(self, sequence: Sequence, logits_V: torch.Tensor) -> None:
-        """Choose a sequence's next token."""
+    def _advance(self, sequence: Sequence, logits_NV: torch.Tensor) -> None:
+        """Choose a sequence's next token, if its prompt is computed."""
         try:
-            delta = sequence.advance(logits_V)
+            delta = sequence.advance(logits_NV)
         except Exception as error:
             if failures.is_fatal(error):
                 raise
             self._give_up(sequence, error)
         else:
-            self._tell(sequence, delta)
+            if delta is not None:
+                self._tell(sequence, delta)
 
     def _tell(self, sequence: Sequence, delta: TextDelta) -> None:
         """Reply with a sequence's new text, and end the sequence if that was its last token."""

@@ -40,7 +40,7 @@ class Unload(Struct, frozen=True, tag=True):
 
 
 class SamplingParameters(Struct, frozen=True, kw_only=True):
-    """How a completion's tokens are chosen, and where it ends.
+    """How a completion's tokens are chosen, where it ends, and what is told of it.
 
     `temperature` 0 takes the most likely token each time. Without `max_new_tokens` the model's context ends it.
     """
@@ -54,6 +54,8 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     frequency_penalty: float = 0.0
     top_logprobs: int | None = None
     """Return the log probability of each token, and of so many of the most likely tokens in its place."""
+    echo: bool = False
+    """Say the prompt before the completion, with the log probabilities of its tokens where there are any."""
 
 
 class Generate(Struct, frozen=True, tag=True, kw_only=True):
@@ -87,11 +89,23 @@ class Alternative(Struct, frozen=True):
 
 
 class TokenLogprob(Struct, frozen=True):
-    """The token that was chosen, and the most likely ones in its place."""
+    """A token that was chosen, or that a prompt has, and the most likely ones in its place."""
 
     token: str
     logprob: float
     top: list[Alternative]
+    begin: int = 0
+    """Where its text begins in the completion's, behind the prompt's where that is said."""
+
+
+class Echo(Struct, frozen=True):
+    """A prompt, said again before its completion."""
+
+    text: str
+    first: str | None = None
+    """Its first token, before which there is nothing to tell how likely it was; None without log probabilities."""
+    logprobs: list[TokenLogprob] = []
+    """Of the tokens behind the first."""
 
 
 class Generated(Struct, frozen=True):
@@ -106,6 +120,8 @@ class Generated(Struct, frozen=True):
     completion_tokens: int
     finish_reason: Literal["stop", "length"]
     logprobs: list[TokenLogprob] | None = None
+    """An entry for each token of the text; where the prompt is said, for each token computed."""
+    echo: Echo | None = None
 
 
 class TextDelta(Struct, frozen=True, tag=True):
@@ -114,6 +130,8 @@ class TextDelta(Struct, frozen=True, tag=True):
     id: int
     text: str
     logprobs: list[TokenLogprob] | None = None
+    echo: Echo | None = None
+    """With the first piece."""
 
 
 class Done(Struct, frozen=True, tag=True):
