@@ -98,8 +98,9 @@ class Adapters:
             del self._loaded[next(iter(self._loaded))]
         return adapter
 
-    def clear(self) -> None:
-        self._loaded.clear()
+    def remove(self, path: str | None) -> None:
+        """Forget the adapter of a folder, whatever its files were when it was loaded; without one, all."""
+        self._loaded = {files: kept for files, kept in self._loaded.items() if path not in {None, files.path}}
 
     def begin_pass(self, shares: Sequence[Share]) -> None:
         """Before a pass: the shares of its sequences, in their order."""

@@ -34,9 +34,10 @@ class Load(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Unload(Struct, frozen=True, tag=True):
-    """Unload all adapters, and keep the base."""
+    """Unload all adapters, or the one of a folder, and keep the base."""
 
     id: int
+    path: str | None = None
 
 
 class SamplingParameters(Struct, frozen=True, kw_only=True):
@@ -72,13 +73,42 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     """Answer with TextDeltas as they come, before Done."""
 
 
+class Tokenize(Struct, frozen=True, tag=True, kw_only=True):
+    """The tokens of a text, or of a conversation in its chat template."""
+
+    id: int
+    source: str
+    prompt: str | list[Message]
+    add_special_tokens: bool = True
+    """Whether a text has what the tokenizer adds by default; a template writes its own."""
+    chat: ChatSettings = ChatSettings()
+
+
+class Detokenize(Struct, frozen=True, tag=True, kw_only=True):
+    """The text of tokens, special ones as they are written."""
+
+    id: int
+    source: str
+    tokens: list[int]
+
+
+class DescribeTokenizer(Struct, frozen=True, tag=True, kw_only=True):
+    id: int
+    source: str
+    chat: ChatSettings = ChatSettings()
+
+
+TokenizerQuestion = Tokenize | Detokenize | DescribeTokenizer
+"""They need no model in memory: a tokenizer is loaded alone where its base is not."""
+
+
 class Cancel(Struct, frozen=True, tag=True):
     """Nobody waits for the answer to request `id` any more."""
 
     id: int
 
 
-Request = Load | Unload | Generate
+Request = Load | Unload | Generate | TokenizerQuestion
 
 
 class Alternative(Struct, frozen=True):
@@ -124,6 +154,31 @@ class Generated(Struct, frozen=True):
     echo: Echo | None = None
 
 
+class Tokenized(Struct, frozen=True, tag=True):
+    tokens: list[int]
+    names: list[str]
+    """The tokens as the vocabulary writes them."""
+
+
+class Detokenized(Struct, frozen=True, tag=True):
+    text: str
+
+
+class TokenizerDescription(Struct, frozen=True, tag=True, kw_only=True):
+    """`chat_template` is the one that conversations are asked in."""
+
+    tokenizer_class: str
+    vocab_size: int
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+    chat_template: str
+
+
+TokenizerAnswer = Tokenized | Detokenized | TokenizerDescription
+
+
 class TextDelta(Struct, frozen=True, tag=True):
     """The next piece of a completion's text; `text` is empty while more tokens are needed for a character."""
 
@@ -135,10 +190,11 @@ class TextDelta(Struct, frozen=True, tag=True):
 
 
 class Done(Struct, frozen=True, tag=True):
-    """The answer to Load and Unload, and with a completion to Generate."""
+    """The answer to Load and Unload, with a completion to Generate, and with what was asked of a tokenizer."""
 
     id: int
     generated: Generated | None = None
+    told: TokenizerAnswer | None = None
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -161,5 +217,5 @@ def line(message: Request | Cancel | Reply) -> bytes:
     return msgspec.json.encode(message) + b"\n"
 
 
-decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
+decode_request = msgspec.json.Decoder(Load | Unload | Generate | TokenizerQuestion | Cancel).decode
 decode_reply = msgspec.json.Decoder(TextDelta | Done | Refused | LastWords).decode
