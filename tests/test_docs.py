@@ -28,6 +28,8 @@ def _commands(page: str) -> list[str]:
 def _run(server: Server, command: str, job_id: str) -> dict[str, object]:
     command = command.replace("localhost:5001", f"localhost:{server.port}").replace("JOB_ID", job_id)
     done = subprocess.run(["bash", "-c", command], cwd=server.root, capture_output=True, text=True, check=True)
+    if done.stdout.startswith("Success: "):  # vLLM's adapter endpoints answer in words
+        return {"text": done.stdout}
     reply: dict[str, object] = json.loads(done.stdout)
     return reply
 
@@ -38,7 +40,7 @@ def test_every_endpoint_is_in_the_api_page() -> None:
     for place, found in handlers.find_handlers().items():
         for handler in found:
             path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
-            assert f"### {next(iter(handler.http_methods))} {place}{path}\n" in page
+            assert f"### {next(iter(handler.http_methods))} {place.rstrip('/')}{path}\n" in page
 
 
 def test_every_setting_is_in_the_configuration_page_with_its_default() -> None:

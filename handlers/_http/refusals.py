@@ -25,7 +25,8 @@ from state.jobs import DISK_FULL
 
 log = logging.getLogger(__name__)
 
-PROTOCOL_PATH = "/v1"
+PROTOCOL_PATHS = ("/v1", "/tokenize", "/detokenize")
+"""What these begin is OpenAI's protocol, or vLLM's additions to it."""
 DECLARED = 500
 
 _OF_THE_DISK = (*DISK_FULL, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
@@ -51,7 +52,7 @@ class ProtocolProblem(Struct):
 
 
 class ProtocolErrorReply(Struct):
-    """The body of every answer below /v1 that is not a success."""
+    """The body of every answer of OpenAI's protocol that is not a success."""
 
     error: ProtocolProblem
 
@@ -80,7 +81,7 @@ def shaped(
 
 
 def in_shape(request: Request[Any, Any, Any], response: Response[ErrorReply]) -> Response[Any]:
-    if not request.scope["path"].startswith(PROTOCOL_PATH):
+    if not request.scope["path"].startswith(PROTOCOL_PATHS):
         return response
     status = response.status_code or 500
     body = protocol_error(status, response.content.error)
@@ -137,7 +138,7 @@ def describe_failures(schema: OpenAPI) -> None:
 
 def declare(path: str, handlers: list[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     """Have these handlers of one router say what their refusals look like."""
-    kind = ProtocolErrorReply if path == PROTOCOL_PATH else ErrorReply
+    kind = ErrorReply if path == "/api" else ProtocolErrorReply
     refusal = ResponseSpec(kind, description="a refusal, in one sentence", generate_examples=False)
     for handler in handlers:
         handler.responses = {**(handler.responses or {}), DECLARED: refusal}

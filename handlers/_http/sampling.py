@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 MaxTokens = Annotated[int, Meta(ge=1, le=100_000)]
+MaxTokensOrNone = Annotated[int, Meta(ge=0, le=100_000)]
 Temperature = Annotated[float, Meta(ge=0, le=10)]
 TopP = Annotated[float, Meta(gt=0, le=1)]
 Seed = Annotated[int, Meta(ge=0, lt=2**32)]

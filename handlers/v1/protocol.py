@@ -50,7 +50,9 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, str] | None = None
     store: bool | None = None
 
-    def sampling(self, max_new_tokens: int | None, top_logprobs: int | None) -> list[SamplingParameters]:
+    def sampling(
+        self, max_new_tokens: int | None, top_logprobs: int | None, *, echo: bool = False
+    ) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
         Raises ServiceError for options of a stream where none is asked for.
@@ -68,6 +70,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
                 presence_penalty=self.presence_penalty or 0.0,
                 frequency_penalty=self.frequency_penalty or 0.0,
                 top_logprobs=top_logprobs,
+                echo=echo,
             )
             for number in range(self.n or 1)
         ]

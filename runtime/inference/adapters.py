@@ -46,12 +46,20 @@ LoadedAdapter = dict[str, LayerChange]
 """By the name of the layer in the base."""
 
 
+class Share(Struct, frozen=True):
+    """What one sequence has of a pass: its adapter, its tokens, and the logits that are wanted of them."""
+
+    adapter: LoadedAdapter | None
+    tokens: int
+    logits: int
+
+
 class Span(Struct, frozen=True):
-    """Where an adapter's tokens lie in a pass, and where its sequences lie among the pass's."""
+    """Where an adapter's tokens lie in a pass, and where its logits lie among the pass's."""
 
     adapter: LoadedAdapter
     tokens: slice
-    sequences: slice
+    logits: slice
 
 
 class Adapters:
@@ -90,24 +98,25 @@ class Adapters:
             del self._loaded[next(iter(self._loaded))]
         return adapter
 
-    def clear(self) -> None:
-        self._loaded.clear()
+    def remove(self, path: str | None) -> None:
+        """Forget the adapter of a folder, whatever its files were when it was loaded; without one, all."""
+        self._loaded = {files: kept for files, kept in self._loaded.items() if path not in {None, files.path}}
 
-    def begin_pass(self, sequences: Sequence[tuple[LoadedAdapter | None, int]]) -> None:
-        """Before a pass: the adapter and the number of tokens of each of its sequences, in their order."""
+    def begin_pass(self, shares: Sequence[Share]) -> None:
+        """Before a pass: the shares of its sequences, in their order."""
         spans: list[Span] = []
-        token = 0
-        for at, (adapter, tokens) in enumerate(sequences):
-            if adapter is not None:
-                last = spans[-1] if spans else None
-                if last is not None and last.adapter is adapter and last.tokens.stop == token:
-                    spans[-1] = Span(
-                        adapter, slice(last.tokens.start, token + tokens), slice(last.sequences.start, at + 1)
-                    )
-                else:
-                    spans.append(Span(adapter, slice(token, token + tokens), slice(at, at + 1)))
-            token += tokens
-        self._spans, self._sizes = spans, (token, len(sequences))
+        token = logit = 0
+        for share in shares:
+            tokens, logits = slice(token, token + share.tokens), slice(logit, logit + share.logits)
+            token, logit = tokens.stop, logits.stop
+            if share.adapter is None:
+                continue
+            last = spans[-1] if spans else None
+            if last is not None and last.adapter is share.adapter and last.tokens.stop == tokens.start:
+                tokens, logits = slice(last.tokens.start, token), slice(last.logits.start, logit)
+                spans.pop()
+            spans.append(Span(share.adapter, tokens, logits))
+        self._spans, self._sizes = spans, (token, logit)
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def change(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -119,11 +128,11 @@ class Adapters:
         return change
 
     def _where(self, span: Span, length: int, name: str) -> slice:
-        tokens, sequences = self._sizes
+        tokens, logits = self._sizes
         if length == tokens:
             return span.tokens
-        if length == sequences:  # the output layer sees each sequence's last token alone
-            return span.sequences
+        if length == logits:  # the output layer sees those tokens alone whose logits are wanted
+            return span.logits
         if span.tokens == slice(0, tokens):
             return slice(None)
         raise TokensReordered(f"The model's layer {name} takes tokens in an order of its own")

@@ -20,7 +20,18 @@ from runtime.inference.loading import FreeMemory, Loader
 from runtime.inference.passes import Passes
 from runtime.inference.scheduling import schedule
 from runtime.inference.sequence import IsCancelled, Sequence
-from runtime.messages.inference import Done, Generate, Load, Refused, Reply, Request, TextDelta, Unload
+from runtime.inference.tokenizers import Tokenizers
+from runtime.messages.inference import (
+    Done,
+    Generate,
+    Load,
+    Refused,
+    Reply,
+    Request,
+    TextDelta,
+    TokenizerQuestion,
+    Unload,
+)
 from runtime.model import device, memory
 from state.errors import ServiceError
 
@@ -44,6 +55,7 @@ class Engine:
         setup = device.pick()
         self._loader = Loader(quantized_bases, setup, free_memory)
         self._budget = KVBudget(lambda: free_memory(setup.device))
+        self._tokenizers = Tokenizers(lambda: self._loader.base)
         self._passes = Passes()
         self._waiting: deque[Waiting] = deque()
         self._running: list[Sequence] = []
@@ -59,7 +71,10 @@ class Engine:
         return self._passes.began_s
 
     def add(self, request: Request, is_cancelled: IsCancelled = lambda: False) -> None:
-        """`is_cancelled` is asked before each pass."""
+        """`is_cancelled` is asked before each pass. A question of a tokenizer is answered here: it waits for nobody."""
+        if isinstance(request, TokenizerQuestion):
+            self._tell_of_tokenizer(request)
+            return
         self._waiting.append(Waiting(request, is_cancelled))
 
     def take_replies(self) -> list[Reply]:
@@ -81,6 +96,14 @@ class Engine:
         if self._loader.base is not None and self._running:
             self._pass(self._loader.base)
 
+    def _tell_of_tokenizer(self, question: TokenizerQuestion) -> None:
+        try:
+            self._replies.append(Done(question.id, told=self._tokenizers.answer(question)))
+        except Exception as error:
+            if failures.is_fatal(error):
+                raise
+            self._refuse(question, error, "ask the tokenizer")
+
     def _must_wait(self, request: Request) -> bool:
         """Whether a request has to wait for running sequences: all places are taken, or another base must be loaded."""
         base = self._loader.base
@@ -99,8 +122,8 @@ class Engine:
                 case Load(id=number, source=source, adapter=files):
                     self._loader.load_adapter(source, files)
                     self._replies.append(Done(number))
-                case Unload(id=number):
-                    self._loader.unload_adapters()
+                case Unload(id=number, path=path):
+                    self._loader.unload_adapters(path)
                     self._replies.append(Done(number))
                 case Generate():
                     return self._start_sequence(waiting, waiting.request)
@@ -117,12 +140,15 @@ class Engine:
             waiting.sequence = Sequence(request, waiting.is_cancelled, base, adapter)
         sequence = waiting.sequence
         is_next = not any(other.wanted for other in self._running)  # running sequences get memory first
-        if not (is_next and self._budget.make_room(sequence.base, self._running, sequence.reserved)):
+        if not (is_next and self._has_room(sequence)):
             if self._running:
                 return False
             raise ServiceError(self._budget.refusal(sequence))
         self._running.append(sequence)
         return True
+
+    def _has_room(self, sequence: Sequence) -> bool:
+        return self._budget.make_room(sequence.base, self._running, sequence.reserved, sequence.scoring_bytes)
 
     @torch.inference_mode()
     def _pass(self, base: Base) -> None:
@@ -133,19 +159,20 @@ class Engine:
         for sequence, result in self._passes.compute(base, batch):
             if isinstance(result, Exception):
                 self._give_up(sequence, result)
-            elif not sequence.is_prefilling:
+            else:
                 self._advance(sequence, result)
 
-    def _advance(self, sequence: Sequence, logits_V: torch.Tensor) -> None:
-        """Choose a sequence's next token."""
+    def _advance(self, sequence: Sequence, logits_NV: torch.Tensor) -> None:
+        """Choose a sequence's next token, if its prompt is computed."""
         try:
-            delta = sequence.advance(logits_V)
+            delta = sequence.advance(logits_NV)
         except Exception as error:
             if failures.is_fatal(error):
                 raise
             self._give_up(sequence, error)
         else:
-            self._tell(sequence, delta)
+            if delta is not None:
+                self._tell(sequence, delta)
 
     def _tell(self, sequence: Sequence, delta: TextDelta) -> None:
         """Reply with a sequence's new text, and end the sequence if that was its last token."""

@@ -1,6 +1,9 @@
-"""How much memory KV caches may take: it is set aside for a sequence before the sequence takes it."""
+"""How much memory KV caches may take: it is set aside for a sequence before the sequence takes it.
 
-from collections.abc import Callable, Iterable
+So is what the logits of a prompt's tokens take where all of them are wanted.
+"""
+
+from collections.abc import Callable, Collection
 
 from runtime.inference.base import Base
 from runtime.inference.sequence import Sequence
@@ -14,18 +17,23 @@ class KVBudget:
     def __init__(self, free_bytes: Callable[[], int]) -> None:
         self._free_bytes = free_bytes
 
-    def fits(self, base: Base, running: Iterable[Sequence], tokens: int) -> bool:
-        """Whether so many more tokens fit, beside what the running sequences may still take."""
+    def fits(self, base: Base, running: Collection[Sequence], tokens: int, scoring_bytes: int = 0) -> bool:
+        """Whether so many more tokens fit, beside what the running sequences may still take.
+
+        `scoring_bytes` is what a sequence that is to run takes in passes over its prompt. However many take something
+        there, a pass takes no more than for one of them.
+        """
         set_aside = sum(sequence.reserved - sequence.num_computed for sequence in running)
-        return base.runner.cache_bytes_per_token * (set_aside + tokens) <= self._available()
+        scoring = max([scoring_bytes, *(sequence.scoring_bytes for sequence in running)])
+        return base.runner.cache_bytes_per_token * (set_aside + tokens) + scoring <= self._available()
 
-    def make_room(self, base: Base, running: Iterable[Sequence], tokens: int) -> bool:
+    def make_room(self, base: Base, running: Collection[Sequence], tokens: int, scoring_bytes: int = 0) -> bool:
         """Empty the prefix cache if so many more tokens do not fit beside it. Returns whether they fit now."""
-        if self.fits(base, running, tokens):
+        if self.fits(base, running, tokens, scoring_bytes):
             return True
-        return base.empty_prefix_cache() and self.fits(base, running, tokens)
+        return base.empty_prefix_cache() and self.fits(base, running, tokens, scoring_bytes)
 
-    def reserve_more(self, running: Iterable[Sequence], sequence: Sequence) -> bool:
+    def reserve_more(self, running: Collection[Sequence], sequence: Sequence) -> bool:
         """Set memory aside for a sequence's next tokens. Returns whether there is enough now."""
         wanted = sequence.wanted
         if wanted and not self.make_room(sequence.base, running, wanted):
@@ -36,10 +44,13 @@ class KVBudget:
     def refusal(self, sequence: Sequence) -> str:
         """Why a sequence cannot be computed even alone."""
         needed = sequence.reserved * sequence.base.runner.cache_bytes_per_token
+        scoring = sequence.scoring_bytes
+        logits = f" and the logits of the prompt's {scoring / 1e6:,.0f} MB" if scoring else ""
         return (
             f"The prompt has {sequence.num_prompt_tokens} tokens and up to {sequence.max_new_tokens} may follow: their "
-            f"KV cache takes up to {needed / 1e6:,.0f} MB, and {self._available() / 1e6:,.0f} MB of memory can "
-            "be given to it now. Ask for fewer tokens, or try again when there is more memory"
+            f"KV cache takes up to {needed / 1e6:,.0f} MB{logits}, and {self._available() / 1e6:,.0f} MB of memory can "
+            f"be given to {'both' if scoring else 'it'} now. Ask for fewer tokens, or try again when there is more "
+            "memory"
         )
 
     def _available(self) -> float:

@@ -55,10 +55,12 @@ class Loader:
             log.info("%s loaded on %s in %.1f s", source, self._setup.device, time.monotonic() - began)
         return self.base
 
-    def unload_adapters(self) -> None:
+    def unload_adapters(self, path: str | None = None) -> None:
+        """Give back what all adapters take, or the one of a folder, and what was computed with them."""
         if self.base is not None:
-            self.base.adapters.clear()
-            self.base.prefix_cache.keep_those_of(())
+            self.base.adapters.remove(path)
+            self.base.prefix_cache.keep_those_of(self.base.adapters.loaded)
+            release_memory()
 
     def _drop_base(self) -> None:
         """Give its memory back: two bases may not fit beside each other, nor beside a trainer."""

@@ -12,7 +12,7 @@ from itertools import groupby
 import torch
 
 from runtime.inference import failures
-from runtime.inference.adapters import TokensReordered
+from runtime.inference.adapters import Share, TokensReordered
 from runtime.inference.base import Base
 from runtime.inference.scheduling import Batch
 from runtime.inference.sequence import Sequence
@@ -21,7 +21,7 @@ from runtime.model.failures import is_out_of_memory
 log = logging.getLogger("inference")
 
 Outcome = tuple[Sequence, torch.Tensor | Exception]
-"""The logits [V] after a sequence's last token, or why they cannot be computed."""
+"""The logits [N, V] that a sequence's chunk wants, or why they cannot be computed."""
 
 
 class Passes:
@@ -69,16 +69,19 @@ class Passes:
     def _logits(self, base: Base, together: Batch) -> torch.Tensor:
         self.began_s = time.monotonic()
         try:
-            base.adapters.begin_pass([(sequence.adapter, len(chunk.tokens)) for sequence, chunk in together])
+            base.adapters.begin_pass(
+                [Share(sequence.adapter, len(chunk.tokens), chunk.num_logits) for sequence, chunk in together]
+            )
             return base.runner.logits([chunk for _, chunk in together])
         finally:
             self.began_s = None
 
 
 def _computed(together: Batch, logits_NV: torch.Tensor) -> Iterator[Outcome]:
-    for (sequence, chunk), logits_V in zip(together, logits_NV, strict=True):
+    parts = logits_NV.split([chunk.num_logits for _, chunk in together])
+    for (sequence, chunk), part_NV in zip(together, parts, strict=True):
         sequence.num_computed += len(chunk.tokens)
-        yield sequence, logits_V
+        yield sequence, part_NV
 
 
 def _split(base: Base, batch: Batch) -> list[Batch]:

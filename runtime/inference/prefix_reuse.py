@@ -12,8 +12,11 @@ Ahead = collections.abc.Sequence[Sequence]
 def start_prompt(sequence: Sequence, ahead: Ahead) -> bool:
     """Have a prompt of which nothing is computed start with what others have computed of it.
 
-    Returns False if it is to wait: a sequence ahead is about to compute more of it.
+    Returns False if it is to wait: a sequence ahead is about to compute more of it. One that wants the logits of all of
+    its tokens computes all of them: those of others are gone.
     """
+    if sequence.is_scored:
+        return True
     prefix, length = _longest_prefix(sequence, ahead)
     if _will_be_longer(sequence, ahead, length):
         return False

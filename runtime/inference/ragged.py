@@ -30,16 +30,24 @@ class Chunk(Struct, frozen=True):
     tokens: list[int]
     cache: Any
     """Of the ModelRunner that made it."""
+    wants_all_logits: bool = False
+    """Whether the logits after each of its tokens are wanted, not only those after its last one."""
+
+    @property
+    def num_logits(self) -> int:
+        return len(self.tokens) if self.wants_all_logits else 1
 
 
 class ModelRunner(Struct, frozen=True):
-    """A way to compute the logits [N, V] after the last token of each of N chunks."""
+    """A way to compute logits [N, V], of all chunks behind one another: after each one's last token, or all of its."""
 
     new_cache: Callable[[], Any]
     """The KV cache of an empty sequence."""
     logits: Callable[[Sequence[Chunk]], torch.Tensor]
     cache_bytes_per_token: int
     """Measured."""
+    logits_bytes: int
+    """Of one token's logits; measured."""
     is_batched: bool
 
 
@@ -47,13 +55,14 @@ def choose(model: PreTrainedModel) -> ModelRunner:
     """All sequences together where a trial shows that it is right for this model; else one after another."""
     new, logits = partial(DynamicCache, config=model.config), partial(_one_by_one, model)
     expected, caches = _try(new, logits)
-    alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), is_batched=False)
+    logits_bytes = expected[0].nbytes
+    alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), logits_bytes, is_batched=False)
 
     def batched() -> ModelRunner:
         model.set_attn_implementation(ATTENTION)
         found, caches = _try(KVCache, partial(_together, model))
-        check_close(found, expected, TRIAL_TOLERANCE)
-        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, is_batched=True)
+        check_close(found.float(), expected.float(), TRIAL_TOLERANCE)
+        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, logits_bytes, is_batched=True)
 
     return fast_or_plain(model, "Sequences", fast=batched, plain=lambda: alone)
 
@@ -62,12 +71,11 @@ def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     tokens = [token for chunk in chunks for token in chunk.tokens]
     starts = [chunk.cache.length for chunk in chunks]
     positions = [start + at for start, chunk in zip(starts, chunks, strict=True) for at in range(len(chunk.tokens))]
-    lengths = torch.tensor([len(chunk.tokens) for chunk in chunks], device=model.device)
     found = model(
         input_ids=torch.tensor([tokens], device=model.device),
         position_ids=torch.tensor([positions], device=model.device),
         use_cache=False,
-        logits_to_keep=lengths.cumsum(0) - 1,
+        logits_to_keep=torch.tensor(_kept(chunks), device=model.device),
         chunks=chunks,
     )
     for chunk in chunks:
@@ -76,12 +84,23 @@ def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     return logits_NV
 
 
+def _kept(chunks: Sequence[Chunk]) -> list[int]:
+    """The tokens of a pass after which logits are wanted."""
+    kept: list[int] = []
+    end = 0
+    for chunk in chunks:
+        end += len(chunk.tokens)
+        kept += range(end - chunk.num_logits, end)
+    return kept
+
+
 def _one_by_one(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     found = []
     for chunk in chunks:
         tokens_1T = torch.tensor([chunk.tokens], device=model.device)
-        found.append(model(input_ids=tokens_1T, past_key_values=chunk.cache, use_cache=True).logits[0, -1])
-    return torch.stack(found)
+        logits_TV = model(input_ids=tokens_1T, past_key_values=chunk.cache, use_cache=True).logits[0]
+        found.append(logits_TV[-chunk.num_logits :])
+    return torch.cat(found)
 
 
 @torch.inference_mode()
@@ -91,7 +110,7 @@ def _try(
     """The logits of two sequences after their last tokens, which come in a pass of their own; and their KV caches."""
     caches = [new_cache() for _ in TRIAL]
     logits([Chunk(list(tokens[:-1]), own) for tokens, own in zip(TRIAL, caches, strict=True)])
-    return logits([Chunk([tokens[-1]], own) for tokens, own in zip(TRIAL, caches, strict=True)]).float(), caches
+    return logits([Chunk([tokens[-1]], own) for tokens, own in zip(TRIAL, caches, strict=True)]), caches
 
 
 def _bytes_per_token(cache: DynamicCache) -> int:

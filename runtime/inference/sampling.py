@@ -56,8 +56,10 @@ class Sampler:
         return int(tokens[torch.multinomial(probabilities, 1, generator=self._generator)])
 
 
-def logprobs(logits_V: torch.Tensor, token: int, top: int, shown: Callable[[int], str]) -> TokenLogprob:
+def logprobs(logits_V: torch.Tensor, token: int, top: int, begin: int, shown: Callable[[int], str]) -> TokenLogprob:
     """How likely the model held a token, before penalties and temperature, and its `top` most likely ones.
+
+    `begin` is where the token's text begins.
 
     Impossible ones are left out: JSON has no minus infinity.
     """
@@ -71,4 +73,5 @@ def logprobs(logits_V: torch.Tensor, token: int, top: int, shown: Callable[[int]
             for value, other in zip(values, tokens, strict=True)
             if value > -torch.inf
         ],
+        begin,
     )

@@ -17,20 +17,28 @@ def schedule(base: Base, running: collections.abc.Sequence[Sequence], budget: KV
     Chunks are added until they have a prefill chunk's tokens together: that may be almost two chunks. A prompt is cut
     into the chunks that it would have alone, so that it is computed as it would be alone. A sequence is left out while
     its KV cache waits for memory.
+
+    Chunks whose logits are all wanted are smaller, and take as much of the room as a whole one: a pass has the logits
+    of almost two of them.
     """
     batch: Batch = []
     room = base.prefill_chunk
     for number, sequence in enumerate(running):
         if sequence.is_prefilling:
             tokens = _prompt_chunk(base, sequence, running[:number], room)
-            room -= len(tokens)
+            room -= len(tokens) * -(-base.prefill_chunk // _size(base, sequence))
         elif budget.reserve_more(running, sequence):
             tokens = sequence.tokens[sequence.num_computed :]
         else:
             continue
         if tokens:
-            batch.append((sequence, Chunk(tokens, sequence.cache)))
+            batch.append((sequence, Chunk(tokens, sequence.cache, sequence.is_scored and sequence.is_prefilling)))
     return batch
+
+
+def _size(base: Base, sequence: Sequence) -> int:
+    """Tokens of a prompt's chunk."""
+    return base.scored_chunk if sequence.is_scored else base.prefill_chunk
 
 
 def _prompt_chunk(base: Base, sequence: Sequence, ahead: collections.abc.Sequence[Sequence], room: int) -> list[int]:
@@ -44,4 +52,4 @@ def _prompt_chunk(base: Base, sequence: Sequence, ahead: collections.abc.Sequenc
         return list(sequence.tokens)
     if sequence.num_computed == 0 and not start_prompt(sequence, ahead):
         return []
-    return sequence.tokens[sequence.num_computed : sequence.num_computed + base.prefill_chunk]
+    return sequence.tokens[sequence.num_computed : sequence.num_computed + _size(base, sequence)]

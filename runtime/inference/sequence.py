@@ -7,10 +7,11 @@ import torch
 
 from runtime.inference.adapters import LoadedAdapter
 from runtime.inference.base import Base
+from runtime.inference.echo import PIECE_BYTES, PromptEcho
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.messages.inference import Generate, Generated, TextDelta, TokenLogprob
+from runtime.messages.inference import Echo, Generate, Generated, TextDelta, TokenLogprob
 from runtime.model.text import Detokenizer, decoded
 from state.errors import ServiceError
 
@@ -39,8 +40,10 @@ class Sequence:
         self.reserved = self._foreseen(request.sampling.max_new_tokens or AHEAD)
         """Tokens that memory is set aside for, the computed ones included."""
         self.cache: Any = base.runner.new_cache()
+        self._echo = _echo(request, base, prompt) if request.sampling.echo else None
         self._sampler = Sampler(request.sampling, base.model.device)
         self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
+        self._text_begin = len(self._echo.text) if self._echo else 0
         self._logprobs: list[TokenLogprob] = []
         self._is_at_end = False
 
@@ -54,6 +57,20 @@ class Sequence:
         return self.num_computed < self.num_prompt_tokens
 
     @property
+    def is_scored(self) -> bool:
+        """Whether the logits after all tokens of its prompt are wanted."""
+        return self._echo is not None and self._echo.is_scored
+
+    @property
+    def scoring_bytes(self) -> int:
+        """What passes over its prompt take at most for logits of all its tokens, beside their own memory."""
+        if not (self.is_scored and self.is_prefilling):
+            return 0
+        runner = self.base.runner
+        rows = 2 * self.base.scored_chunk if runner.is_batched else self.num_prompt_tokens
+        return rows * runner.logits_bytes + 2 * PIECE_BYTES
+
+    @property
     def is_done(self) -> bool:
         return self._is_at_end or self._detokenizer.is_stopped or self.num_new_tokens >= self.max_new_tokens
 
@@ -62,24 +79,33 @@ class Sequence:
         """Tokens that more memory must be set aside for before the next pass; 0 if there is enough."""
         return self._foreseen(self.num_new_tokens + AHEAD) - self.reserved if len(self.tokens) > self.reserved else 0
 
-    def advance(self, logits_V: torch.Tensor) -> TextDelta:
-        """Choose the token after a pass. Raises ServiceError for logits that nothing can be chosen from."""
-        token = self._sampler.choose(logits_V)
+    def advance(self, logits_NV: torch.Tensor) -> TextDelta | None:
+        """Choose the token after a pass that computed the end of the prompt, or the last token; None after another.
+
+        Raises ServiceError for logits that nothing can be chosen from.
+        """
+        if self._echo is not None:
+            self._echo.take(logits_NV)
+        if self.is_prefilling:
+            return None
+        echo = self._echo.said() if self._echo is not None and self.num_new_tokens == 0 else None
+        if self.is_done:  # no new token is asked for
+            return self._delta("", [], echo)
+        token = self._sampler.choose(logits_NV[-1])
         self.tokens.append(token)
         self._is_at_end = token in self._end_tokens
+        begin = self._text_begin + self._detokenizer.length
         text = "" if self._is_at_end else self._detokenizer.add(token)
-        likely = self._likely(logits_V, token)
+        likely = self._likely(logits_NV[-1], token, begin)
         self._logprobs += likely
         if self.is_done:
             text += self._detokenizer.finish()
-        return TextDelta(self.request.id, text, likely if self.request.sampling.top_logprobs is not None else None)
+        return self._delta(text, likely, echo)
 
     def end_here(self) -> TextDelta:
         """End with finish_reason "length"; returns the text that was held back."""
         self.max_new_tokens = self.num_new_tokens
-        return TextDelta(
-            self.request.id, self._detokenizer.finish(), None if self.request.sampling.top_logprobs is None else []
-        )
+        return self._delta(self._detokenizer.finish(), [], None)
 
     def begin_with(self, cache: KVCache, length: int) -> None:
         """Take the first tokens' keys and values from another sequence, instead of computing them."""
@@ -97,16 +123,27 @@ class Sequence:
             completion_tokens=self.num_new_tokens,
             finish_reason="stop" if self._is_at_end or self._detokenizer.is_stopped else "length",
             logprobs=None if self.request.sampling.top_logprobs is None else self._logprobs,
+            echo=self._echo.said() if self._echo else None,
         )
+
+    def _delta(self, text: str, likely: list[TokenLogprob], echo: Echo | None) -> TextDelta:
+        return TextDelta(self.request.id, text, None if self.request.sampling.top_logprobs is None else likely, echo)
 
     def _foreseen(self, num_new_tokens: int) -> int:
         return capacity(self.num_prompt_tokens + min(num_new_tokens, self.max_new_tokens))
 
-    def _likely(self, logits_V: torch.Tensor, token: int) -> list[TokenLogprob]:
+    def _likely(self, logits_V: torch.Tensor, token: int, begin: int) -> list[TokenLogprob]:
+        """Behind an echo the token that ends the text has its entry, too: who reads it counts tokens."""
         top = self.request.sampling.top_logprobs
-        if top is None or self._is_at_end:
+        if top is None or (self._is_at_end and self._echo is None):
             return []
-        return [logprobs(logits_V, token, top, lambda shown: decoded(self.base.tokenizer, [shown]))]
+        shown = self.base.texts.__getitem__ if self._echo else lambda one: decoded(self.base.tokenizer, [one])
+        return [logprobs(logits_V, token, top, begin, shown)]
+
+
+def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:
+    text = request.prompt if isinstance(request.prompt, str) else None
+    return PromptEcho(base.tokenizer, base.texts, text, prompt, request.sampling.top_logprobs)
 
 
 def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:

@@ -34,13 +34,14 @@ class Load(Struct, frozen=True, tag=True, kw_only=True):
 
 
 class Unload(Struct, frozen=True, tag=True):
-    """Unload all adapters, and keep the base."""
+    """Unload all adapters, or the one of a folder, and keep the base."""
 
     id: int
+    path: str | None = None
 
 
 class SamplingParameters(Struct, frozen=True, kw_only=True):
-    """How a completion's tokens are chosen, and where it ends.
+    """How a completion's tokens are chosen, where it ends, and what is told of it.
 
     `temperature` 0 takes the most likely token each time. Without `max_new_tokens` the model's context ends it.
     """
@@ -54,6 +55,8 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     frequency_penalty: float = 0.0
     top_logprobs: int | None = None
     """Return the log probability of each token, and of so many of the most likely tokens in its place."""
+    echo: bool = False
+    """Say the prompt before the completion, with the log probabilities of its tokens where there are any."""
 
 
 class Generate(Struct, frozen=True, tag=True, kw_only=True):
@@ -70,13 +73,42 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     """Answer with TextDeltas as they come, before Done."""
 
 
+class Tokenize(Struct, frozen=True, tag=True, kw_only=True):
+    """The tokens of a text, or of a conversation in its chat template."""
+
+    id: int
+    source: str
+    prompt: str | list[Message]
+    add_special_tokens: bool = True
+    """Whether a text has what the tokenizer adds by default; a template writes its own."""
+    chat: ChatSettings = ChatSettings()
+
+
+class Detokenize(Struct, frozen=True, tag=True, kw_only=True):
+    """The text of tokens, special ones as they are written."""
+
+    id: int
+    source: str
+    tokens: list[int]
+
+
+class DescribeTokenizer(Struct, frozen=True, tag=True, kw_only=True):
+    id: int
+    source: str
+    chat: ChatSettings = ChatSettings()
+
+
+TokenizerQuestion = Tokenize | Detokenize | DescribeTokenizer
+"""They need no model in memory: a tokenizer is loaded alone where its base is not."""
+
+
 class Cancel(Struct, frozen=True, tag=True):
     """Nobody waits for the answer to request `id` any more."""
 
     id: int
 
 
-Request = Load | Unload | Generate
+Request = Load | Unload | Generate | TokenizerQuestion
 
 
 class Alternative(Struct, frozen=True):
@@ -87,11 +119,23 @@ class Alternative(Struct, frozen=True):
 
 
 class TokenLogprob(Struct, frozen=True):
-    """The token that was chosen, and the most likely ones in its place."""
+    """A token that was chosen, or that a prompt has, and the most likely ones in its place."""
 
     token: str
     logprob: float
     top: list[Alternative]
+    begin: int = 0
+    """Where its text begins in the completion's, behind the prompt's where that is said."""
+
+
+class Echo(Struct, frozen=True):
+    """A prompt, said again before its completion."""
+
+    text: str
+    first: str | None = None
+    """Its first token, before which there is nothing to tell how likely it was; None without log probabilities."""
+    logprobs: list[TokenLogprob] = []
+    """Of the tokens behind the first."""
 
 
 class Generated(Struct, frozen=True):
@@ -106,6 +150,33 @@ class Generated(Struct, frozen=True):
     completion_tokens: int
     finish_reason: Literal["stop", "length"]
     logprobs: list[TokenLogprob] | None = None
+    """An entry for each token of the text; where the prompt is said, for each token computed."""
+    echo: Echo | None = None
+
+
+class Tokenized(Struct, frozen=True, tag=True):
+    tokens: list[int]
+    names: list[str]
+    """The tokens as the vocabulary writes them."""
+
+
+class Detokenized(Struct, frozen=True, tag=True):
+    text: str
+
+
+class TokenizerDescription(Struct, frozen=True, tag=True, kw_only=True):
+    """`chat_template` is the one that conversations are asked in."""
+
+    tokenizer_class: str
+    vocab_size: int
+    bos_token: str | None
+    eos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+    chat_template: str
+
+
+TokenizerAnswer = Tokenized | Detokenized | TokenizerDescription
 
 
 class TextDelta(Struct, frozen=True, tag=True):
@@ -114,13 +185,16 @@ class TextDelta(Struct, frozen=True, tag=True):
     id: int
     text: str
     logprobs: list[TokenLogprob] | None = None
+    echo: Echo | None = None
+    """With the first piece."""
 
 
 class Done(Struct, frozen=True, tag=True):
-    """The answer to Load and Unload, and with a completion to Generate."""
+    """The answer to Load and Unload, with a completion to Generate, and with what was asked of a tokenizer."""
 
     id: int
     generated: Generated | None = None
+    told: TokenizerAnswer | None = None
 
 
 class Refused(Struct, frozen=True, tag=True):
@@ -143,5 +217,5 @@ def line(message: Request | Cancel | Reply) -> bytes:
     return msgspec.json.encode(message) + b"\n"
 
 
-decode_request = msgspec.json.Decoder(Load | Unload | Generate | Cancel).decode
+decode_request = msgspec.json.Decoder(Load | Unload | Generate | TokenizerQuestion | Cancel).decode
 decode_reply = msgspec.json.Decoder(TextDelta | Done | Refused | LastWords).decode

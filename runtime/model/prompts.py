@@ -42,8 +42,12 @@ class Prompts:
             tokens = [token for token in prompt if isinstance(token, int)]
         if not tokens:
             raise ServiceError("prompt must not be empty")
-        if not all(0 <= token < self._vocabulary for token in tokens):
-            raise ServiceError(f"prompt holds a token that the model does not have: it has {self._vocabulary}")
+        unknown = next((token for token in tokens if not 0 <= token < self._vocabulary), None)
+        if unknown is not None:
+            raise ServiceError(
+                f"prompt holds a token that the model does not have, {unknown}: its tokens are 0 to "
+                f"{self._vocabulary - 1}"
+            )
         return tokens
 
     def _template(self, source: str | None) -> ChatTemplate:

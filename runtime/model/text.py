@@ -1,6 +1,7 @@
 """Text from tokens and tokens from text, as both go over the wire bit by bit."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from transformers import PreTrainedTokenizerBase
 
@@ -11,14 +12,23 @@ UNFINISHED = "\ufffd"  # what a tokenizer shows for a character's first bytes
 class Detokenizer:
     """The text of one completion, token by token. A stop string ends it, and is not part of it."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], stop: Sequence[str]) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], stop: Sequence[str], *, special: bool = False
+    ) -> None:
+        """`special` tokens are text where this says so, and else nothing."""
         self._tokenizer = tokenizer
+        self._special = special
         self._tokens = list(prompt[-CONTEXT:])
         self._begin, self._end = 0, len(self._tokens)  # the text of the tokens before _end has been given out
         self._stop = stop
         self._held = ""
         self.text = ""
         self.is_stopped = False
+
+    @property
+    def length(self) -> int:
+        """Of the text by now, with what is held back: where the next token's begins."""
+        return len(self.text) + len(self._held)
 
     def add(self, token: int) -> str:
         """Returns the text that is certain by now: not what may be the beginning of a stop string or of a character."""
@@ -53,11 +63,41 @@ class Detokenizer:
         return certain
 
     def _decoded(self, tokens: Sequence[int]) -> str:
-        return decoded(self._tokenizer, tokens)
+        return decoded(self._tokenizer, tokens, special=self._special)
 
 
-def decoded(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int]) -> str:
-    return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def decoded(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[int], *, special: bool = False) -> str:
+    return str(tokenizer.decode(list(tokens), skip_special_tokens=not special, clean_up_tokenization_spaces=False))
+
+
+class TokenTexts(dict[int, str]):
+    """Tokens by themselves as text, special ones as they are written. Each is decoded once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self._tokenizer = tokenizer
+
+    def __missing__(self, token: int) -> str:
+        self[token] = text = decoded(self._tokenizer, [token], special=True)
+        return text
+
+
+def begins(tokenizer: PreTrainedTokenizerBase, texts: TokenTexts, tokens: Sequence[int]) -> tuple[str, list[int]]:
+    """The text of tokens, special ones as they are written, and where in it each of them begins.
+
+    A token that is a part of a character begins where the character does.
+    """
+    whole = decoded(tokenizer, tokens, special=True)
+    single = [texts[token] for token in tokens]
+    if "".join(single) == whole and UNFINISHED not in whole:
+        return whole, list(accumulate(map(len, single[:-1]), initial=0))
+    detokenizer = Detokenizer(tokenizer, [], (), special=True)
+    found = []
+    for token in tokens:
+        found.append(detokenizer.length)
+        detokenizer.add(token)
+    detokenizer.finish()
+    return detokenizer.text, found
 
 
 def _begun(text: str, stop: str) -> int:

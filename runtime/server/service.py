@@ -15,7 +15,9 @@ from runtime.server.adapters import importing
 from runtime.server.adapters.exporting import Exporter
 from runtime.server.adapters.importing import Imports
 from runtime.server.adapters.names import AdapterNames
+from runtime.server.answering.lora_loading import LoraLoading
 from runtime.server.answering.serving import Serving
+from runtime.server.answering.tokenizing import Tokenizing
 from runtime.server.answering.worker import Worker
 from runtime.server.data.inspection import Inspector
 from runtime.server.index import Index
@@ -45,6 +47,8 @@ class Service(Struct, frozen=True):
     trainers: Trainers
     queue: Queue
     serving: Serving
+    tokenizing: Tokenizing
+    lora_loading: LoraLoading
     worker: Worker
     exporter: Exporter
     forecaster: Forecaster
@@ -80,15 +84,19 @@ class Service(Struct, frozen=True):
         room = Room(root, machine, accelerators, partial(worker.rest, 0.0))
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
+        imports = Imports(root, index, adapter_names)
+        serving = Serving(root, index, adapter_names, worker)
         return cls(
             root=root,
             machine=machine,
             index=index,
             submission=Submission(root, index, adapter_names),
-            imports=Imports(root, index, adapter_names),
+            imports=imports,
             trainers=trainers,
             queue=Queue(root, index, trainers, launcher, accelerators, room, slots),
-            serving=Serving(root, index, adapter_names, worker),
+            serving=serving,
+            tokenizing=Tokenizing(root, serving, worker),
+            lora_loading=LoraLoading(root, imports, serving),
             worker=worker,
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from litestar import post
 from litestar.handlers import HTTPRouteHandler
@@ -46,14 +47,21 @@ SPECIFIED = {
     "POST /api/generate": "generate.py",
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
-    "GET /v1/models": "v1/models.py",
     "POST /v1/files": "v1/files/upload.py",
     "GET /v1/files": "v1/files/list.py",
     "GET /v1/files/{file_id}": "v1/files/show.py",
     "GET /v1/files/{file_id}/content": "v1/files/content.py",
     "DELETE /v1/files/{file_id}": "v1/files/delete.py",
+    "GET /v1/models": "v1/models/list.py",
+    "GET /v1/models/{name}": "v1/models/show.py",
+    "DELETE /v1/models/{name}": "v1/models/delete.py",
+    "POST /v1/load_lora_adapter": "v1/load_lora_adapter.py",
+    "POST /v1/unload_lora_adapter": "v1/unload_lora_adapter.py",
     "POST /v1/completions": "v1/completions.py",
     "POST /v1/chat/completions": "v1/chat/completions.py",
+    "POST /tokenize": "at_root/tokenize.py",
+    "POST /detokenize": "at_root/detokenize.py",
+    "GET /tokenizer_info": "at_root/tokenizer_info.py",
 }
 
 
@@ -64,7 +72,12 @@ def _handlers() -> dict[str, HTTPRouteHandler]:
 
 def _route(place: str, handler: HTTPRouteHandler) -> str:
     path = re.sub(r"\{(\w+):\w+\}", r"{\1}", next(iter(handler.paths)))
-    return f"{next(iter(handler.http_methods))} {place}{path}"
+    return f"{next(iter(handler.http_methods))} {place.rstrip('/')}{path}"
+
+
+def _sentence(path: str, reply: httpx.Response) -> str:
+    error = reply.json()["error"]
+    return str(error if path.startswith("/api") else error["message"])
 
 
 def _file(handler: HTTPRouteHandler) -> str:
@@ -96,8 +109,7 @@ def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, ro
 
     assert reply.status_code == 405
     assert list(reply.json()) == ["error"]
-    error = reply.json()["error"]
-    assert "use" in (error["message"] if path.startswith("/v1/") else error)
+    assert "use" in _sentence(path, reply)
 
 
 @pytest.mark.parametrize(
@@ -162,10 +174,8 @@ def test_every_path_refuses_query_parameters_that_there_are_not(queueing: Server
 
     reply = queueing.http.request(method, url, params={"colour": "red", "size": "1"})
 
-    error = reply.json()["error"]
-    sentence = error["message"] if path.startswith("/v1/") else error
     assert reply.status_code == 400
-    assert sentence.startswith("unknown query parameter colour, size: there is ")
+    assert _sentence(path, reply).startswith("unknown query parameter colour, size: there is ")
 
 
 def test_query_parameters_that_there_are_not_are_refused_with_those_that_there_are(queueing: Server) -> None:

@@ -63,6 +63,24 @@ class Serving:
         async with self._changing:
             self._current = await asyncio.to_thread(self._index.adapter, name)  # as it is by now, if it still is
 
+    async def ready(self, name: str) -> None:
+        """Have an adapter in memory. Which one answers without a name stays.
+
+        Raises NotFound, and ServiceError with what is wrong with its files or its base.
+        """
+        await self._have_loaded(await asyncio.to_thread(self._index.adapter, name))
+
+    async def release(self, name: str) -> None:
+        """Give back what an adapter takes of the memory; no request without a name is answered by it. Raises NotFound.
+
+        The next request that names it loads it again.
+        """
+        adapter = await asyncio.to_thread(self._index.adapter, name)
+        async with self._changing:
+            if self.current_name == name:
+                self._current = None
+        await self._forget_adapters(adapter)
+
     async def unload(self) -> str:
         """Let the base answer alone again; returns the adapter's name. Raises ServiceError when none is loaded."""
         current, self._current = self._current, None
@@ -202,9 +220,9 @@ class Serving:
         _check(adapter)
         await self._worker.load(self._source(adapter.model_name), _files(adapter))
 
-    async def _forget_adapters(self) -> None:
+    async def _forget_adapters(self, only: Adapter | None = None) -> None:
         with suppress(ProcessDied):  # with all that it had loaded
-            await self._worker.unload()
+            await self._worker.unload(None if only is None else str(only.path))
 
     def _source(self, model_name: str) -> str:
         return models.find(self._root, model_name).load_from

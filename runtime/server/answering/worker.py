@@ -12,13 +12,14 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from runtime.messages.inference import (
     AdapterFiles,
     Cancel,
+    Detokenized,
     Done,
     Generate,
     Generated,
@@ -29,6 +30,9 @@ from runtime.messages.inference import (
     Request,
     SamplingParameters,
     TextDelta,
+    Tokenized,
+    TokenizerDescription,
+    TokenizerQuestion,
     Unload,
     decode_reply,
     line,
@@ -41,6 +45,8 @@ from state.errors import ServiceError
 Prompt = str | list[int | Message]
 Event = tuple[int, TextDelta | Generated]
 """Of several prompts that are completed: the number of one, and the next of its text or its whole completion."""
+
+TokenizerAnswered = TypeVar("TokenizerAnswered", Tokenized, Detokenized, TokenizerDescription)
 
 Place = Callable[[], AbstractContextManager[Mapping[str, str]]]
 """Gives a process a place to compute at for its life: what it is to have in its environment beside the server's own."""
@@ -83,16 +89,22 @@ class Worker:
 
     async def load(self, source: str, adapter: AdapterFiles) -> None:
         """Have a base and an adapter ready. Raises ServiceError, and what was loaded before answers on; ProcessDied."""
-        async for _ in self._ask([Load(id=next(self._ids), source=source, adapter=adapter)]):
-            pass  # it is answered by the end of the replies
+        await self._ask_one(Load(id=next(self._ids), source=source, adapter=adapter))
 
-    async def unload(self) -> None:
-        """Let go of all adapters; the base stays in memory. Raises ProcessDied."""
+    async def unload(self, path: str | None = None) -> None:
+        """Let go of all adapters, or of the one in a folder; the base stays in memory. Raises ProcessDied."""
         if self._life is not None and _is_usable(self._life):
-            async for _ in self._ask([Unload(next(self._ids))]):
-                pass
+            await self._ask_one(Unload(next(self._ids), path))
 
-    def generate(
+    async def ask_tokenizer(
+        self, question: Callable[..., TokenizerQuestion], kind: type[TokenizerAnswered]
+    ) -> TokenizerAnswered:
+        """`question` lacks its id, and `kind` answers it. Raises ServiceError, ProcessDied."""
+        told = (await self._ask_one(question(id=next(self._ids)))).told
+        assert isinstance(told, kind)  # noqa: S101
+        return told
+
+    async def generate(
         self,
         source: str,
         adapter: AdapterFiles | None,
@@ -109,20 +121,24 @@ class Worker:
         Raises ServiceError for what cannot be loaded or a prompt that the model cannot take, ProcessDied; then none is
         completed.
         """
-        return self._ask(
-            [
-                Generate(
-                    id=next(self._ids),
-                    source=source,
-                    adapter=adapter,
-                    prompt=prompt,
-                    sampling=sampling,
-                    chat=chat,
-                    stream=stream,
-                )
-                for prompt, sampling in prompts
-            ]
-        )
+        requests = [
+            Generate(
+                id=next(self._ids),
+                source=source,
+                adapter=adapter,
+                prompt=prompt,
+                sampling=sampling,
+                chat=chat,
+                stream=stream,
+            )
+            for prompt, sampling in prompts
+        ]
+        async with aclosing(self._ask(requests)) as replies:
+            async for number, reply in replies:
+                if isinstance(reply, TextDelta):
+                    yield number, reply
+                elif reply.generated is not None:
+                    yield number, reply.generated
 
     async def rest(self, after_s: float) -> None:
         """End the process where nobody has asked it anything for so long; the next request has another."""
@@ -141,7 +157,15 @@ class Worker:
             with suppress(ServiceError):
                 await (await self._life).end()
 
-    async def _ask(self, requests: Sequence[Request]) -> AsyncGenerator[Event]:
+    async def _ask_one(self, request: Request) -> Done:
+        """The answer to a request that has no pieces."""
+        async with aclosing(self._ask([request])) as replies:
+            async for _, reply in replies:
+                if isinstance(reply, Done):
+                    return reply
+        raise AssertionError("a request is answered before its replies end")
+
+    async def _ask(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, TextDelta | Done]]:
         """The replies to requests, as they come, until all are answered; each with its request's number."""
         if self._closed:
             raise ProcessDied("The server is shutting down")
@@ -158,10 +182,9 @@ class Worker:
                     match await inbox.get():
                         case TextDelta() as delta:
                             yield numbers[delta.id], delta
-                        case Done(id=answered, generated=generated):
+                        case Done() as done:
                             left -= 1
-                            if generated is not None:
-                                yield numbers[answered], generated
+                            yield numbers[done.id], done
                         case Refused(message=message):
                             raise ServiceError(message)
                         case ProcessDied() as death:

@@ -8,7 +8,7 @@ import pytest
 from tests.server import Server
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) -> Iterator[Server]:
     """A server with a base model called toy and an adapter of it called trained."""
     root = tmp_path_factory.mktemp("serving")
@@ -19,7 +19,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) 
     server.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(serving: Server) -> Iterator[openai.OpenAI]:
     """OpenAI's own client, as it comes."""
     with openai.OpenAI(base_url=f"http://localhost:{serving.port}/v1", api_key="none", max_retries=0) as client:

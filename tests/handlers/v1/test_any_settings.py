@@ -17,6 +17,7 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "n": st.integers(1, 3),
     "stop": st.text(min_size=1) | st.lists(st.text(min_size=1), max_size=2),
     "logprobs": st.integers(0, 5),
+    "echo": st.booleans(),
     "stream": st.booleans(),
 }
 PROMPTS = st.text(max_size=20) | st.lists(st.integers(-1, 3000), max_size=5)

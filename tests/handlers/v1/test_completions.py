@@ -3,11 +3,14 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
 import pytest
 
+from handlers.v1.completions import CompletionLogprobs
+from runtime.messages.inference import Alternative, TokenLogprob
 from tests.processes import on_linux
 from tests.server import Client, Server, wait_until
 
@@ -69,6 +72,46 @@ def test_logprobs_say_how_likely_each_token_was(client: openai.OpenAI) -> None:
     assert all(max(top.values()) == own for top, own in zip(found.top_logprobs, found.token_logprobs, strict=True))
 
 
+def test_a_prompt_of_tokens_is_taken_as_it_is(client: openai.OpenAI) -> None:
+    """Nothing is put before it, and several have numbers as texts have."""
+    answer = client.completions.create(model="toy", prompt=[[5, 6, 7], [8]], temperature=0, max_tokens=3, echo=True)
+    alone = client.completions.create(model="toy", prompt=[8], temperature=0, max_tokens=3, echo=True)
+
+    assert answer.usage is not None
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (4, 6)
+    assert answer.choices[1].text == alone.choices[0].text
+
+
+def test_an_echo_begins_with_the_prompt_whole_or_streamed(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "toy", "prompt": "# ü\ndef f(", "temperature": 0, "logprobs": 2}
+    completion = client.completions.create(**asked, max_tokens=4)
+
+    whole = client.completions.create(**asked, max_tokens=4, echo=True)
+    alone = client.completions.create(**asked, max_tokens=0, echo=True)
+    chunks = list(client.completions.create(**asked, max_tokens=4, echo=True, stream=True))
+
+    text, found = whole.choices[0].text, whole.choices[0].logprobs
+    assert (alone.choices[0].text, text) == ("# ü\ndef f(", "# ü\ndef f(" + completion.choices[0].text)
+    assert "".join(chunk.choices[0].text for chunk in chunks) == text
+    assert found is not None
+    assert alone.choices[0].logprobs is not None
+    pieces: list[Any] = [chunk.choices[0].logprobs for chunk in chunks if chunk.choices[0].logprobs]
+    for field in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+        entries = getattr(found, field)
+        assert [entry for piece in pieces for entry in getattr(piece, field)] == entries
+        assert getattr(alone.choices[0].logprobs, field) == entries[:-4]
+    for token, begin in zip(found.tokens or [], found.text_offset or [], strict=True):
+        assert "\ufffd" in token or text[begin:].startswith(token)
+
+
+def test_of_likely_tokens_with_one_text_the_likeliest_is_told() -> None:
+    part = [Alternative("\ufffd", -1.0), Alternative("\ufffd", -2.0), Alternative("x", -3.0)]
+
+    found = CompletionLogprobs.of([TokenLogprob("y", -4.0, part), TokenLogprob("\ufffd", -2.0, part)], None)
+
+    assert found.top_logprobs == [{"\ufffd": -1.0, "x": -3.0, "y": -4.0}, {"\ufffd": -1.0, "x": -3.0}]
+
+
 @on_linux
 def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_away(
     start_server: Callable[..., Server], endless: Path
@@ -98,7 +141,12 @@ def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_a
         ({"model": None}, 400, "No adapter currently loaded"),
         ({"suffix": "x"}, 400, "unknown field suffix"),
         ({"logit_bias": {"5": 1}}, 400, "unknown field logit_bias"),
-        ({"echo": True}, 400, "echo"),
+        ({"max_tokens": 0}, 400, "max_tokens must be at least 1: 0 needs echo: true"),
+        ({"prompt": [[5], [2048]]}, 400, "does not have, 2048: its tokens are 0 to 2047"),
+        ({"prompt": [-1], "echo": True, "stream": True}, 400, "does not have, -1"),
+        ({"prompt": ["x", 5]}, 400, "a list of either: not a mixture"),
+        ({"prompt": [[5], []]}, 400, "prompt must not be empty"),
+        ({"prompt": [5] * 257, "max_tokens": 0, "echo": True}, 400, "the model's context is 256 tokens"),
         ({"n": 0}, 400, "n must be at least 1"),
         ({"max_tokens": 1000}, 400, "the model's context is 256 tokens"),
         ({"prompt": ["x"] * 43, "n": 3}, 400, "may ask for 128 completions, and this is for 129"),

@@ -1,9 +1,9 @@
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runtime.inference.adapters import Adapters
+from runtime.inference.adapters import Adapters, Share
 from tests import jobs, toys
 
 
@@ -22,9 +22,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     found: list[list[int]] = []
     whole = Adapters.begin_pass
 
-    def begin_pass(self: Adapters, sequences: Any) -> None:
-        found.append([tokens for _, tokens in sequences])
-        whole(self, sequences)
+    def begin_pass(self: Adapters, shares: Sequence[Share]) -> None:
+        found.append([share.tokens for share in shares])
+        whole(self, shares)
 
     monkeypatch.setattr(Adapters, "begin_pass", begin_pass)
     return found

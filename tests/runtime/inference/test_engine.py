@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 from runtime.inference.adapters import MAX_LOADED
 from runtime.inference.engine import Engine
-from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta
+from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta, Unload
 from runtime.model.bases import load_tokenizer, quantization
 from state.errors import ServiceError
 from tests import toys
@@ -113,6 +114,26 @@ def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path
     loaded = [Path(files.path) for files in base_of(engine).adapters.loaded]
 
     assert loaded == [*copies[2:], copies[1]]
+
+
+def test_an_adapter_that_is_unloaded_gives_back_what_it_takes_and_others_stay(biased: Path, tmp_path: Path) -> None:
+    """Whatever its files were when it was loaded."""
+    engine, base, mine = Engine(biased / ".cache"), biased / "models" / "toy", biased / "adapters" / "mine"
+    other = shutil.copytree(mine, tmp_path / "other")
+    for adapter in (mine, other):
+        complete(engine, base, adapter, prompt=list(range(100, 140)), max_new_tokens=1)
+    [files, _] = base_of(engine).adapters.loaded
+    loaded = base_of(engine).adapters.get(files)
+    assert loaded is not None
+    weights = weakref.ref(next(iter(loaded.values())).a_RI)
+    del loaded
+
+    engine.add(Unload(9, str(mine)))
+    finish(engine)
+
+    assert weights() is None
+    assert [kept.path for kept in base_of(engine).adapters.loaded] == [str(other)]
+    assert [prefix.adapter and prefix.adapter.path for prefix in base_of(engine).prefix_cache.prefixes] == [str(other)]
 
 
 def test_sampling_follows_its_seed_whatever_runs_beside_it(biased: Path) -> None:

@@ -223,7 +223,7 @@ def test_a_token_that_only_the_tokenizer_has_is_refused_alone(tmp_path: Path) ->
     found = answers(engine, [request(1, base, None, [1023]), request(2, base, None, [1024])])
 
     assert found[0] == alone
-    assert found[1] == Refused(2, "prompt holds a token that the model does not have: it has 1024")
+    assert found[1] == Refused(2, "prompt holds a token that the model does not have, 1024: its tokens are 0 to 1023")
 
 
 def test_an_adapter_that_is_cut_short_between_its_check_and_its_reading_is_refused_alone(

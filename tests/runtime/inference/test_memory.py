@@ -1,11 +1,13 @@
 """Memory for KV caches is set aside before it is taken, and a base is loaded only into memory that is free."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from runtime.inference import kv_budget, kv_cache, sequence
+from runtime.inference.echo import PIECE_BYTES
 from runtime.inference.engine import Engine
 from runtime.messages.inference import Generated, Refused
 from runtime.model import device
@@ -135,6 +137,25 @@ def test_when_none_can_go_on_the_newest_ends_as_by_length(endless: Path, cache: 
     assert (older.finish_reason, newer.finish_reason) == ("length", "length")
     assert newer.completion_tokens < older.completion_tokens < 100
     assert all(whole.text.startswith(cut.text) for whole, cut in zip(alone, (older, newer), strict=True))
+
+
+def test_logits_of_a_whole_prompt_are_foreseen_for_one_prompt_a_pass(endless: Path, cache: Path) -> None:
+    """4 MB for those of two chunks, and two float32 pieces; a KV cache of 80 tokens takes 41 kB of it."""
+    scored: dict[str, Any] = {"echo": True, "top_logprobs": 1, "max_new_tokens": 1}
+    roomy = Device(100_000, cache).engine
+    alone = complete(roomy, endless, prompt=list(range(64)), **scored)
+    foreseen = base_of(roomy).runner.logits_bytes * 2 * 512 + 2 * PIECE_BYTES
+    tokens = foreseen // base_of(roomy).runner.cache_bytes_per_token
+    narrow, enough = Device(tokens, cache).engine, Device(tokens + 2 * 80, cache).engine
+    requests = [request(number, endless, None, list(range(64)), **scored) for number in (1, 2)]
+
+    [refused, plain] = answers(narrow, [requests[0], request(2, endless, None)])
+    found = answers(enough, requests)
+
+    assert isinstance(refused, Refused)
+    assert "0 MB and the logits of the prompt's 38 MB, and 38 MB of memory can be given to both" in refused.message
+    assert isinstance(plain, Generated)
+    assert found == [alone, alone]
 
 
 def test_a_base_that_an_accelerator_has_no_memory_for_is_refused_with_the_numbers(

@@ -59,7 +59,7 @@ def test_the_log_probabilities_of_masked_tokens_reach_the_server() -> None:
     logits_V = torch.full((10,), -math.inf)
     logits_V[3], logits_V[4] = math.log(3), 0.0
 
-    found = logprobs(logits_V, 3, 5, str)
+    found = logprobs(logits_V, 3, 5, 0, str)
 
     assert [other.token for other in found.top] == ["3", "4"]
     assert [other.logprob for other in found.top] == pytest.approx([math.log(0.75), math.log(0.25)])
