@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, examples, folders, locks, names, stamps, store, training_data
+from state import chat_templates, clock, examples, folders, locks, names, stamps, store, training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
@@ -56,6 +56,8 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     training_config: TrainingConfig = TrainingConfig()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     output_dir: str | None = None
+    chat_template: chat_templates.Source | None = None
+    """Left out: the model's own."""
     created_at: datetime | None = None
 
 

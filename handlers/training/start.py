@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from runtime.server.service import Service
-from state import training_data
+from state import chat_templates, training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import ServiceError
 from state.jobs import Job
@@ -29,6 +29,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     adapter_name: str | None = None
     description: str = ""
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
+    chat_template: chat_templates.Source | None = None
 
     def job(self) -> Job:
         return Job(
@@ -40,6 +41,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             training_config=self.training_config,
             seed=self.seed,
             output_dir=self.output_dir,
+            chat_template=self.chat_template,
         )
 
     def train(self, root: DataRoot) -> RowSource:

@@ -39,7 +39,7 @@ class TemplateRaised(ServiceError):
     """A chat template is a program, and this one does not take these messages. `said` is why, in its own words."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"The model's chat template does not take these messages: {said}")
+        super().__init__(f"The chat template does not take these messages: {said}")
         self.said = said
 
 
@@ -56,11 +56,13 @@ class ChatTemplate:
         source: str | None = None,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self.source = source or _own(tokenizer) or default_template(tokenizer)
+        own = _own(tokenizer)
+        self.source = source or own or default_template(tokenizer)
+        self.is_models_own = self.source == own
         try:
             self._compiled = private.compiled_chat_template(self.source)
         except TemplateError as error:
-            raise ServiceError(f"The model's chat template is no valid template: {error}") from error
+            raise ServiceError(f"The chat template is no valid template: {error}") from error
         tree = self._compiled.environment.parse(self.source)
         variables = meta.find_undeclared_variables(tree)
         self.switches = tuple(name for name in SWITCHES if name in variables)

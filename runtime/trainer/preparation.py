@@ -17,6 +17,7 @@ from runtime.trainer import batches, lora, memory, repeatable
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
+from runtime.trainer.job_template import job_template
 from runtime.trainer.loss import SummedLoss, choose
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
 from state import clock, config, models
@@ -108,16 +109,15 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, setup.device)
-    return Ready(setup, data, model, summed_loss, needs, _chat(tokenizer, data), memory.available(setup.device))
+    return Ready(setup, data, model, summed_loss, needs, _chat(job, tokenizer, data), memory.available(setup.device))
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
-    """As the rows were rendered. A model's own template need not be written down."""
+def _chat(job: Job, tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
+    """As the rows were rendered. A model's own template need not be written down, nor the default one of texts."""
     counts = data.train.counts
     stop_tokens = [str(tokenizer.convert_ids_to_tokens(token)) for token in counts.stop_tokens]
-    if not counts.has_conversations:
-        return ChatSettings(stop_tokens=stop_tokens)
-    template = None if tokenizer.chat_template else data.template.source
+    is_kept = not data.template.is_models_own and (counts.has_conversations or job.chat_template is not None)
+    template = data.template.source if is_kept else None
     return ChatSettings(template=template, switches=counts.switches, stop_tokens=stop_tokens)
 
 
@@ -137,7 +137,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     today = job.created_at or clock.now()
     how = Tokenizer(
         tokenizer,
-        ChatTemplate(tokenizer, now=lambda: today),
+        job_template(job, tokenizer, today),
         served,
         today,
         max_seq_length,

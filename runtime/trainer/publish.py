@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 from peft import PeftModel
 
 from runtime.trainer import checkpoint
-from state import adapter_places, adapters, clock, folders, jobs, names, store
+from state import adapter_places, adapters, chat_templates, clock, folders, jobs, names, store
 from state.adapters import AdapterRecord, ChatSettings, Results
 from state.errors import ServiceError
 from state.folders import Taken
@@ -31,13 +32,15 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results, chat:
         output_dir=job.output_dir,
         training_config=_settings(job, model),
         metrics=results,
-        chat=chat,
+        chat=structs.replace(chat, template=None),
     )
     if folder.adapter.exists():
         folders.vanish(folder.adapter)
     with folders.appearing(folder.adapter) as hidden:
         checkpoint.save_adapter(model, hidden)
         (hidden / adapters.RECORD).write_bytes(store.pretty(record))
+        if chat.template is not None:
+            (hidden / chat_templates.FILE).write_text(chat.template, encoding="utf-8")
         (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
 
 

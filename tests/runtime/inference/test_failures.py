@@ -210,7 +210,7 @@ def test_a_chat_template_that_raises_refuses_its_request_alone(
 
     assert found[0] == alone
     assert isinstance(found[1], Refused)
-    assert found[1].message.startswith(f"The model's chat template does not take these messages: {error}")
+    assert found[1].message.startswith(f"The chat template does not take these messages: {error}")
 
 
 def test_a_token_that_only_the_tokenizer_has_is_refused_alone(tmp_path: Path) -> None:
