@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -152,7 +153,11 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> fr
 
     Nothing else is taken of a published model's generation settings, which may bring penalties and a top_k.
     """
-    own = model.generation_config
+    return ends_of(model.generation_config, tokenizer)
+
+
+def ends_of(own: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """`end_tokens` of a model that is not loaded."""
     end = own.eos_token_id if own is not None else None
     if end is None:
         end = tokenizer.eos_token_id

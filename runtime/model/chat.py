@@ -150,6 +150,19 @@ def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> li
     return [list(ids) for ids in tokenizer(list(texts), verbose=False)["input_ids"]] if texts else []
 
 
+def stop_ids(tokenizer: PreTrainedTokenizerBase, stop_tokens: Iterable[str]) -> list[int]:
+    """The tokens that end an adapter's answers, as its record names them.
+
+    Raises ServiceError for one that the tokenizer does not have: it would become the unknown token, which would end
+    answers anywhere, or nothing would end them.
+    """
+    ids: dict[str, Any] = {token: tokenizer.convert_tokens_to_ids(token) for token in stop_tokens}
+    foreign = next((token for token, id_ in ids.items() if tokenizer.convert_ids_to_tokens(id_ or 0) != token), None)
+    if foreign is not None:
+        raise ServiceError(f"The adapter's stop token {foreign!r} (chat in its adapter.json) is none of the model's")
+    return list(ids.values())
+
+
 def default_template(tokenizer: PreTrainedTokenizerBase) -> str:
     """For a model without a template: `User: …` and `Assistant: …`, as most base models have seen dialogues.
 

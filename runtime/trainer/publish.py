@@ -41,7 +41,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results, chat:
         (hidden / adapters.RECORD).write_bytes(store.pretty(record))
         if chat.template is not None:
             (hidden / chat_templates.FILE).write_text(chat.template, encoding="utf-8")
-        (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
+        (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record, chat))
 
 
 def check(root: DataRoot, job: Job) -> None:
@@ -88,7 +88,7 @@ def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     return {**lora, "target_modules": targets, **training, "seed": job.seed}
 
 
-def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord) -> str:
+def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord, chat: ChatSettings) -> str:
     base = model.active_peft_config.base_model_name_or_path
     settings = "\n".join(f"| {key} | {value} |" for key, value in record.training_config.items())
     measured = {key: value for key, value in msgspec.to_builtins(record.metrics).items() if value is not None}
@@ -107,7 +107,7 @@ tags:
 
 Base model: `{job.model_name}`. Made {record.created_at:%Y-%m-%d} by job `{record.job_id}` with peft {version("peft")},
 transformers {version("transformers")}, torch {version("torch")}, bitsandbytes {version("bitsandbytes")}.
-
+{_asked(chat)}
 | result | value |
 | --- | --- |
 {results}
@@ -124,3 +124,15 @@ base = AutoModelForCausalLM.from_pretrained("{base}")
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 ```
 """
+
+
+def _asked(chat: ChatSettings) -> str:
+    """What a program has to do that does not read adapter.json."""
+    switches = ", ".join(f"`{name}={value}`" for name, value in chat.switches.items())
+    stops = ", ".join(f"`{token}`" for token in chat.stop_tokens)
+    said = [
+        f"Its chat template is `{chat_templates.FILE}`, not the base's own." if chat.template else "",
+        f"It was trained with the template's {switches}." if switches else "",
+        f"Its answers also end with {stops}, at which the base does not stop by itself." if stops else "",
+    ]
+    return "\n".join(["", *filter(None, said), ""]) if any(said) else ""

@@ -47,6 +47,7 @@ def test_an_adapter_is_kept_with_the_template_of_its_job_and_asked_with_it(tmp_p
     assert tokenizer.decode(prompt) == "<user>What is red?\n<assistant>"
     assert (adapter.path / chat_templates.FILE).read_text() == OWN
     assert json.loads((adapter.path / "adapter.json").read_text())["chat"]["template"] is None
+    assert "Its chat template is `chat_template.jinja`" in (adapter.path / "README.md").read_text()
 
 
 def test_rows_that_the_model_s_own_template_refuses_are_learned_with_the_job_s(tmp_path: Path) -> None:
