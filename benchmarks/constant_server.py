@@ -34,6 +34,7 @@ REPLY = StatusReply(
     metrics=Losses(1.25, None),
     adapter_path=None,
     error_message=None,
+    message=None,
 )
 
 

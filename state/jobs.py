@@ -82,6 +82,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None
+    message: str | None = None
+    """What is done while no step is taken, and how far that is."""
     pid: int | None = None
     accelerator: str | None = None
     """The CUDA_VISIBLE_DEVICES of the newest trainer; None where it had none."""

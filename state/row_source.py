@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,6 +37,15 @@ class RowSource(Struct, frozen=True):
             skips = skip_invalid or self.skip_invalid
             reading = Reading(Path(self.path), columns=self.columns, skip_invalid=skips)
             yield from ((numbered.line, numbered.row) for numbered in reading.rows())
+
+    def num_lines(self) -> int | None:
+        """About how many rows there are: one a line. None where only reading them would tell. Reads it all."""
+        if self.path is None:
+            return len(self.texts)
+        if Path(self.path).suffix not in (".jsonl", ".ndjson"):
+            return None
+        with Path(self.path).open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(partial(file.read, 2**20), b""))
 
     def sha256(self) -> str:
         """Of the content, whatever the file is called. Reads it all."""

@@ -38,6 +38,8 @@ class StatusReply(Struct):
     metrics: Losses
     adapter_path: str | None
     error_message: str | None
+    message: str | None
+    """What a running job does while it takes no step, such as tokenizing, and how far that is."""
 
 
 @get("/training/status/{job_id:str}", opt={"action": "get training status"})
@@ -59,6 +61,7 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
         metrics=Losses(now.metrics.train_loss, now.metrics.eval_loss),
         adapter_path=_adapter_path(service, entry),
         error_message=entry.error_message or service.queue.obstacle(job_id),
+        message=now.message,
     )
 
 

@@ -45,12 +45,17 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                message=None,
             )
         )
 
     def give_back(self) -> None:
         """Say that the attempt was cut off from outside, by a machine that shuts down: it is not counted as a death."""
         self.write(structs.replace(self.status, attempt=self.status.attempt - 1))
+
+    def tell(self, message: str) -> None:
+        """Say what is done while no step is taken."""
+        self.write(structs.replace(self.status, message=message))
 
     def write(self, status: Status) -> None:
         """Durable when this returns."""
@@ -66,5 +71,12 @@ class Attempt:
     def end(self, status: JobState, error_message: str | None = None) -> None:
         """The attempt's last word."""
         self.write(
-            structs.replace(self.status, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
+            structs.replace(
+                self.status,
+                status=status,
+                pid=None,
+                completed_at=clock.now(),
+                error_message=error_message,
+                message=None,
+            )
         )

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
 from runtime.trainer import batches, lora, memory, repeatable
+from runtime.trainer.counting import Tell, nobody
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
@@ -86,8 +87,10 @@ class Ready(Struct, frozen=True):
         return self.needs.row(self.data.longest_row(fitted.row_tokens), fitted.gradient_checkpointing)
 
 
-def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path) -> Ready:
-    """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder.
+def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and two things that are the caller's
+    root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path, tell: Tell = nobody
+) -> Ready:
+    """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder. `tell` hears what is done.
 
     Raises ServiceError for what cannot be trained.
     """
@@ -97,11 +100,13 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
         log.info("%s", reason)
     source = base_model.load_from
     log.info("Loading %s in NF4 with double quantization", source)
+    tell(f"Loading {job.model_name} in NF4")
     tokenizer = bases.load_tokenizer(source)
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
-    data = read(job, tokenizer, bases.end_tokens(base, tokenizer), context_length, train, held_out, tokens)
+    data = read(job, tokenizer, bases.end_tokens(base, tokenizer), context_length, train, held_out, tokens, tell)
 
+    tell("Measuring what a step takes")
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
     fuse(model)
@@ -129,6 +134,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     train: RowSource,
     held_out: RowSource | None,
     tokens: Path,
+    tell: Tell = nobody,
 ) -> Data:
     """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
     settings = job.training_config
@@ -144,6 +150,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         settings.learn,
         settings.on_too_long,
         settings.skip_invalid,
+        tell,
     )
     trained = _tokenize(how, train, tokens / "train")
     total_steps = config.total_steps(settings, len(trained.rows))

@@ -50,7 +50,12 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     folder = attempt.folder
     job = jobs.read_job(folder)
     publish.check(root, job)
-    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens)
+
+    def tell(message: str) -> None:
+        with interruption.deferred():
+            attempt.tell(message)
+
+    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens, tell)
 
     data, model = ready.data, ready.model
     fitted = ready.fit()

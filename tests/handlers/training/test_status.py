@@ -19,6 +19,7 @@ FIELDS = {
     "metrics",
     "adapter_path",
     "error_message",
+    "message",
 }
 
 
