@@ -35,6 +35,7 @@ REPLY = StatusReply(
     adapter_path=None,
     stopped_early=None,
     error_message=None,
+    message=None,
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from state import adapters, safetensors, store
+from state import adapters, chat_templates, safetensors, store
 from state.adapters import CONFIG, RECORD, WEIGHTS, AdapterRecord, PeftConfig, find, known, record_of
 from state.root import DataRoot
 
@@ -36,6 +36,7 @@ def settle(root: DataRoot, folder: Path, description: str | None) -> None:
     peft = store.read(folder / CONFIG, PeftConfig)
     adapters.check_type(folder, peft.peft_type)
     safetensors.read_header(folder / WEIGHTS)
+    chat_templates.read(folder)
     if (folder / RECORD).exists():
         store.read(folder / RECORD, AdapterRecord)
         record = store.read_as_written(folder / RECORD)

@@ -3,6 +3,7 @@
 adapter_config.json, adapter_model.safetensors   PEFT's; every tool reads them
 README.md      the model card
 adapter.json   Lathe's record; absent in an adapter that came from elsewhere
+chat_template.jinja   how conversations become prompts, where it is not the base model's own template that does it
 """
 
 import os
@@ -10,9 +11,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from state import clock, folders, models, names, stamps, store
+from state import chat_templates, clock, folders, models, names, stamps, store
 from state.errors import BrokenFile, NotFound
 from state.root import DataRoot
 
@@ -39,7 +40,7 @@ class ChatSettings(Struct, kw_only=True, frozen=True):
     """How an adapter that has learned conversations is asked: as it was when it was trained."""
 
     template: str | None = None
-    """None: the model's own."""
+    """None: the model's own. On the disk it is chat_template.jinja, and None in adapter.json."""
     switches: dict[str, bool] = {}
     """What the template is told, such as `enable_thinking`."""
     stop_tokens: list[str] = []
@@ -117,7 +118,7 @@ def find(root: DataRoot, name: str) -> Path:
 
 def stamp(folder: str) -> int:
     """Another number whenever one of the adapter's files is another (`state/stamps.py`)."""
-    return stamps.of(folder, (".", CONFIG, WEIGHTS, RECORD))
+    return stamps.of(folder, (".", CONFIG, WEIGHTS, RECORD, chat_templates.FILE))
 
 
 def is_taken(root: DataRoot, name: str) -> bool:
@@ -127,7 +128,7 @@ def is_taken(root: DataRoot, name: str) -> bool:
 def read(root: DataRoot, path: Path) -> Adapter:
     """Read one adapter's folder. What is unreadable in it becomes `problem`. Raises FileNotFoundError when it goes."""
     problem = None
-    peft, record = PeftConfig(), None
+    peft, record, template = PeftConfig(), None, None
     try:
         peft = store.read(path / CONFIG, PeftConfig)
     except BrokenFile as error:
@@ -136,6 +137,10 @@ def read(root: DataRoot, path: Path) -> Adapter:
         record = store.read(path / RECORD, AdapterRecord)
     except FileNotFoundError:
         pass
+    except BrokenFile as error:
+        problem = problem or str(error)
+    try:
+        template = chat_templates.read(path)
     except BrokenFile as error:
         problem = problem or str(error)
     if not (path / WEIGHTS).exists():
@@ -152,7 +157,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         tags=record.tags,
         training_config=record.training_config,
         metrics=record.metrics,
-        chat=record.chat,
+        chat=structs.replace(record.chat, template=template or record.chat.template),
         fingerprint=_fingerprint(path),
         problem=problem,
     )

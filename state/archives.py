@@ -20,11 +20,12 @@ from typing import IO, BinaryIO
 
 from msgspec import Struct
 
+from state import chat_templates
 from state.adapters import CONFIG, RECORD, WEIGHTS
 from state.errors import ServiceError
 from state.root import DataRoot
 
-TAKEN = frozenset({CONFIG, WEIGHTS, RECORD, "README.md"})
+TAKEN = frozenset({CONFIG, WEIGHTS, RECORD, chat_templates.FILE, "README.md"})
 PICKLED = ("adapter_model.bin", "adapter_model.pt")
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 

@@ -26,7 +26,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, folders, locks, names, stamps, store
+from state import chat_templates, clock, folders, locks, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
 from state.root import DataRoot
@@ -65,6 +65,8 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     output_dir: str | None = None
+    chat_template: chat_templates.Source | None = None
+    """Left out: the model's own."""
     created_at: datetime | None = None
     data_sha256: str | None = None
     """Of the rows that it is trained on, and below of those that it is evaluated on, as they were when it was created
@@ -93,6 +95,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None
+    message: str | None = None
+    """What is done while no step is taken, and how far that is."""
     stopped_early: str | None = None
     """Why a completed run has fewer steps than `total_steps`; None where it has all."""
     pid: int | None = None

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -58,6 +59,15 @@ class RowSource(Struct, frozen=True):
                 taken += 1
                 yield line, row
         self.split.check(self.name, taken if self.split.is_held_out else total - taken, total)
+
+    def num_lines(self) -> int | None:
+        """About how many rows there are: one a line. None where only reading them would tell. Reads it all."""
+        if self.path is None:
+            return len(self.texts)
+        if Path(self.path).suffix not in (".jsonl", ".ndjson"):
+            return None
+        with Path(self.path).open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(partial(file.read, 2**20), b""))
 
     def sha256(self) -> str:
         """Of all that decides what `rows` are, whatever the files are called. Reads them all. Raises ServiceError."""

@@ -24,7 +24,7 @@ LOCK_TIMEOUT_S = 10.0  # a write takes milliseconds: who waits longer has met a 
 
 def read(path: Path, kind: type[Record]) -> Record:
     """Read one record. Raises FileNotFoundError, or BrokenFile with the field that is wrong."""
-    raw = _read_bytes(path)
+    raw = read_bytes(path)
     try:
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -75,7 +75,7 @@ def append_line(path: Path, record: object) -> None:
 
 def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The lines of a .jsonl file that people write. Raises BrokenFile with the line's number."""
-    for number, line in enumerate(_read_bytes(path).splitlines(), start=1):
+    for number, line in enumerate(read_bytes(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:
@@ -86,7 +86,7 @@ def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
 
 def read_intact_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The lines of a .jsonl file that a machine appends to; a line torn by a crash is passed over."""
-    for line in _read_bytes(path).splitlines():
+    for line in read_bytes(path).splitlines():
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             yield msgspec.json.decode(line, type=kind)
 
@@ -135,12 +135,15 @@ def pretty(record: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
-def _read_bytes(path: Path) -> bytes:
-    """The file's bytes without a byte-order mark, which editors on Windows leave behind."""
+def read_bytes(path: Path, most: int = MAX_BYTES) -> bytes:
+    """The file's bytes without a byte-order mark, which editors on Windows leave behind.
+
+    Raises FileNotFoundError, BrokenFile.
+    """
     try:
         stat = path.stat()
-        if stat.st_size > MAX_BYTES:
-            raise BrokenFile(path, f"is larger than {MAX_BYTES // 2**20} MiB")
+        if stat.st_size > most:
+            raise BrokenFile(path, f"is larger than {_shown(most)}")
         if S_ISFIFO(stat.st_mode):
             raise BrokenFile(path, "is a pipe, whose end may never come")
         return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
@@ -148,3 +151,7 @@ def _read_bytes(path: Path) -> bytes:
         raise
     except OSError as error:
         raise BrokenFile(path, error.strerror or str(error)) from error
+
+
+def _shown(size: int) -> str:
+    return f"{size // 2**20} MiB" if size >= 2**20 else f"{size // 2**10} KiB"

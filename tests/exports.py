@@ -10,7 +10,10 @@ from transformers import AutoModelForCausalLM
 
 from runtime.export.making import export
 from runtime.messages.export import Format, Order
+from state.adapters import ChatSettings
 from tests import toys
+
+PLAIN = ChatSettings()
 
 PATTERNS: dict[str, Any] = {
     "target_modules": "all-linear",
@@ -32,7 +35,12 @@ class Exported(Struct, frozen=True):
 
 
 def make(
-    parent: Path, architecture: str, export_format: Format, lora: dict[str, Any], dtype: torch.dtype = torch.float32
+    parent: Path,
+    architecture: str,
+    export_format: Format,
+    lora: dict[str, Any],
+    dtype: torch.dtype = torch.float32,
+    chat: ChatSettings = PLAIN,
 ) -> Exported:
     """Export a LoRA adapter with random weights on a toy base, which may lie in `parent`/toy already."""
     made = Exported(parent / "toy", parent / "mine", parent / "export")
@@ -50,5 +58,5 @@ def make(
             if "modules_to_save" in name or name.endswith(".bias"):
                 parameter.add_(0.1)
     tuned.save_pretrained(str(made.adapter), save_embedding_layers=False)
-    export(Order(str(made.adapter), "toy", str(made.base), export_format, str(made.folder)))
+    export(Order(str(made.adapter), "toy", str(made.base), export_format, str(made.folder), chat))
     return made

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import (
     AutoModelForCausalLM,
+    AutoTokenizer,
     Gemma2Config,
     Gemma3TextConfig,
     GemmaConfig,
@@ -20,6 +21,7 @@ from transformers import (
     Phi3Config,
     PhiConfig,
     PreTrainedConfig,
+    PreTrainedTokenizerBase,
     Qwen2Config,
     Qwen3Config,
 )
@@ -62,6 +64,13 @@ ARCHITECTURES: dict[str, Callable[[], PreTrainedConfig]] = {
     "phi": lambda: PhiConfig(**SHAPE | {"num_key_value_heads": 4}),
     "gpt2": lambda: GPT2Config(**GPT2_SHAPE),
 }
+
+
+def tokenizer() -> PreTrainedTokenizerBase:
+    """The toys' own, which has no chat template."""
+    made: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(TOKENIZER)
+    made.chat_template = None
+    return made
 
 
 def make(folder: Path, architecture: str = "llama", *, seed: int = 0, **changes: Any) -> Path:

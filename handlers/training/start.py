@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct, structs
 
 from runtime.server.service import Service
-from state import job_rows
+from state import chat_templates, job_rows
 from state.config import LoraConfig, TrainingConfig
 from state.job_rows import JobRows
 from state.jobs import Job
@@ -32,6 +32,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     sample_prompts: SamplePrompts | None = None
     sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
+    chat_template: chat_templates.Source | None = None
 
     def job(self) -> Job:
         return Job(
@@ -46,6 +47,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             sample_tokens=self.sample_tokens,
             seed=self.seed,
             output_dir=self.output_dir,
+            chat_template=self.chat_template,
         )
 
     def rows(self, root: DataRoot) -> JobRows:

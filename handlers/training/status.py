@@ -40,6 +40,8 @@ class StatusReply(Struct):
     stopped_early: str | None
     """Why a completed job has taken fewer steps than `total_steps`; null where it has taken all."""
     error_message: str | None
+    message: str | None
+    """What a running job does while it takes no step, such as tokenizing, and how far that is."""
 
 
 @get("/training/status/{job_id:str}", opt={"action": "get training status"})
@@ -62,6 +64,7 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
         adapter_path=_adapter_path(service, entry),
         stopped_early=now.stopped_early,
         error_message=entry.error_message or service.queue.obstacle(job_id),
+        message=now.message,
     )
 
 

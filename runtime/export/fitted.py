@@ -10,6 +10,7 @@ from transformers.pytorch_utils import Conv1D
 
 from runtime.model import adapter_files, bases
 from runtime.model.adapter_files import Checked
+from state.adapters import ChatSettings
 from state.errors import ServiceError
 
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*")
@@ -33,9 +34,11 @@ class Fitted(Struct, frozen=True, kw_only=True):
     transposed: frozenset[str]
     """The layers whose weight is [in, out]: GPT-2's."""
     checked: Checked
+    chat: ChatSettings
+    """How Lathe asks the adapter."""
 
     @classmethod
-    def of(cls, adapter: Path, model_name: str, source: str) -> "Fitted":
+    def of(cls, adapter: Path, model_name: str, source: str, chat: ChatSettings) -> "Fitted":
         """Raises ServiceError, in the words of a load."""
         base = _folder(model_name, source)
         skeleton = adapter_files.skeleton(str(base))
@@ -56,6 +59,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
             output=layers[id(skeleton.get_output_embeddings())],
             transposed=frozenset(name for name, module in skeleton.named_modules() if isinstance(module, Conv1D)),
             checked=adapter_files.check(adapter, skeleton),
+            chat=chat,
         )
 
     @property

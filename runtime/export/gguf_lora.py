@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFType
 
-from runtime.export import gguf_file, merging, modelfile
+from runtime.export import asking, gguf_file, merging, modelfile
 from runtime.export.fitted import Fitted
 from runtime.export.gguf_file import Entry
 from runtime.export.gguf_layout import Layout
@@ -21,13 +21,16 @@ def write(fitted: Fitted, into: Path) -> None:
     layout = Layout(fitted.model_name, fitted.config)
     alpha = float(str(store.read_as_written(fitted.adapter / CONFIG).get("lora_alpha", 8)))
     _check(fitted)
+    asked = asking.of(fitted)
     writer = gguf_file.begin(layout.kind, fitted.adapter.name, f"A LoRA adapter for {fitted.model_name}")
     writer.add_type(GGUFType.ADAPTER)
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", alpha)
     entries = [entry for layer in fitted.checked.scalings for entry in _entries(fitted, layout, layer, alpha)]
     gguf_file.finish(writer, into / FILE, entries)
-    (into / "Modelfile").write_text(modelfile.for_adapter(fitted, FILE))
+    if not asked.is_bases_own:
+        asking.write_template(asked, into)
+    (into / "Modelfile").write_text(modelfile.for_adapter(fitted, asked, FILE))
 
 
 def _check(fitted: Fitted) -> None:

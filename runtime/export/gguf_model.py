@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from gguf import GGUFType, LlamaFileType
 
-from runtime.export import gguf_file, gguf_tokenizer, merging, modelfile
+from runtime.export import asking, gguf_file, gguf_tokenizer, merging, modelfile
 from runtime.export.fitted import Fitted
 from runtime.export.gguf_file import Entry
 from runtime.export.gguf_layout import Layout
@@ -29,14 +29,15 @@ def write(fitted: Fitted, into: Path) -> None:
             f"Adapter {fitted.adapter.name} unties {fitted.output} from the embedding, "
             f"and llama.cpp's {layout.kind} has but one for both: export it as merged"
         )
+    asked = asking.of(fitted)
     entries = _entries(fitted, layout)
     writer = gguf_file.begin(layout.kind, fitted.adapter.name, f"{fitted.model_name} with a LoRA adapter merged")
     writer.add_type(GGUFType.MODEL)
     writer.add_file_type(LlamaFileType.MOSTLY_F16)
     layout.write_settings(writer)
-    gguf_tokenizer.write(writer, fitted.tokenizer(), fitted.config.vocab_size, fitted.model_name)
+    gguf_tokenizer.write(writer, asked, fitted.config.vocab_size, fitted.model_name)
     gguf_file.finish(writer, into / FILE, entries)
-    (into / "Modelfile").write_text(modelfile.for_model(fitted, FILE))
+    (into / "Modelfile").write_text(modelfile.for_model(fitted, asked, FILE))
 
 
 def _entries(fitted: Fitted, layout: Layout) -> list[Entry]:

@@ -12,6 +12,7 @@ from gguf import GGUFWriter, TokenType
 from msgspec import Struct
 from transformers import PreTrainedTokenizerBase
 
+from runtime.export.asking import Asking
 from state.errors import ServiceError
 
 _LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
@@ -34,8 +35,9 @@ class Vocabulary(Struct, frozen=True):
     adds_space: bool = False
 
 
-def write(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int, model_name: str) -> None:
-    """Tell the writer a tokenizer, filled up to `size` tokens. Raises ServiceError."""
+def write(writer: GGUFWriter, asking: Asking, size: int, model_name: str) -> None:
+    """Tell the writer a tokenizer, filled up to `size` tokens, and how the model is asked. Raises ServiceError."""
+    tokenizer = asking.tokenizer
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ServiceError(f"Model {model_name} has a tokenizer without a tokenizer.json, which GGUF needs")
@@ -59,12 +61,13 @@ def write(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int, mod
         writer.add_token_scores([vocabulary.scores.get(text, 0.0) for text in texts])
         writer.add_add_space_prefix(vocabulary.adds_space)
     _write_special(writer, tokenizer)
+    _write_ends(writer, asking)
+    writer.add_chat_template(asking.template)
 
 
 def _write_special(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase) -> None:
     adders = {
         "bos_token_id": writer.add_bos_token_id,
-        "eos_token_id": writer.add_eos_token_id,
         "unk_token_id": writer.add_unk_token_id,
         "pad_token_id": writer.add_pad_token_id,
     }
@@ -75,8 +78,19 @@ def _write_special(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase) -> No
     tried = tokenizer("a")["input_ids"]
     writer.add_add_bos_token(tried[0] == tokenizer.bos_token_id)
     writer.add_add_eos_token(tried[-1] == tokenizer.eos_token_id)
-    if isinstance(tokenizer.chat_template, str):
-        writer.add_chat_template(tokenizer.chat_template)
+
+
+def _write_ends(writer: GGUFWriter, asking: Asking) -> None:
+    """The tokens that end answers: llama.cpp has names for three, the tokenizer's own end token among them.
+
+    Any more are in the Modelfile; those of the known families it finds by their texts.
+    """
+    own = asking.tokenizer.eos_token_id
+    ends = [*([] if own is None else [own]), *(token for token in asking.ends if token != own)]
+    for token, add in zip(
+        ends, (writer.add_eos_token_id, writer.add_eot_token_id, writer.add_eom_token_id), strict=False
+    ):
+        add(token)
 
 
 def _type(

@@ -14,5 +14,5 @@ def export(order: Order) -> None:
     """Have the order's folder, in place of the one before. Raises ServiceError, OSError."""
     adapter = Path(order.adapter)
     with folders.appearing(Path(order.target), by=exports.BY, replacing=True) as hidden:
-        WRITERS[order.format](Fitted.of(adapter, order.model_name, order.source), hidden)
+        WRITERS[order.format](Fitted.of(adapter, order.model_name, order.source, order.chat), hidden)
         exports.write_record(hidden, adapter.name, order.model_name, order.format)

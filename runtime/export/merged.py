@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from runtime.export import merging
+from runtime.export import asking, merging
 from runtime.export.fitted import Fitted
 from runtime.export.merging import Part
 from state import models, safetensors, store
@@ -39,6 +39,7 @@ def write(fitted: Fitted, into: Path) -> None:
     for file in TAKEN_ALONG:
         if (fitted.base / file).is_file():
             shutil.copyfile(fitted.base / file, into / file)
+    asking.write(asking.of(fitted), fitted, into)
     (into / "README.md").write_text(_model_card(fitted))
 
 

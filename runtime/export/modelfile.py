@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 from msgspec import Struct
 from transformers import PreTrainedTokenizerBase
 
+from runtime.export.asking import Asking
 from runtime.export.fitted import Fitted
 
 SYSTEM, USER, ANSWER, NEXT = (f"Lathe{number}said" for number in range(4))  # stand for what is said
@@ -28,32 +29,32 @@ class Turns(Struct, frozen=True):
     answer_end: str
 
 
-def for_model(fitted: Fitted, file: str) -> str:
-    return f"# ollama create {fitted.adapter.name} -f Modelfile\nFROM ./{file}\n{_settings(fitted)}"
+def for_model(fitted: Fitted, asking: Asking, file: str) -> str:
+    return f"# ollama create {fitted.adapter.name} -f Modelfile\nFROM ./{file}\n{_settings(asking)}"
 
 
-def for_adapter(fitted: Fitted, file: str) -> str:
+def for_adapter(fitted: Fitted, asking: Asking, file: str) -> str:
     return (
         f"# {fitted.model_name} as GGUF, which is to lie beside this file, or its name in Ollama's library\n"
-        f"FROM ./base.gguf\nADAPTER ./{file}\n{_settings(fitted)}"
+        f"FROM ./base.gguf\nADAPTER ./{file}\n{_settings(asking)}"
     )
 
 
-def _settings(fitted: Fitted) -> str:
-    tokenizer = fitted.tokenizer()
-    found = turns(tokenizer)
-    lines = [f"PARAMETER stop {json.dumps(text, ensure_ascii=False)}" for text in _stops(tokenizer, found)]
+def _settings(asking: Asking) -> str:
+    found = turns(asking.tokenizer)
+    lines = [f"PARAMETER stop {json.dumps(text, ensure_ascii=False)}" for text in _stops(asking, found)]
     if found is None:
-        lines.insert(0, "# No TEMPLATE: the model has no chat template, or one that Ollama's language cannot say")
+        lines.insert(0, "# No TEMPLATE: Ollama's language cannot say the model's chat template")
     else:
         lines.insert(0, f'TEMPLATE """{template(found)}"""')
     return "".join(f"{line}\n" for line in lines)
 
 
-def _stops(tokenizer: PreTrainedTokenizerBase, turns: Turns | None) -> list[str]:
-    """The end token, should it come as text, and what would begin the next turn of the user."""
-    marks = [tokenizer.eos_token, (turns.opening + turns.before).strip() if turns else None]
-    return [mark for mark in marks if mark]
+def _stops(asking: Asking, turns: Turns | None) -> list[str]:
+    """The tokens that end answers, should they come as text, and what would begin the next turn of the user."""
+    ends = asking.tokenizer.convert_ids_to_tokens(asking.ends)
+    marks = [asking.tokenizer.eos_token, *ends, (turns.opening + turns.before).strip() if turns else None]
+    return list(dict.fromkeys(mark for mark in marks if mark))
 
 
 def template(turns: Turns) -> str:

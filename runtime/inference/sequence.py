@@ -12,6 +12,7 @@ from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
 from runtime.messages.inference import Echo, Generate, Generated, TextDelta, TokenLogprob
+from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer, decoded
 from state.errors import ServiceError
 
@@ -25,13 +26,13 @@ class Sequence:
     """The tokens, the KV cache and the text of one completion. The engine computes its logits."""
 
     def __init__(self, request: Generate, is_cancelled: IsCancelled, base: Base, adapter: LoadedAdapter | None) -> None:
-        """Raises ServiceError for a prompt that the model cannot take."""
+        """Raises ServiceError for a prompt that the model cannot take, and for stop tokens that it does not have."""
         self.request = request
         self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
         prompt = base.prompts.tokens(request.prompt, request.chat)
-        self._end_tokens = base.end_tokens.union(map(base.tokenizer.convert_tokens_to_ids, request.chat.stop_tokens))
+        self._end_tokens = base.end_tokens.union(stop_ids(base.tokenizer, request.chat.stop_tokens))
         self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
         self.tokens = list(prompt)

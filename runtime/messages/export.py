@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from state.adapters import ChatSettings
+
 Format = Literal["merged", "gguf", "gguf-lora"]
 
 
@@ -15,6 +17,8 @@ class Order(Struct, frozen=True):
     source: str
     format: Format
     target: str
+    chat: ChatSettings = ChatSettings()
+    """How Lathe asks the adapter."""
 
 
 class Outcome(Struct, frozen=True):

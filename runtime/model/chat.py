@@ -39,7 +39,7 @@ class TemplateRaised(ServiceError):
     """A chat template is a program, and this one does not take these messages. `said` is why, in its own words."""
 
     def __init__(self, said: str) -> None:
-        super().__init__(f"The model's chat template does not take these messages: {said}")
+        super().__init__(f"The chat template does not take these messages: {said}")
         self.said = said
 
 
@@ -56,11 +56,13 @@ class ChatTemplate:
         source: str | None = None,
         now: Callable[[], datetime] = datetime.now,
     ) -> None:
-        self.source = source or _own(tokenizer) or default_template(tokenizer)
+        own = _own(tokenizer)
+        self.source = source or own or default_template(tokenizer)
+        self.is_models_own = self.source == own
         try:
             self._compiled = private.compiled_chat_template(self.source)
         except TemplateError as error:
-            raise ServiceError(f"The model's chat template is no valid template: {error}") from error
+            raise ServiceError(f"The chat template is no valid template: {error}") from error
         tree = self._compiled.environment.parse(self.source)
         variables = meta.find_undeclared_variables(tree)
         self.switches = tuple(name for name in SWITCHES if name in variables)
@@ -146,6 +148,19 @@ def encode_rendered(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) ->
 def encode_texts(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
     """The tokens of texts that no template has written, with those that the tokenizer adds by default."""
     return [list(ids) for ids in tokenizer(list(texts), verbose=False)["input_ids"]] if texts else []
+
+
+def stop_ids(tokenizer: PreTrainedTokenizerBase, stop_tokens: Iterable[str]) -> list[int]:
+    """The tokens that end an adapter's answers, as its record names them.
+
+    Raises ServiceError for one that the tokenizer does not have: it would become the unknown token, which would end
+    answers anywhere, or nothing would end them.
+    """
+    ids: dict[str, Any] = {token: tokenizer.convert_tokens_to_ids(token) for token in stop_tokens}
+    foreign = next((token for token, id_ in ids.items() if tokenizer.convert_ids_to_tokens(id_ or 0) != token), None)
+    if foreign is not None:
+        raise ServiceError(f"The adapter's stop token {foreign!r} (chat in its adapter.json) is none of the model's")
+    return list(ids.values())
 
 
 def default_template(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -49,6 +49,7 @@ class Attempt:
                 completed_at=None,
                 error_message=None,
                 stopped_early=None,
+                message=None,
             )
         )
 
@@ -58,7 +59,11 @@ class Attempt:
 
     def pause(self) -> None:
         """Say that the job waits until somebody resumes it."""
-        self.write(structs.replace(self.status, status="paused", pid=None))
+        self.write(structs.replace(self.status, status="paused", pid=None, message=None))
+
+    def tell(self, message: str) -> None:
+        """Say what is done while no step is taken."""
+        self.write(structs.replace(self.status, message=message))
 
     def write(self, status: Status) -> None:
         """Durable when this returns."""
@@ -81,5 +86,12 @@ class Attempt:
         """The attempt's last word."""
         self.folder.publishing.unlink(missing_ok=True)
         self.write(
-            structs.replace(self.status, status=status, pid=None, completed_at=clock.now(), error_message=error_message)
+            structs.replace(
+                self.status,
+                status=status,
+                pid=None,
+                completed_at=clock.now(),
+                error_message=error_message,
+                message=None,
+            )
         )

@@ -13,9 +13,11 @@ from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
 from runtime.model.tokenizers import end_tokens
 from runtime.trainer import lora, memory, repeatable, sampling
+from runtime.trainer.counting import Tell, nobody
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
+from runtime.trainer.job_template import job_template
 from runtime.trainer.loss import SummedLoss, choose
 from runtime.trainer.sampling import Sampler
 from runtime.trainer.steps import Steps, of_first_epoch
@@ -85,8 +87,10 @@ class Ready(Struct, frozen=True):
         return self.needs.row(self.data.longest_row(fitted.row_tokens), fitted.gradient_checkpointing)
 
 
-def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path) -> Ready:
-    """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder.
+def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and two things that are the caller's
+    root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path, tell: Tell = nobody
+) -> Ready:
+    """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder. `tell` hears what is done.
 
     Raises ServiceError for what cannot be trained.
     """
@@ -97,13 +101,16 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
         log.info("%s", reason)
     source = base_model.load_from
     log.info("Loading %s in NF4 with double quantization", source)
+    tell(f"Loading {job.model_name} in NF4")
     tokenizer = bases.load_tokenizer(source)
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
-    data = read(job, tokenizer, end_tokens(source, tokenizer), context_length, train, held_out, tokens)
-    chat = _chat(tokenizer, data)
-    sampler = sampling.prepare(job, base, tokenizer, end_tokens(source, tokenizer), chat, context_length)
+    served = end_tokens(source, tokenizer)
+    data = read(job, tokenizer, served, context_length, train, held_out, tokens, tell)
+    chat = _chat(job, tokenizer, data)
+    sampler = sampling.prepare(job, base, tokenizer, served, chat, context_length)
 
+    tell("Measuring what a step takes")
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
     fuse(model)
@@ -114,13 +121,12 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     return Ready(setup, data, model, summed_loss, needs, chat, sampler, memory.available(setup.device))
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
-    """As the rows were rendered. A model's own template need not be written down."""
+def _chat(job: Job, tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
+    """As the rows were rendered. A model's own template need not be written down, nor the default one of texts."""
     counts = data.train.counts
     stop_tokens = [str(tokenizer.convert_ids_to_tokens(token)) for token in counts.stop_tokens]
-    if not counts.has_conversations:
-        return ChatSettings(stop_tokens=stop_tokens)
-    template = None if tokenizer.chat_template else data.template.source
+    is_kept = not data.template.is_models_own and (counts.has_conversations or job.chat_template is not None)
+    template = data.template.source if is_kept else None
     return ChatSettings(template=template, switches=counts.switches, stop_tokens=stop_tokens)
 
 
@@ -132,6 +138,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     train: RowSource,
     held_out: RowSource | None,
     tokens: Path,
+    tell: Tell = nobody,
 ) -> Data:
     """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
     settings = job.training_config
@@ -140,13 +147,14 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     today = job.created_at or clock.now()
     how = Tokenizer(
         tokenizer,
-        ChatTemplate(tokenizer, now=lambda: today),
+        job_template(job, tokenizer, today),
         served,
         today,
         max_seq_length,
         settings.learn,
         settings.on_too_long,
         settings.skip_invalid,
+        tell,
     )
     trained = _tokenize(how, train, tokens / "train")
     total_steps = config.total_steps(settings, len(trained.rows))

@@ -133,6 +133,7 @@ class Progress:
             progress=round(percent, 2),
             current_step=position.step,
             total_steps=self._total_steps,
+            message=None,
             metrics=Losses(position.train_loss, position.eval_loss),
         )
 

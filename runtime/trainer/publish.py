@@ -5,10 +5,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+from msgspec import structs
 from peft import PeftModel
 
 from runtime.trainer import checkpoint
-from state import adapter_places, adapters, clock, folders, jobs, names, store
+from state import adapter_places, adapters, chat_templates, clock, folders, jobs, names, store
 from state.adapters import AdapterRecord, ChatSettings, Results
 from state.errors import ServiceError
 from state.folders import Taken
@@ -31,14 +32,16 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results, chat:
         output_dir=job.output_dir,
         training_config=_settings(job, model),
         metrics=results,
-        chat=chat,
+        chat=structs.replace(chat, template=None),
     )
     if folder.adapter.exists():
         folders.vanish(folder.adapter)
     with folders.appearing(folder.adapter) as hidden:
         checkpoint.save_adapter(model, hidden)
         (hidden / adapters.RECORD).write_bytes(store.pretty(record))
-        (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record))
+        if chat.template is not None:
+            (hidden / chat_templates.FILE).write_text(chat.template, encoding="utf-8")
+        (hidden / "README.md").write_text(_model_card(jobs.adapter_name(folder, job), job, model, record, chat))
 
 
 def check(root: DataRoot, job: Job) -> None:
@@ -86,7 +89,7 @@ def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     return {**lora, "target_modules": targets, **training, "seed": job.seed, **data}
 
 
-def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord) -> str:
+def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord, chat: ChatSettings) -> str:
     base = model.active_peft_config.base_model_name_or_path
     settings = "\n".join(f"| {key} | {value} |" for key, value in record.training_config.items())
     measured = {key: value for key, value in msgspec.to_builtins(record.metrics).items() if value is not None}
@@ -105,7 +108,7 @@ tags:
 
 Base model: `{job.model_name}`. Made {record.created_at:%Y-%m-%d} by job `{record.job_id}` with peft {version("peft")},
 transformers {version("transformers")}, torch {version("torch")}, bitsandbytes {version("bitsandbytes")}.
-
+{_asked(chat)}
 | result | value |
 | --- | --- |
 {results}
@@ -122,3 +125,15 @@ base = AutoModelForCausalLM.from_pretrained("{base}")
 model = PeftModel.from_pretrained(base, "path/of/this/folder")
 ```
 """
+
+
+def _asked(chat: ChatSettings) -> str:
+    """What a program has to do that does not read adapter.json."""
+    switches = ", ".join(f"`{name}={value}`" for name, value in chat.switches.items())
+    stops = ", ".join(f"`{token}`" for token in chat.stop_tokens)
+    said = [
+        f"Its chat template is `{chat_templates.FILE}`, not the base's own." if chat.template else "",
+        f"It was trained with the template's {switches}." if switches else "",
+        f"Its answers also end with {stops}, at which the base does not stop by itself." if stops else "",
+    ]
+    return "\n".join(["", *filter(None, said), ""]) if any(said) else ""

@@ -52,7 +52,12 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     job = jobs.read_job(folder)
     publish.check(root, job)
     rows_ = job_rows.found(root, folder, job)
-    ready = prepare(root, job, rows_.train, rows_.held_out, folder.tokens)
+
+    def tell(message: str) -> None:
+        with interruption.deferred():
+            attempt.tell(message)
+
+    ready = prepare(root, job, rows_.train, rows_.held_out, folder.tokens, tell)
     job = same_rows.settle(attempt, job, rows_, ready.data)
 
     data, model = ready.data, ready.model

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from msgspec import Struct
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from runtime.model.chat import ChatTemplate
 from runtime.trainer import token_files
+from runtime.trainer.counting import Tell, counted, nobody
 from runtime.trainer.documents import Document
 from runtime.trainer.masks.masker import Masker
 from runtime.trainer.masks.results import Masked, Refused
@@ -96,6 +96,8 @@ class Tokenizer(Struct, frozen=True):
     learn: Learn | None
     on_too_long: OnTooLong | None
     skip_invalid: bool
+    tell: Tell = nobody
+    """Is told how far it is."""
 
     def tokenize(self, source: RowSource, folder: Path) -> Tokenized:
         """The rows' tokens in `folder`, made unless they are there.
@@ -149,7 +151,8 @@ class _Making:
 
     def make(self) -> Counts:
         rows = self._source.rows(skip_invalid=self._how.skip_invalid)
-        for batch in _batches(tqdm(rows, desc=f"tokenizing {self._source.name}", unit=" rows", disable=None)):
+        what = f"Tokenizing {self._source.name}"
+        for batch in _batches(counted(rows, what, self._source.num_lines(), self._how.tell)):
             for (line, row), masked in zip(batch, self._masker.masks([row for _, row in batch]), strict=True):
                 self._take(line, row, masked)
         return self._finished()

@@ -32,7 +32,7 @@ class Exporter:
             target = exports.folder_of(self._root, adapter.name, export_format, output_dir)
             target.parent.mkdir(parents=True, exist_ok=True)
             outcome = await _ask(
-                Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target))
+                Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target), adapter.chat)
             )
         if outcome.errno is not None:
             raise OSError(outcome.errno, os.strerror(outcome.errno))

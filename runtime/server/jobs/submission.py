@@ -33,6 +33,8 @@ class Submission:
         config.check_evaluation(
             job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
         )
+        if job.chat_template is not None:
+            check_chat_template(job.chat_template)
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         check_training(job, _available(self._root, job.model_name))
@@ -44,6 +46,13 @@ class Submission:
 def check_steps(job: Job, num_rows: int) -> None:
     """Raise ServiceError for settings that cannot be meant with this many rows."""
     config.resolved_warmup_steps(job.training_config, config.total_steps(job.training_config, num_rows))
+
+
+def check_chat_template(source: str) -> None:
+    """Raise ServiceError for what is no template."""
+    from runtime.server.jobs import chat_template  # noqa: PLC0415  jinja2 would make the server's start a fifth longer
+
+    chat_template.check(source)
 
 
 def check_training(job: Job, model: "LocatedModel") -> None:

@@ -88,6 +88,28 @@ def test_a_record_from_another_lathe_keeps_what_it_says_and_not_where_it_lay(tra
     assert shown["metrics"]["training_steps"] == 6
 
 
+def test_an_adapter_from_elsewhere_is_asked_with_the_template_that_lies_beside_it(
+    training: Server, trained: Path
+) -> None:
+    """TRL and Unsloth save it there. A changed file counts from the next request on."""
+    files = {name: content for name, content in _content(trained).items() if name != "adapter.json"}
+    source = "{% for m in messages %}Q: {{ m.content }}\n{% endfor %}A:"
+    _send(training, _zip(files | {"chat_template.jinja": source.encode()}), "trl")
+
+    def prompt_tokens(path: str, **asked: object) -> int:
+        body = {"model": "trl", "max_tokens": 1, **asked}
+        usage = training.http.post(f"http://localhost:{training.port}/v1/{path}", json=body).json()["usage"]
+        return int(usage["prompt_tokens"])
+
+    asked = [{"role": "user", "content": "What is red?"}]
+    first = prompt_tokens("chat/completions", messages=asked)
+    (training.root / "adapters" / "trl" / "chat_template.jinja").write_text(f"Be brief and kind. {source}")
+    second = prompt_tokens("chat/completions", messages=asked)
+
+    assert first == prompt_tokens("completions", prompt="Q: What is red?\nA:")
+    assert second == prompt_tokens("completions", prompt="Be brief and kind. Q: What is red?\nA:") > first
+
+
 def test_a_folder_and_an_archive_in_the_data_root_are_imported_under_their_own_names(
     training: Server, trained: Path
 ) -> None:

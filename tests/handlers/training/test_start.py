@@ -127,6 +127,10 @@ def test_the_specifications_own_request_is_accepted(queueing: Server) -> None:
         ({"train_texts": ..., "dataset_name": "unknown"}, "Dataset unknown not found"),
         ({"dataset_name": "x"}, "train_texts and dataset_name exclude each other"),
         ({"seed": -1}, "seed must be at least 0"),
+        ({"chat_template": "\n{% for m in messages %}"}, "chat_template is no valid template: line 2: Unexpected end"),
+        ({"chat_template": "{{" + "(" * 9000}, "chat_template is no valid template: it is nested too deeply"),
+        ({"chat_template": ""}, "chat_template must have at least 1 characters"),
+        ({"chat_template": "x" * 70_000}, "chat_template must have at most 65536"),
     ],
 )
 def test_start_refuses_what_cannot_be_meant_and_makes_nothing(

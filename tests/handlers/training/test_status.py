@@ -20,6 +20,7 @@ FIELDS = {
     "adapter_path",
     "stopped_early",
     "error_message",
+    "message",
 }
 
 

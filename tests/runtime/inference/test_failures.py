@@ -15,6 +15,7 @@ from runtime.inference.engine import Engine
 from runtime.inference.ragged import Chunk
 from runtime.messages.inference import AdapterFiles, Done, Load, Message, Refused
 from runtime.model import adapter_files
+from state.adapters import ChatSettings
 from tests import toys
 from tests.completing import answers, base_of, complete, request
 
@@ -210,7 +211,7 @@ def test_a_chat_template_that_raises_refuses_its_request_alone(
 
     assert found[0] == alone
     assert isinstance(found[1], Refused)
-    assert found[1].message.startswith(f"The model's chat template does not take these messages: {error}")
+    assert found[1].message.startswith(f"The chat template does not take these messages: {error}")
 
 
 def test_a_token_that_only_the_tokenizer_has_is_refused_alone(tmp_path: Path) -> None:
@@ -254,3 +255,19 @@ def test_an_adapter_that_is_cut_short_between_its_check_and_its_reading_is_refus
     assert refused.id == 2
     assert refused.message.startswith("cut/adapter_model.safetensors cannot be read: ")
     assert done == Done(1, alone)
+
+
+def test_an_adapter_whose_stop_token_is_none_of_the_model_s_is_refused_alone(
+    biased: Path, engine: Engine, base: Path
+) -> None:
+    """As the unknown token it would end answers anywhere."""
+    mine = biased / "adapters" / "mine"
+    base_of(engine).tokenizer.unk_token = base_of(engine).tokenizer.eos_token
+    alone = complete(engine, base, mine)
+    foreign = structs.replace(request(2, base, mine), chat=ChatSettings(stop_tokens=["<|pad|>", "<|im_end|>"]))
+
+    found = answers(engine, [request(1, base, mine), foreign])
+
+    assert found[0] == alone
+    assert isinstance(found[1], Refused)
+    assert found[1].message.startswith("The adapter's stop token '<|im_end|>' (chat in its adapter.json) is none of")

@@ -160,5 +160,5 @@ def test_what_a_template_raises_is_a_refusal_in_its_words() -> None:
 
 
 def test_a_source_that_is_no_template_is_refused() -> None:
-    with pytest.raises(ServiceError, match=r"The model's chat template is no valid template: .*endfor"):
+    with pytest.raises(ServiceError, match=r"The chat template is no valid template: .*endfor"):
         ChatTemplate(chats.tokenizer("chatml"), "{% for message in messages %}")
