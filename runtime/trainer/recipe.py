@@ -138,7 +138,8 @@ def compute_gradients(run: Run, step: int) -> Step:
 
 def _finish(root: DataRoot, attempt: Attempt, job: Job, ready: Ready, position: Position) -> None:
     settings = job.training_config
-    keeps_best = settings.keep == "best" and best_adapter.load(attempt.folder, ready.model, position.best_step)
+    has_best = settings.keep == "best" and position.best_loss is not None
+    keeps_best = has_best and best_adapter.load(attempt.folder, ready.model, position.best_step)
     results = Results(
         final_loss=position.train_loss,
         eval_loss=position.best_loss if keeps_best else position.eval_loss,

@@ -18,7 +18,7 @@ def _request(**fields: object) -> dict[str, object]:
 def test_a_plan_says_what_a_training_would_take_and_makes_nothing(training: Server) -> None:
     before = set((training.root / "training_jobs").iterdir())
 
-    reply = training.post("/training/plan", _request(eval_texts=["held out"]))
+    reply = training.post("/training/plan", _request(eval_texts=["held out"], sample_prompts=["def"]))
 
     assert reply.status_code == 200, reply.text
     plan = reply.json()

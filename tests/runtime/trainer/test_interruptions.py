@@ -166,7 +166,8 @@ def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that
 
 
 def test_a_stop_does_not_wait_for_an_answer_and_a_resumed_run_writes_none_twice(root: Path) -> None:
-    asked: dict[str, Any] = {"sample_prompts": ["1 +", "def f("], "sample_tokens": 2, "training_config": {"save_steps": 3}}
+    asked: dict[str, Any] = {"sample_prompts": ["1 +", "def f("], "sample_tokens": 2}
+    asked |= {"training_config": {"save_steps": 3}}
     whole, stopped = (jobs.make(root, name, **asked) for name in ("whole", "stopped"))
     jobs.train_here(whole)
 
