@@ -86,7 +86,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     position, settings = progress.position, job.training_config
     with interruption.deferred():
         attempt.begin_publishing()
-        keeps_best = settings.keep == "best" and best_adapter.load(folder, model, position.best_step)
+        has_best = settings.keep == "best" and position.best_loss is not None
+        keeps_best = has_best and best_adapter.load(folder, model, position.best_step)
         results = _results(position, keeps_best=keeps_best)
         publish.build(folder, model, structs.replace(job, training_config=resolved), results, ready.chat)
     with interruption.deferred():

@@ -5,19 +5,22 @@ import time
 from runtime.trainer import batches, memory
 from runtime.trainer.documents import Document, whole
 from runtime.trainer.fit import Fit
+from runtime.trainer.loss import evaluating
 from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.recipe import Run, compute_gradients, make_run
+from runtime.trainer.sampling import continued
 from state.config import steps_between_evaluations
 from state.jobs import Job
 
 SAMPLE_TOKENS = 128
 LONG_STEP_S = 15.0  # a step that takes longer is judged by a row of SAMPLE_TOKENS
 ENOUGH_S = 3.0
+SAMPLED_TOKENS = 4  # of an answer, to time one
 FORWARD_SHARE = 1 / 3  # of a training's work, which is also what an evaluation does
 
 
 def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
-    """The seconds of the job's steps and evaluations, and its target tokens a second."""
+    """The seconds of the job's steps, evaluations and samples, and its target tokens a second."""
     memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
     data = ready.data
     sample = [_sample(data)]
@@ -30,7 +33,8 @@ def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
         token_s = _seconds_a_token(ready, fitted, job)
     evaluations = -(-data.total_steps // steps_between_evaluations(job.training_config))
     evaluated = evaluations * (int(data.held_out.rows.lengths.sum()) if data.held_out else 0) * FORWARD_SHARE
-    return token_s * (data.total_steps * mean_step + evaluated), learned / token_s
+    sampled_s = (1 + evaluations) * _sampling_s(ready)
+    return token_s * (data.total_steps * mean_step + evaluated) + sampled_s, learned / token_s
 
 
 def _sample(data: Data) -> Document:
@@ -66,3 +70,15 @@ def _row_s(ready: Ready, documents: list[Document]) -> float:
     began = time.monotonic()
     ready.summed_loss(documents).backward()
     return time.monotonic() - began
+
+
+def _sampling_s(ready: Ready) -> float:
+    """Of all sample prompts once, if no answer ends by itself."""
+    sampler = ready.sampler
+    if sampler is None:
+        return 0.0
+    few = min(SAMPLED_TOKENS, sampler.max_new_tokens)
+    began = time.monotonic()
+    with evaluating(ready.model):
+        tokens = continued(ready.model.get_base_model(), sampler.prompt_tokens[0], sampler.end_tokens, few)
+    return (time.monotonic() - began) / len(tokens) * len(sampler.prompts) * sampler.max_new_tokens

@@ -23,7 +23,9 @@ def test_a_plan_says_what_a_training_would_take_and_makes_nothing(training: Serv
     split = Split(0.2, seed=42)
     num_trained = sum(split.takes(Text(text)) for text in TEXTS)
 
-    reply = training.post("/training/plan", _request(training_config=TRAINING | {"validation_split": split.share}))
+    reply = training.post(
+        "/training/plan", _request(training_config=TRAINING | {"validation_split": split.share}, sample_prompts=["def"])
+    )
 
     assert reply.status_code == 200, reply.text
     plan = reply.json()
