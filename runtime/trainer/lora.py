@@ -8,7 +8,7 @@ from peft import PeftModel, get_peft_model
 from torch import nn
 from transformers import PreTrainedModel
 
-from state import models
+from state import lora_patterns, models
 from state.config import LoraConfig, resolved_target_modules
 
 log = logging.getLogger("trainer")
@@ -24,7 +24,12 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     base.requires_grad_(requires_grad=False)
     base.config.use_cache = False
     targets = resolved_target_modules(config, adaptable_modules(base), model_name)
-    log.info("LoRA on %s, rank %s, alpha %s", ", ".join(targets), config.r, config.lora_alpha)
+    lora_patterns.check(config, _linear_layers(base), targets, model_name)
+    log.info(
+        "%s on %s, rank %s, alpha %s%s",
+        *("rsLoRA" if config.use_rslora else "LoRA", ", ".join(targets), config.r, config.lora_alpha),
+        "; other ranks and alphas by name" if config.rank_pattern or config.alpha_pattern else "",
+    )
     adapted = get_peft_model(
         base,
         PeftLoraConfig(
@@ -34,6 +39,9 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
             target_modules=targets,
             bias=config.bias,
             task_type=config.task_type,
+            use_rslora=config.use_rslora,
+            rank_pattern=config.rank_pattern or {},
+            alpha_pattern=config.alpha_pattern or {},
         ),
     )
     adapted.active_peft_config.base_model_name_or_path = source
@@ -43,10 +51,13 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
 
 def adaptable_modules(base: PreTrainedModel) -> set[str]:
     """Last names of the linear layers that can be adapted."""
-    linear_layers = (name for name, module in base.named_modules() if isinstance(module, nn.Linear))
-    return models.adaptable_modules(linear_layers, base.config.model_type)
+    return models.adaptable_modules(_linear_layers(base), base.config.model_type)
 
 
 def trainable(model: nn.Module) -> dict[str, torch.nn.Parameter]:
     """The parameters that are trained, by name, in a fixed order."""
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _linear_layers(base: PreTrainedModel) -> list[str]:
+    return [name for name, module in base.named_modules() if isinstance(module, nn.Linear)]

@@ -3,7 +3,7 @@
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, examples, jobs, models
+from state import config, examples, jobs, lora_patterns, models
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
@@ -50,13 +50,16 @@ def check_training(job: Job, model: "LocatedModel") -> None:
     """Raise ServiceError for settings that cannot be meant with this model."""
     config.check_max_steps(job.training_config)
     config.resolved_max_seq_length(job.training_config, model.context_length)
-    config.resolved_target_modules(job.lora_config, model.adaptable_modules, job.model_name)
+    targets = config.resolved_target_modules(job.lora_config, model.adaptable_modules, job.model_name)
+    lora_patterns.check(job.lora_config, model.linear_layers, targets, job.model_name)
 
 
 class LocatedModel(Model, frozen=True, kw_only=True):
     """A model that can be had, with what its files' headers say."""
 
     adaptable_modules: set[str]
+    linear_layers: list[str]
+    """Full names, as the model may call them: its files may leave the first part out."""
     context_length: int | None
 
 
@@ -74,11 +77,13 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
         tensors, described = hub.tensors(model.source), {}
     if tensors is None:
         raise ServiceError(f"Model {name} not available")
+    layers = list(models.matrices(tensors))
     return LocatedModel(
         name=model.name,
         source=model.source,
         kind=model.kind,
         folder=model.folder,
-        adaptable_modules=models.adaptable_modules(models.matrices(tensors), described.get("model_type")),
+        adaptable_modules=models.adaptable_modules(layers, described.get("model_type")),
+        linear_layers=[prefix + layer for prefix in ("", *models.PREFIXES) for layer in layers],
         context_length=models.context_length(described),
     )

@@ -94,6 +94,20 @@ def test_the_specifications_own_request_is_accepted(queueing: Server) -> None:
         ({"lora_config": {"target_modules": ["q_proj", "c_attn"]}}, "lora_config.target_modules names c_attn, which"),
         ({"lora_config": {"target_modules": "all"}}, "lora_config.target_modules must not be 'all'"),
         ({"lora_config": {"target_modules": []}}, "lora_config.target_modules must have at least 1 entries"),
+        (
+            {"lora_config": {"rank_pattern": {"q_prj": 8}}},
+            "rank_pattern has q_prj, and no layer of tiny-python that gets",
+        ),
+        ({"lora_config": {"rank_pattern": {"up_proj": 8}}}, "use names of target_modules (q_proj, v_proj), or longer"),
+        (
+            {"lora_config": {"alpha_pattern": {"q_[": 8}}},
+            "alpha_pattern has q_[, which is neither a name nor a regular",
+        ),
+        (
+            {"lora_config": {"alpha_pattern": {"(q+)+": 8}}},
+            "alpha_pattern has (q+)+, an expression that could take too",
+        ),
+        ({"lora_config": {"rank_pattern": {"q_proj": 0}}}, "lora_config.rank_pattern[...] must be at least 1"),
         ({"adapter_name": "../up"}, "adapter_name '../up' is not a valid name"),
         ({"adapter_name": "unload"}, "adapter_name 'unload' is reserved"),
         ({"output_dir": "../elsewhere"}, "output_dir '../elsewhere' lies outside the data root"),

@@ -40,12 +40,19 @@ def _loss_and_gradients(model: PeftModel) -> tuple[float, dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.03)])
-@pytest.mark.parametrize(("architecture", "bias"), [("llama", "none"), ("qwen2", "all"), ("gpt2", "lora_only")])
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("llama", {"use_rslora": True, "rank_pattern": {"down_proj": 2}, "alpha_pattern": {"down_proj": 3}}),
+        ("qwen2", {"bias": "all"}),
+        ("gpt2", {"bias": "lora_only"}),
+    ],
+)
 def test_the_fused_layer_has_pefts_values_and_gradients(
-    tmp_path: Path, architecture: str, bias: str, *, bf16: bool, tolerance: float
+    tmp_path: Path, architecture: str, changes: dict[str, Any], *, bf16: bool, tolerance: float
 ) -> None:
     folder = toys.make(tmp_path / "toy", architecture, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0)
-    model = _adapted(folder, bf16=bf16, bias=bias)
+    model = _adapted(folder, bf16=bf16, **changes)
     plain, expected = _loss_and_gradients(model)
 
     fuse(model)
