@@ -2,6 +2,7 @@
 
     job.json          what to do; written once by the API, or by hand; editable until the job starts
     data/train.jsonl  the job's own copy of its rows (docs/data.md), one a line; data/eval.jsonl likewise
+    init_adapter/     the job's own copy of the adapter that it goes on from (state/initial_adapters.py)
     data/tokens/      the trainer's: the rows as tokens; made again when it is removed
     status.json       where it stands; its owner is whoever holds trainer.lock
     metrics.jsonl     one line a log step
@@ -24,7 +25,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, examples, folders, locks, names, stamps, store, training_data
+from state import clock, examples, folders, initial_adapters, locks, names, stamps, store, training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
@@ -52,11 +53,19 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     dataset_name: str | None = None
     train_texts: list[str] | None = None
     eval_texts: list[str] | None = None
-    lora_config: LoraConfig = LoraConfig()
+    init_adapter: str | None = None
+    """The adapter that the training goes on from."""
+    lora_config: LoraConfig | None = None
+    """Left out: that of `init_adapter`, else the defaults."""
     training_config: TrainingConfig = TrainingConfig()
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     output_dir: str | None = None
     created_at: datetime | None = None
+
+    @property
+    def lora(self) -> LoraConfig:
+        """Its own settings, or the defaults."""
+        return self.lora_config or LoraConfig()
 
 
 class Losses(Struct, frozen=True, gc=False):
@@ -117,6 +126,11 @@ class JobFolder(Struct, frozen=True):
         return self.path / "data" / "eval.jsonl"
 
     @property
+    def init_adapter(self) -> Path:
+        """The copy of the adapter that the job goes on from."""
+        return self.path / "init_adapter"
+
+    @property
     def tokens(self) -> Path:
         """The rows as the trainer's tokens."""
         return self.path / "data" / "tokens"
@@ -166,17 +180,18 @@ class JobFolder(Struct, frozen=True):
         return locks.is_held(self.trainer_lock)
 
 
-def create(
+def create(  # noqa: PLR0913, PLR0917  a job's parts
     root: DataRoot,
     job: Job,
     train: RowSource,
     held_out: RowSource | None,
     check: Callable[[int], None] = lambda _: None,
+    init: Path | None = None,
 ) -> JobFolder:
     """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
 
-    `check` is told how many rows there are, and may refuse them. Raises ServiceError for rows that cannot be used; then
-    nothing is left.
+    `check` is told how many rows there are, and may refuse them. `init` is the folder of the adapter that it goes on
+    from. Raises ServiceError for rows that cannot be used; then nothing is left.
     """
     job_id = str(uuid.uuid4())
     target = root.training_jobs / f"{PREFIX}{job_id}"
@@ -187,6 +202,8 @@ def create(
         check(_copy(train, building.train_file, skip_invalid=skips))
         if held_out is not None:
             _copy(held_out, building.eval_file, skip_invalid=skips)
+        if init is not None:
+            initial_adapters.copy(init, building.init_adapter)
         named = structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now())
         building.job_file.write_bytes(store.pretty(named))
         building.status_file.write_bytes(store.pretty(Status()))

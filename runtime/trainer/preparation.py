@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
-from runtime.trainer import batches, lora, memory, repeatable
+from runtime.trainer import batches, initial, lora, memory, repeatable
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
@@ -21,6 +21,7 @@ from runtime.trainer.loss import SummedLoss, choose
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
 from state import clock, config, models
 from state.adapters import ChatSettings
+from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
@@ -69,6 +70,8 @@ class Ready(Struct, frozen=True):
     setup: device.Setup
     data: Data
     model: PeftModel
+    lora_config: LoraConfig
+    """The job's own, or that of the adapter that it goes on from."""
     summed_loss: SummedLoss
     needs: Needs
     chat: ChatSettings
@@ -85,10 +88,12 @@ class Ready(Struct, frozen=True):
         return self.needs.row(self.data.longest_row(fitted.row_tokens), fitted.gradient_checkpointing)
 
 
-def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path) -> Ready:
+def prepare(  # noqa: PLR0913, PLR0917  a job's parts
+    root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path, init: Path | None
+) -> Ready:
     """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder.
 
-    Raises ServiceError for what cannot be trained.
+    `init` is the folder of the adapter that the job goes on from. Raises ServiceError for what cannot be trained.
     """
     base_model = models.find(root, job.model_name)
     setup = device.pick(job.training_config.precision)
@@ -99,16 +104,22 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
     tokenizer = bases.load_tokenizer(source)
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
-    data = read(job, tokenizer, bases.end_tokens(base, tokenizer), context_length, train, held_out, tokens)
+    start = initial.read(job, init, lora.adaptable_modules(base), source)
+    data = read(
+        job, tokenizer, bases.end_tokens(base, tokenizer), context_length, train, held_out, tokens, start.chat.template
+    )
 
     torch.manual_seed(job.seed)
-    model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
+    model = lora.attach(base, start.lora_config, job.model_name, base_model.source)
+    initial.load(model, init)
     fuse(model)
     summed_loss = choose(model, setup.device)
     if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, setup.device)
-    return Ready(setup, data, model, summed_loss, needs, _chat(tokenizer, data), memory.available(setup.device))
+    chat = initial.continued(start.chat, _chat(tokenizer, data))
+    available = memory.available(setup.device)
+    return Ready(setup, data, model, start.lora_config, summed_loss, needs, chat, available)
 
 
 def _chat(tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
@@ -129,15 +140,19 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     train: RowSource,
     held_out: RowSource | None,
     tokens: Path,
+    template: str | None = None,
 ) -> Data:
-    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
+    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them.
+
+    `template` is the chat template of the adapter that the job goes on from, where it has one of its own.
+    """
     settings = job.training_config
     config.check_max_steps(settings)
     max_seq_length = config.resolved_max_seq_length(settings, context_length)
     today = job.created_at or clock.now()
     how = Tokenizer(
         tokenizer,
-        ChatTemplate(tokenizer, now=lambda: today),
+        ChatTemplate(tokenizer, template, now=lambda: today),
         served,
         today,
         max_seq_length,

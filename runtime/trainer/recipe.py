@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from runtime.trainer import batches, lora, memory, publish
+from runtime.trainer import batches, initial, lora, memory, publish
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.documents import num_targets
@@ -50,7 +50,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     folder = attempt.folder
     job = jobs.read_job(folder)
     publish.check(root, job)
-    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens)
+    init = initial.place(root, folder, job)
+    ready = prepare(root, job, jobs.train_rows(root, folder, job), jobs.eval_rows(folder, job), folder.tokens, init)
 
     data, model = ready.data, ready.model
     fitted = ready.fit()
@@ -74,7 +75,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         loop(run, progress, checkpoints, interruption)
         interruption.preclude()
     resolved = structs.replace(job.training_config, warmup_steps=data.warmup_steps, max_seq_length=data.max_seq_length)
-    _finish(root, attempt, structs.replace(job, training_config=resolved), ready, progress.position)
+    job = structs.replace(job, lora_config=ready.lora_config, training_config=resolved)
+    _finish(root, attempt, job, ready, progress.position)
 
 
 def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
