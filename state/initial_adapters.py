@@ -59,8 +59,8 @@ def copy(adapter: Path, into: Path) -> None:
 
     Raises ServiceError when the adapter goes or changes meanwhile.
     """
-    before = adapters.stamp(str(adapter))
     try:
+        before = _identity(adapter)
         with folders.appearing(into, replacing=True) as hidden:
             for name in (CONFIG, WEIGHTS, RECORD):
                 if name != RECORD or (adapter / name).exists():
@@ -68,7 +68,7 @@ def copy(adapter: Path, into: Path) -> None:
             with (hidden / WEIGHTS).open("rb") as weights:
                 sha256 = hashlib.file_digest(weights, "sha256").hexdigest()
             (hidden / ORIGIN).write_bytes(store.pretty(Origin(name=adapter.name, sha256=sha256)))
-            if adapters.stamp(str(adapter)) != before:
+            if _identity(adapter) != before:
                 raise FileNotFoundError  # noqa: TRY301  what was copied is gone by now
     except FileNotFoundError:
         raise ServiceError(f"init_adapter {adapter.name} changed while it was copied: start the job again") from None
@@ -108,6 +108,12 @@ def shape(adapter: Path, name: str, wanted: LoraConfig | None, present: set[str]
     return structs.replace(own, lora_dropout=wanted.lora_dropout)
 
 
+def _identity(adapter: Path) -> list[tuple[int, int, int]]:
+    """Of its two files; another list when one of them is another one."""
+    stats = [(adapter / name).stat() for name in (CONFIG, WEIGHTS)]
+    return [(stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats]
+
+
 def _read(adapter: Path, name: str, present: Collection[str]) -> LoraConfig:
     file = adapter / CONFIG
     written = store.read_as_written(file)
@@ -133,7 +139,7 @@ def _read(adapter: Path, name: str, present: Collection[str]) -> LoraConfig:
 
 def _whole(value: object) -> object:
     """An alpha of 16.0 is one of 16."""
-    return int(value) if isinstance(value, float) and value.is_integer() and value else value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _value(config: LoraConfig, field: str, present: set[str], name: str) -> object:
