@@ -35,6 +35,8 @@ class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     task_type: Literal["CAUSAL_LM"] = "CAUSAL_LM"
     use_rslora: bool = False
     """Scale the update by `lora_alpha / sqrt(r)` (Kalajdzievski 2023): large ranks then learn as fast as small ones."""
+    use_dora: bool = False
+    """Learn the length of each output's weights beside their direction (Liu et al. 2024, DoRA)."""
     rank_pattern: dict[ModuleName, Rank] | None = None
     """Other ranks than `r`, by layers' names (`state/lora_patterns.py`)."""
     alpha_pattern: dict[ModuleName, Alpha] | None = None

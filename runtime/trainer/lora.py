@@ -27,7 +27,7 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     lora_patterns.check(config, _linear_layers(base), targets, model_name)
     log.info(
         "%s on %s, rank %s, alpha %s%s",
-        *("rsLoRA" if config.use_rslora else "LoRA", ", ".join(targets), config.r, config.lora_alpha),
+        *(_kind(config), ", ".join(targets), config.r, config.lora_alpha),
         "; other ranks and alphas by name" if config.rank_pattern or config.alpha_pattern else "",
     )
     adapted = get_peft_model(
@@ -40,6 +40,7 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
             bias=config.bias,
             task_type=config.task_type,
             use_rslora=config.use_rslora,
+            use_dora=config.use_dora,
             rank_pattern=config.rank_pattern or {},
             alpha_pattern=config.alpha_pattern or {},
         ),
@@ -47,6 +48,18 @@ def attach(base: PreTrainedModel, config: LoraConfig, model_name: str, source: s
     adapted.active_peft_config.base_model_name_or_path = source
     adapted.train()
     return adapted
+
+
+def stored_name(parameter: str) -> str:
+    """The name that PEFT's file gives a trained parameter, which has it in the adapted model."""
+    if parameter.endswith(".lora_magnitude_vector.default.weight"):
+        return parameter.removesuffix(".default.weight")
+    return parameter.replace(".default.", ".")
+
+
+def _kind(config: LoraConfig) -> str:
+    kind = "DoRA" if config.use_dora else "LoRA"
+    return f"rank-stabilized {kind}" if config.use_rslora else kind
 
 
 def adaptable_modules(base: PreTrainedModel) -> set[str]:

@@ -44,7 +44,9 @@ def _loss_and_gradients(model: PeftModel) -> tuple[float, dict[str, torch.Tensor
     ("architecture", "changes"),
     [
         ("llama", {"use_rslora": True, "rank_pattern": {"down_proj": 2}, "alpha_pattern": {"down_proj": 3}}),
+        ("llama", {"use_dora": True, "rank_pattern": {"down_proj": 2}}),
         ("qwen2", {"bias": "all"}),
+        ("qwen2", {"bias": "all", "use_dora": True}),
         ("gpt2", {"bias": "lora_only"}),
     ],
 )
@@ -78,9 +80,10 @@ def test_dropout_drops_the_adapters_input_and_keeps_its_mean(toy: Path) -> None:
     assert (dropped.mean(0) - adapter).norm() <= 0.1 * adapter.norm()
 
 
-def test_the_gradient_of_a_dropped_input_is_that_of_its_own_mask(toy: Path) -> None:
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_the_gradient_of_a_dropped_input_is_that_of_its_own_mask(toy: Path, *, use_dora: bool) -> None:
     """By finite differences: the mask of the backward pass is the forward pass's."""
-    model = _adapted(toy, bf16=False, lora_dropout=0.5)
+    model = _adapted(toy, bf16=False, lora_dropout=0.5, use_dora=use_dora)
     layer: Any = model.get_base_model().get_submodule("model.layers.0.self_attn.q_proj")
     fuse(model)
     x = torch.randn(3, 64, requires_grad=True)

@@ -33,6 +33,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
             "alpha_pattern": {"1.mlp.up_proj": 3},
         },
     ),
+    "rank-stabilized DoRA beside trained biases": (
+        "qwen2",
+        {"target_modules": "all-linear", "use_dora": True, "use_rslora": True, "bias": "all"},
+    ),
 }
 
 
