@@ -37,16 +37,16 @@ def command(folder: JobFolder) -> list[str]:
     (target / "dataset_info.json").write_text(
         json.dumps({"job": {"file_name": "job.json", "columns": {"prompt": "text"}}})
     )
-    modules = job.lora_config.target_modules
+    modules = job.lora.target_modules
     arguments = {
         "model_name_or_path": str(folder.path.parent.parent / "models" / job.model_name),
         "stage": "pt",
         "do_train": True,
         "finetuning_type": "lora",
         "lora_target": "all" if isinstance(modules, str) else ",".join(modules or []),
-        "lora_rank": job.lora_config.r,
-        "lora_alpha": job.lora_config.lora_alpha,
-        "lora_dropout": job.lora_config.lora_dropout,
+        "lora_rank": job.lora.r,
+        "lora_alpha": job.lora.lora_alpha,
+        "lora_dropout": job.lora.lora_dropout,
         "quantization_bit": 4,
         "quantization_method": "bnb",
         "double_quantization": True,

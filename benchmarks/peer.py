@@ -97,7 +97,7 @@ def read(*, quantized: bool = True) -> PeerJob:
     )
     base.config.use_cache = False
     torch.manual_seed(job.seed)
-    lora = job.lora_config
+    lora = job.lora
     present = models.adaptable_modules(models.matrices(models.tensors(Path(found.source))), base.config.model_type)
     arguments = {
         "output_dir": str(folder.path / "peer"),

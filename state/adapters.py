@@ -47,6 +47,15 @@ class ChatSettings(Struct, kw_only=True, frozen=True):
     """Tokens that end its answers, beside those at which the model stops by itself."""
 
 
+class Origin(Struct, kw_only=True, frozen=True):
+    """The adapter that a training went on from."""
+
+    name: str
+    """As it was called then."""
+    sha256: str
+    """Of its weights' file."""
+
+
 class AdapterRecord(Struct, kw_only=True, frozen=True):
     """adapter.json."""
 
@@ -61,6 +70,7 @@ class AdapterRecord(Struct, kw_only=True, frozen=True):
     training_config: dict[str, object] = {}
     metrics: Results = Results()
     chat: ChatSettings = ChatSettings()
+    init_adapter: Origin | None = None
 
 
 class Adapter(Struct, kw_only=True, frozen=True):
@@ -76,6 +86,7 @@ class Adapter(Struct, kw_only=True, frozen=True):
     training_config: dict[str, object]
     metrics: Results
     chat: ChatSettings
+    init_adapter: Origin | None = None
     fingerprint: tuple[tuple[str, int, int], ...]
     """Name, size and time of change of the files that make the model: another fingerprint is another adapter."""
     problem: str | None
@@ -158,6 +169,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         training_config=record.training_config,
         metrics=record.metrics,
         chat=structs.replace(record.chat, template=template or record.chat.template),
+        init_adapter=record.init_adapter,
         fingerprint=_fingerprint(path),
         problem=problem,
     )

@@ -19,19 +19,29 @@ Learn = Literal["all", "completions"]
 Keep = Literal["last", "best"]
 OnTooLong = Literal["cut", "drop", "refuse"]
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
+Rank = Annotated[int, Meta(ge=1, le=1024)]
+Alpha = Annotated[int, Meta(ge=1, le=65536)]
 
 
 class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """The adapter's shape (Hu et al. 2021, LoRA). The update of a weight is `lora_alpha / r * B @ A`."""
 
-    r: Annotated[int, Meta(ge=1, le=1024)] = 4
-    lora_alpha: Annotated[int, Meta(ge=1, le=65536)] = 8
+    r: Rank = 4
+    lora_alpha: Alpha = 8
     lora_dropout: Annotated[float, Meta(ge=0, lt=1)] = 0.05
     target_modules: Annotated[list[ModuleName], Meta(min_length=1)] | Literal["all-linear"] | None = None
     """Names of linear layers, or "all-linear" (all but the output layer). Left out: q_proj and v_proj, or all linear
     layers of a model that has no layers of these names."""
     bias: Literal["none", "all", "lora_only"] = "none"
     task_type: Literal["CAUSAL_LM"] = "CAUSAL_LM"
+    use_rslora: bool = False
+    """Scale the update by `lora_alpha / sqrt(r)` (Kalajdzievski 2023): large ranks then learn as fast as small ones."""
+    use_dora: bool = False
+    """Learn the length of each output's weights beside their direction (Liu et al. 2024, DoRA)."""
+    rank_pattern: dict[ModuleName, Rank] | None = None
+    """Other ranks than `r`, by layers' names (`state/lora_patterns.py`)."""
+    alpha_pattern: dict[ModuleName, Alpha] | None = None
+    """Other alphas than `lora_alpha`, likewise."""
 
 
 class EarlyStopping(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
     job.json          what to do; written once by the API, or by hand; editable until the job starts
     data/train.jsonl  the job's own copy of its rows (docs/data.md), one a line; data/eval.jsonl likewise
+    init_adapter/     the job's own copy of the adapter that it goes on from (state/initial_adapters.py)
     data/tokens/      the trainer's: the rows as tokens; made again when it is removed
     status.json       where it stands; its owner is whoever holds trainer.lock
     metrics.jsonl     one line a log step
@@ -26,7 +27,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import chat_templates, clock, folders, locks, names, stamps, store
+from state import chat_templates, clock, folders, initial_adapters, locks, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
 from state.root import DataRoot
@@ -59,7 +60,10 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     train_texts: list[str] | None = None
     eval_texts: list[str] | None = None
     eval_dataset_name: str | None = None
-    lora_config: LoraConfig = LoraConfig()
+    init_adapter: str | None = None
+    """The adapter that the training goes on from."""
+    lora_config: LoraConfig | None = None
+    """Left out: that of `init_adapter`, else the defaults."""
     training_config: TrainingConfig = TrainingConfig()
     sample_prompts: SamplePrompts | None = None
     sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
@@ -72,6 +76,11 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Of the rows that it is trained on, and below of those that it is evaluated on, as they were when it was created
     (state/rows/tally.py)."""
     eval_sha256: str | None = None
+
+    @property
+    def lora(self) -> LoraConfig:
+        """Its own settings, or the defaults."""
+        return self.lora_config or LoraConfig()
 
 
 class Losses(Struct, frozen=True, gc=False):
@@ -137,6 +146,11 @@ class JobFolder(Struct, frozen=True):
     @property
     def eval_file(self) -> Path:
         return self.path / "data" / "eval.jsonl"
+
+    @property
+    def init_adapter(self) -> Path:
+        """The copy of the adapter that the job goes on from."""
+        return self.path / "init_adapter"
 
     @property
     def tokens(self) -> Path:
@@ -212,17 +226,19 @@ class JobFolder(Struct, frozen=True):
         return locks.is_held(self.trainer_lock)
 
 
-def create(
+def create(  # noqa: PLR0913, PLR0917  a job's parts
     root: DataRoot,
     job: Job,
     train: RowSource,
     held_out: RowSource | None,
     check: Callable[[int], None] = lambda _: None,
+    init: Path | None = None,
 ) -> JobFolder:
     """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
 
     `check` is told how many rows are trained on, and may refuse them. Where `held_out` is the other side of a split,
-    its rows lie among the others. Raises ServiceError for rows that cannot be used; then nothing is left.
+    its rows lie among the others. `init` is the folder of the adapter that it goes on from.
+    Raises ServiceError for rows that cannot be used; then nothing is left.
     """
     job_id = str(uuid.uuid4())
     target = root.training_jobs / f"{PREFIX}{job_id}"
@@ -234,6 +250,8 @@ def create(
         check(trained.num_rows)
         if held_out is not None and held_out.split is None:
             evaluated, _ = _copy(held_out, building.eval_file, skip_invalid=skips)
+        if init is not None:
+            initial_adapters.copy(init, building.init_adapter)
         named = structs.replace(
             job,
             job_id=job_id,

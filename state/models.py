@@ -22,6 +22,8 @@ from state.safetensors import Tensor
 WEIGHTS = "model*.safetensors"
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 
+PREFIXES = ("model.", "transformer.")
+"""What transformers may put before the names in a model's files."""
 MAMBAS = ("falcon_h1", "falcon_mamba", "mamba", "mamba2", "nemotron_h")  # by config.json's model_type
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

@@ -57,6 +57,8 @@ def make(
         for name, parameter in tuned.named_parameters():
             if "modules_to_save" in name or name.endswith(".bias"):
                 parameter.add_(0.1)
+            if "magnitude" in name:
+                parameter.mul_(1.5)
     tuned.save_pretrained(str(made.adapter), save_embedding_layers=False)
     export(Order(str(made.adapter), "toy", str(made.base), export_format, str(made.folder), chat))
     return made

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from runtime.server.service import Service
-from state.adapters import Adapter
+from state.adapters import Adapter, Origin
 
 
 class AdapterMetrics(Struct):
@@ -33,6 +33,8 @@ class AdapterReply(Struct):
     is_loaded: bool
     training_config: dict[str, object]
     metrics: AdapterMetrics
+    init_adapter: Origin | None
+    """The adapter that its training went on from."""
     problem: str | None
     """Why it could not be loaded; null when nothing is wrong with its files."""
 
@@ -55,6 +57,7 @@ class AdapterReply(Struct):
                 training_steps=adapter.metrics.training_steps,
                 training_time_minutes=adapter.metrics.training_time_minutes,
             ),
+            init_adapter=adapter.init_adapter,
             problem=adapter.problem,
         )
 

@@ -37,7 +37,9 @@ def _check(fitted: Fitted) -> None:
     """Raises ServiceError."""
     replaced = next(iter(fitted.checked.replaces), None)
     reason = None
-    if replaced is not None:
+    if fitted.checked.magnitudes:
+        reason = "it is a DoRA adapter, and a GGUF LoRA has no place for its magnitudes"
+    elif replaced is not None:
         reason = f"it brings another {replaced}, and a GGUF LoRA has LoRA matrices only"
     elif fitted.is_untied:
         reason = f"it changes {fitted.output}, which shares its weights with the embedding"

@@ -1,5 +1,7 @@
 """A base with an adapter merged into it, one tensor at a time: W + scaling * B A, added in float32, in W's own type.
 
+DoRA scales each row of that sum to its magnitude.
+
 What is merged is what Lathe's own inference computes: see runtime/inference/adapters.py. The only difference is the
 base: here its 16-bit weights, there (and in the training) their NF4 copy.
 """
@@ -13,7 +15,8 @@ from msgspec import Struct
 from safetensors import safe_open
 
 from runtime.export.fitted import Fitted
-from runtime.model.adapter_files import PREFIX
+from runtime.model.adapter_files import PREFIX, magnitude
+from runtime.model.dora import row_norms
 from state import models, safetensors
 from state.adapters import WEIGHTS
 from state.errors import ServiceError
@@ -66,10 +69,12 @@ def value(fitted: Fitted, part: Part) -> torch.Tensor:
     if scaling is None or kind != "weight":
         return merged
     a_RI, b_OR = lora(fitted, layer)
-    delta = (b_OR * scaling) @ a_RI
-    if layer in fitted.transposed:
-        delta = delta.T
-    return (merged.float() + delta).to(merged.dtype)
+    own_OI = merged.T if layer in fitted.transposed else merged
+    weight_OI = own_OI.float() + (b_OR * scaling) @ a_RI
+    if layer in fitted.checked.magnitudes:
+        magnitude_O = _read(fitted.adapter / WEIGHTS, magnitude(layer)).float()
+        weight_OI *= (magnitude_O / row_norms(own_OI, a_RI, b_OR, scaling))[:, None]
+    return (weight_OI.T if layer in fitted.transposed else weight_OI).to(merged.dtype)
 
 
 def lora(fitted: Fitted, layer: str) -> tuple[torch.Tensor, torch.Tensor]:

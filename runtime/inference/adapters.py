@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bitsandbytes.nn.modules import Linear4bit
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from torch import nn
@@ -17,7 +18,9 @@ from torch.nn.functional import embedding, linear
 from transformers import PreTrainedModel
 
 from runtime.messages.inference import AdapterFiles
-from runtime.model.adapter_files import PREFIX, Checked
+from runtime.model.adapter_files import PREFIX, Checked, magnitude
+from runtime.model.dora import row_norms
+from runtime.model.private import dequantized
 from state.adapters import WEIGHTS
 from state.errors import LoadFailed
 
@@ -33,11 +36,15 @@ class LayerChange(Struct):
 
     Both matrices are float32, as PEFT computes them.
 
+    With DoRA, W becomes c (W + s B A), c = m / ||W + s B A||: y + (c - 1) (y - b) is added, for the layer's own bias b.
+    `stretch_O` is c - 1, and B has both scales.
+
     A `weight` takes the place of the layer's own.
     """
 
     a_RI: torch.Tensor | None = None
     b_OR: torch.Tensor | None = None
+    stretch_O: torch.Tensor | None = None
     bias_O: torch.Tensor | None = None
     weight: torch.Tensor | None = None
 
@@ -146,10 +153,24 @@ def _apply(module: nn.Module, change: LayerChange, x: torch.Tensor, y: torch.Ten
         else:
             own: Any = module.bias
             rows.copy_(linear(x[..., at, :], change.weight, own))
+    if change.stretch_O is not None:
+        base: Any = module
+        unbiased = rows if base.bias is None else rows - base.bias
+        rows += (unbiased * change.stretch_O).to(rows.dtype)
     if change.a_RI is not None and change.b_OR is not None:
         rows += (x[..., at, :].to(change.a_RI.dtype) @ change.a_RI.T @ change.b_OR.T).to(rows.dtype)
     if change.bias_O is not None:
         rows += change.bias_O
+
+
+def _stretch(change: LayerChange, module: Any, magnitude_O: torch.Tensor) -> None:  # noqa: ANN401  a linear layer
+    """Make a layer's LoRA, whose B is scaled, its DoRA."""
+    if change.a_RI is None or change.b_OR is None:
+        return
+    weight_OI = dequantized(module) if isinstance(module, Linear4bit) else module.weight
+    factor_O = magnitude_O.float() / row_norms(weight_OI, change.a_RI, change.b_OR, 1.0)
+    change.stretch_O = factor_O - 1
+    change.b_OR = change.b_OR * factor_O[:, None]
 
 
 def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapter:
@@ -158,7 +179,10 @@ def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapt
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for layer, scaling in checked.scalings.items():
             a_RI, b_OR = (weights.get_tensor(f"{PREFIX}{layer}.lora_{side}.weight") for side in "AB")
-            adapter[layer] = LayerChange(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
+            change = LayerChange(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
+            if layer in checked.magnitudes:
+                _stretch(change, model.get_submodule(layer), weights.get_tensor(magnitude(layer)).to(device))
+            adapter[layer] = change
         for name, stored in checked.replaces.items():
             layer, _, kind = name.rpartition(".")
             change = adapter.setdefault(layer, LayerChange())

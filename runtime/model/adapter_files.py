@@ -32,6 +32,8 @@ class Checked(Struct, frozen=True):
 
     scalings: dict[str, float]
     """Of each layer's LoRA matrices, by the layer's name in the base."""
+    magnitudes: frozenset[str]
+    """The layers that have DoRA's magnitudes beside their matrices."""
     replaces: dict[str, str]
     """The base's own tensors that it brings another value for (biases, an output layer): their names in its file."""
 
@@ -57,6 +59,11 @@ def check(folder: Path, skeleton: PreTrainedModel) -> Checked:
     return checked
 
 
+def magnitude(layer: str) -> str:
+    """The name of a layer's magnitudes in an adapter's file."""
+    return f"{PREFIX}{layer}.lora_magnitude_vector"
+
+
 def skeleton(source: str) -> PreTrainedModel:
     """A base's modules with shapes and no weights. Raises LoadFailed."""
     try:
@@ -75,7 +82,6 @@ class _Kind(Struct):
     task_type: str | None = None
     init_lora_weights: bool | str | None = None
     layer_replication: object = None
-    use_dora: bool = False
 
 
 def _config(folder: Path) -> LoraConfig:
@@ -92,8 +98,6 @@ def _config(folder: Path) -> LoraConfig:
             f"init_lora_weights is {kind.init_lora_weights}, which changed the base's weights for the training; "
             "save the adapter with PEFT's path_initial_model_for_weight_conversion to use it on the original base",
         )
-    if kind.use_dora:
-        raise BrokenFile(file, "use_dora is not supported: DoRA scales the base's own weights for one adapter alone")
     try:
         config: LoraConfig = LoraConfig.from_pretrained(str(folder))
     except (TypeError, ValueError) as error:
@@ -108,14 +112,16 @@ def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skelet
     base = attached.get_base_model()
     layers = {name: module for name, module in base.named_modules() if isinstance(module, LoraLayer)}
     scalings = {name: float(layer.scaling["default"]) for name, layer in layers.items() if "default" in layer.lora_A}
+    magnitudes = frozenset(name for name in scalings if "default" in layers[name].lora_magnitude_vector)
     matrices = {f"{PREFIX}{name}.lora_{side}.weight" for name in scalings for side in "AB"}
+    matrices |= {magnitude(name) for name in magnitudes}
     replaces = {_plain(name): name for name in tensors if name not in matrices}
     for plain, name in replaces.items():
         if plain not in own or not _is_replaceable(base, plain):
             raise BrokenFile(
                 folder / WEIGHTS, f"holds {name}: only LoRA matrices, biases and whole layers are supported"
             )
-    return Checked(scalings, replaces)
+    return Checked(scalings, magnitudes, replaces)
 
 
 def _attach(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> PeftModel:

@@ -6,6 +6,7 @@ version has it no more. torch and transformers are imported late: `uncompiled` i
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -77,3 +78,19 @@ def replace_forward(module: Any, forward: Callable[..., Any]) -> None:  # noqa: 
     by their class, so a module of another class would not do.
     """
     vars(module)["forward"] = forward
+
+
+def dequantized(layer: Any) -> Any:  # noqa: ANN401  a Linear4bit; a torch.Tensor
+    """A 4-bit layer's weights [O, I], also of one that an evaluation has repacked for a CPU with AVX512-BF16.
+
+    Read in bitsandbytes 0.50.2 (functional.py): its public `dequantize_4bit` takes no repacked weights, and its own
+    way back quantizes the blocks' scales once more. The layer stays as it is.
+    """
+    functional: Any = import_module("bitsandbytes.functional")
+    weight, state = layer.weight.data, layer.weight.quant_state
+    if getattr(state, "packing_format_for_cpu", False):
+        state = copy(state)
+        state.original_nested = False
+        weight, state = functional._convert_weight_packed_for_cpu_inverse(weight, state)  # noqa: SLF001
+        state.absmax = state.absmax.float()
+    return functional.dequantize_4bit(weight, state)

@@ -12,6 +12,7 @@ import logging
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from msgspec import Struct
 from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
+from runtime.trainer import lora
 from runtime.trainer.optimizer import Optimizer
 from state import folders, store
 from state.adapters import WEIGHTS
@@ -103,7 +105,7 @@ class Checkpoints:
                 position = store.read(path / "position.json", Position)
                 state: dict[str, Any] = torch.load(path / "trainer.pt", map_location="cpu", weights_only=True)
                 with safe_open(path / "adapter" / WEIGHTS, framework="pt") as adapter:
-                    self._optimizer.restore(state["optimizer"], adapter.get_tensor)
+                    self._optimizer.restore(state["optimizer"], partial(_stored, adapter))
             except UNREADABLE as error:
                 log.warning("%s cannot be read, trying the one before: %s", path.name, error)
                 continue
@@ -130,6 +132,11 @@ class Checkpoints:
         for step in sorted(step for step in found if step <= newest)[: -self._limit]:
             if step != best:
                 folders.vanish(self._folder.checkpoint(step))
+
+
+def _stored(adapter: Any, parameter: str) -> torch.Tensor:  # noqa: ANN401  an open safetensors file
+    tensor: torch.Tensor = adapter.get_tensor(lora.stored_name(parameter))
+    return tensor
 
 
 def save_adapter(model: PeftModel, folder: Path) -> None:

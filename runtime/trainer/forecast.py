@@ -39,7 +39,8 @@ def make_forecast(asked: Question) -> Forecast:
 
     job = asked.job
     root = DataRoot.at(Path(asked.root))
-    ready = prepare(root, job, asked.train, asked.held_out, Path(asked.scratch))
+    init = None if job.init_adapter is None else root.adapters / job.init_adapter
+    ready = prepare(root, job, asked.train, asked.held_out, Path(asked.scratch), init)
     start_s = time.time() - psutil.Process().create_time()
     data = ready.data
     forecast = Forecast(

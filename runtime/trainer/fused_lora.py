@@ -14,9 +14,11 @@ import torch
 from bitsandbytes import matmul_4bit  # type: ignore[attr-defined]  # public, and not declared so
 from bitsandbytes.functional import dequantize_4bit
 from peft.tuners.lora.bnb import Linear4bit
+from peft.tuners.lora.variants import DoraLinearVariant
 from torch import nn
 
 from runtime.model.private import replace_forward
+from runtime.trainer.fused_dora import DoraOn4bit, masked
 
 log = logging.getLogger("trainer")
 
@@ -41,7 +43,7 @@ class LoraOn4bit(torch.autograd.Function):
         y_TO: torch.Tensor = matmul_4bit(x_TI, weight.data, quant_state=weight.quant_state, bias=bias_O)
         keep_TI = torch.empty_like(x_TI, dtype=torch.bool).bernoulli_(1 - dropout) if dropout > 0 else None
         kept = scaling / (1 - dropout)  # dropout's own scale rides on LoRA's
-        xa_TR = _kept(x_TI, keep_TI) @ a_RI.to(x_TI.dtype).T
+        xa_TR = masked(x_TI, keep_TI) @ a_RI.to(x_TI.dtype).T
         y_TO.addmm_(xa_TR, b_OR.to(x_TI.dtype).T, alpha=kept)
         context.save_for_backward(x_TI, keep_TI, xa_TR, a_RI, b_OR)
         context.weight, context.kept = weight, kept
@@ -54,7 +56,7 @@ class LoraOn4bit(torch.autograd.Function):
     ) -> tuple[torch.Tensor | None, ...]:
         x_TI, keep_TI, xa_TR, a_RI, b_OR = context.saved_tensors
         g_TR = (dy_TO @ b_OR.to(dy_TO.dtype)).mul_(context.kept)
-        da_RI = (g_TR.T @ _kept(x_TI, keep_TI)).to(a_RI.dtype)
+        da_RI = (g_TR.T @ masked(x_TI, keep_TI)).to(a_RI.dtype)
         db_OR = (dy_TO.T @ xa_TR).to(b_OR.dtype).mul_(context.kept)
         dx_TI = None
         if context.needs_input_grad[0]:
@@ -69,23 +71,27 @@ class LoraOn4bit(torch.autograd.Function):
 
 
 def fuse(model: nn.Module) -> None:
-    """Let every LoRA layer that is plain LoRA on NF4 compute so; others keep peft's own way."""
+    """Let every layer that is plain LoRA or DoRA on NF4 compute so; others keep peft's own way."""
     layers = [module for module in model.modules() if isinstance(module, Linear4bit)]
-    fused = [layer for layer in layers if _is_plain(layer)]
+    fused = [layer for layer in layers if _is_known(layer)]
     for layer in fused:
         replace_forward(layer, partial(_forward, layer))
     if len(fused) < len(layers):
         log.info("%s of %s LoRA layers are computed by peft's own modules", len(layers) - len(fused), len(layers))
 
 
-def _is_plain(layer: Linear4bit) -> bool:
+def _is_known(layer: Linear4bit) -> bool:
     base: Any = layer.get_base_layer()
     return (
         list(layer.active_adapters) == ["default"]
-        and not layer.lora_variant
+        and (not layer.lora_variant or _is_dora(layer))
         and not layer.lora_bias["default"]
         and base.weight.quant_state is not None
     )
+
+
+def _is_dora(layer: Linear4bit) -> bool:
+    return isinstance(layer.lora_variant.get("default"), DoraLinearVariant)
 
 
 def _forward(layer: Linear4bit, x: torch.Tensor) -> torch.Tensor:
@@ -93,17 +99,21 @@ def _forward(layer: Linear4bit, x: torch.Tensor) -> torch.Tensor:
     dropout = layer.lora_dropout["default"]
     compute = base.compute_dtype or x.dtype
     bias = None if base.bias is None else base.bias.to(compute)
-    y_TO: torch.Tensor = LoraOn4bit.apply(  # type: ignore[no-untyped-call]
+    given = (
         x.to(compute).flatten(0, -2),
         base.weight,
         bias,
         layer.lora_A["default"].weight,
         layer.lora_B["default"].weight,
+    )
+    settings = (
         layer.scaling["default"],
         dropout.p if isinstance(dropout, nn.Dropout) and dropout.training else 0.0,
     )
+    y_TO: torch.Tensor
+    if _is_dora(layer):
+        magnitude_O = layer.lora_magnitude_vector["default"].weight
+        y_TO = DoraOn4bit.apply(*given, magnitude_O, *settings)  # type: ignore[no-untyped-call]
+    else:
+        y_TO = LoraOn4bit.apply(*given, *settings)  # type: ignore[no-untyped-call]
     return y_TO.view(*x.shape[:-1], -1).to(x.dtype)
-
-
-def _kept(x_TI: torch.Tensor, keep_TI: torch.Tensor | None) -> torch.Tensor:
-    return x_TI if keep_TI is None else x_TI * keep_TI

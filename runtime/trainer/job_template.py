@@ -1,4 +1,4 @@
-"""The chat template of a job: its own, or the model's."""
+"""The chat template of a job: its own, that of the adapter that it goes on from, or the model's."""
 
 from datetime import datetime
 
@@ -12,13 +12,14 @@ from state.jobs import Job
 QUESTION = "QZ7 a question 7ZQ"
 
 
-def job_template(job: Job, tokenizer: PreTrainedTokenizerBase, today: datetime) -> ChatTemplate:
-    """`today` is what the template is told that writes a date.
+def job_template(job: Job, continued: str | None, tokenizer: PreTrainedTokenizerBase, today: datetime) -> ChatTemplate:
+    """`continued` is the template of the adapter that the job goes on from; `today` is what a template is
+    told that writes a date.
 
     A job's own template is tried with a single question, for the job may have no conversation that it would fail with
     before it is served. Raises ServiceError.
     """
-    template = ChatTemplate(tokenizer, job.chat_template, now=lambda: today)
+    template = ChatTemplate(tokenizer, job.chat_template or continued, now=lambda: today)
     if job.chat_template is not None:
         _try(template)
     return template

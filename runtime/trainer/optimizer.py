@@ -63,13 +63,13 @@ class Optimizer:
 
     @torch.no_grad()
     def restore(self, state: dict[str, Any], saved: Callable[[str], torch.Tensor]) -> None:
-        """Go back to a state. `saved` gives the parameters' own values, by the names that PEFT's files give them.
+        """Go back to a state. `saved` gives the parameters' own values, by their names in the model.
 
         Raises KeyError, ValueError or what `saved` raises when the state is not of these parameters.
         """
         copies = state["values"]
         for name, trained in self._trained.items():
-            trained.copy_(copies[name] if name in copies else saved(name.replace(".default.", ".")))
+            trained.copy_(copies[name] if name in copies else saved(name))
         self._adamw.load_state_dict(state["adamw"])
         self._write_back()
 

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from runtime.model import bases, device
 from runtime.model.chat import ChatTemplate
 from runtime.model.tokenizers import end_tokens
-from runtime.trainer import lora, memory, repeatable, sampling
+from runtime.trainer import initial, lora, memory, repeatable, sampling
 from runtime.trainer.counting import Tell, nobody
 from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
@@ -24,6 +24,7 @@ from runtime.trainer.steps import Steps, of_first_epoch
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
 from state import clock, config, models
 from state.adapters import ChatSettings
+from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
@@ -69,6 +70,8 @@ class Ready(Struct, frozen=True):
     setup: device.Setup
     data: Data
     model: PeftModel
+    lora_config: LoraConfig
+    """The job's own, or that of the adapter that it goes on from."""
     summed_loss: SummedLoss
     needs: Needs
     chat: ChatSettings
@@ -87,12 +90,18 @@ class Ready(Struct, frozen=True):
         return self.needs.row(self.data.longest_row(fitted.row_tokens), fitted.gradient_checkpointing)
 
 
-def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and two things that are the caller's
-    root: DataRoot, job: Job, train: RowSource, held_out: RowSource | None, tokens: Path, tell: Tell = nobody
+def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and three things that are the caller's
+    root: DataRoot,
+    job: Job,
+    train: RowSource,
+    held_out: RowSource | None,
+    tokens: Path,
+    init: Path | None,
+    tell: Tell = nobody,
 ) -> Ready:
     """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder. `tell` hears what is done.
 
-    Raises ServiceError for what cannot be trained.
+    `init` is the folder of the adapter that the job goes on from. Raises ServiceError for what cannot be trained.
     """
     config.check_evaluation(job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts))
     base_model = models.find(root, job.model_name)
@@ -106,19 +115,22 @@ def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and two things that are
     base = bases.load_base(source, setup, root.quantized_bases)
     context_length = models.context_length(base.config.to_dict())
     served = end_tokens(source, tokenizer)
-    data = read(job, tokenizer, served, context_length, train, held_out, tokens, tell)
-    chat = _chat(job, tokenizer, data)
+    start = initial.read(job, init, lora.adaptable_modules(base), source)
+    data = read(job, tokenizer, served, context_length, train, held_out, tokens, start.chat.template, tell)
+    chat = initial.continued(start.chat, _chat(job, tokenizer, data))
     sampler = sampling.prepare(job, base, tokenizer, served, chat, context_length)
 
     tell("Measuring what a step takes")
     torch.manual_seed(job.seed)
-    model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
+    model = lora.attach(base, start.lora_config, job.model_name, base_model.source)
+    initial.load(model, init)
     fuse(model)
     summed_loss = choose(model, setup.device)
     if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, setup.device)
-    return Ready(setup, data, model, summed_loss, needs, chat, sampler, memory.available(setup.device))
+    available = memory.available(setup.device)
+    return Ready(setup, data, model, start.lora_config, summed_loss, needs, chat, sampler, available)
 
 
 def _chat(job: Job, tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
@@ -138,16 +150,20 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     train: RowSource,
     held_out: RowSource | None,
     tokens: Path,
+    template: str | None = None,
     tell: Tell = nobody,
 ) -> Data:
-    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
+    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them.
+
+    `template` is the chat template of the adapter that the job goes on from, where it has one of its own.
+    """
     settings = job.training_config
     config.check_max_steps(settings)
     max_seq_length = config.resolved_max_seq_length(settings, context_length)
     today = job.created_at or clock.now()
     how = Tokenizer(
         tokenizer,
-        job_template(job, tokenizer, today),
+        job_template(job, template, tokenizer, today),
         served,
         today,
         max_seq_length,

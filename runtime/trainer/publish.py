@@ -9,7 +9,7 @@ from msgspec import structs
 from peft import PeftModel
 
 from runtime.trainer import checkpoint
-from state import adapter_places, adapters, chat_templates, clock, folders, jobs, names, store
+from state import adapter_places, adapters, chat_templates, clock, folders, initial_adapters, jobs, names, store
 from state.adapters import AdapterRecord, ChatSettings, Results
 from state.errors import ServiceError
 from state.folders import Taken
@@ -33,6 +33,7 @@ def build(folder: JobFolder, model: PeftModel, job: Job, results: Results, chat:
         training_config=_settings(job, model),
         metrics=results,
         chat=structs.replace(chat, template=None),
+        init_adapter=None if job.init_adapter is None else initial_adapters.origin(folder.init_adapter),
     )
     if folder.adapter.exists():
         folders.vanish(folder.adapter)
@@ -83,10 +84,15 @@ def _link_into(folder: JobFolder, target: Path) -> None:
 def _settings(job: Job, model: PeftModel) -> dict[str, object]:
     """Both configurations in one, as `GET /api/adapters/<name>` shows them."""
     targets = sorted(model.active_peft_config.target_modules)
-    lora: dict[str, object] = msgspec.to_builtins(job.lora_config)
+    lora: dict[str, object] = msgspec.to_builtins(job.lora)
     training: dict[str, object] = msgspec.to_builtins(job.training_config)
     data = {"data_sha256": job.data_sha256, "eval_sha256": job.eval_sha256}
     return {**lora, "target_modules": targets, **training, "seed": job.seed, **data}
+
+
+def _continued(record: AdapterRecord) -> str:
+    origin = record.init_adapter
+    return "" if origin is None else f"Trained on from the adapter `{origin.name}` (SHA-256 {origin.sha256[:16]}…)."
 
 
 def _model_card(name: str, job: Job, model: PeftModel, record: AdapterRecord, chat: ChatSettings) -> str:
@@ -106,7 +112,8 @@ tags:
 
 {job.description or "A LoRA adapter, trained with Lathe by QLoRA on a base in 4-bit NF4."}
 
-Base model: `{job.model_name}`. Made {record.created_at:%Y-%m-%d} by job `{record.job_id}` with peft {version("peft")},
+Base model: `{job.model_name}`. {_continued(record)}
+Made {record.created_at:%Y-%m-%d} by job `{record.job_id}` with peft {version("peft")},
 transformers {version("transformers")}, torch {version("torch")}, bitsandbytes {version("bitsandbytes")}.
 {_asked(chat)}
 | result | value |

@@ -9,7 +9,7 @@ from msgspec import Struct, structs
 from peft import PeftModel
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from runtime.trainer import batches, best_adapter, early_stopping, lora, memory, publish, same_rows
+from runtime.trainer import batches, best_adapter, early_stopping, initial, lora, memory, publish, same_rows
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Checkpoints, Position
 from runtime.trainer.documents import num_targets
@@ -57,7 +57,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         with interruption.deferred():
             attempt.tell(message)
 
-    ready = prepare(root, job, rows_.train, rows_.held_out, folder.tokens, tell)
+    init = initial.place(root, folder, job)
+    ready = prepare(root, job, rows_.train, rows_.held_out, folder.tokens, init, tell)
     job = same_rows.settle(attempt, job, rows_, ready.data)
 
     data, model = ready.data, ready.model
@@ -89,7 +90,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         has_best = settings.keep == "best" and position.best_loss is not None
         keeps_best = has_best and best_adapter.load(folder, model, position.best_step)
         results = _results(position, keeps_best=keeps_best)
-        publish.build(folder, model, structs.replace(job, training_config=resolved), results, ready.chat)
+        job = structs.replace(job, lora_config=ready.lora_config, training_config=resolved)
+        publish.build(folder, model, job, results, ready.chat)
     with interruption.deferred():
         name = publish.publish(root, folder, job)
         stopped_early = early_stopping.sentence(position, settings.early_stopping, data.total_steps)

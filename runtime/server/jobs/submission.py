@@ -1,9 +1,14 @@
 """From a request to a pending job: every check is made before anything exists."""
 
+from pathlib import Path
+
+from msgspec import structs
+
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, jobs, models
+from state import config, initial_adapters, jobs, lora_patterns, models
+from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
@@ -22,14 +27,18 @@ class Submission:
 
     def submit(self, job: Job, train: RowSource, held_out: RowSource | None) -> JobFolder:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-        self.check(job, train, held_out)
+        job = self.check(job, train, held_out)
+        init = self._init(job)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
-            folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows))
+            folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows), init)
             self._index.refresh_job(folder.job_id)
         return folder
 
-    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
-        """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read."""
+    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> Job:
+        """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read.
+
+        Returns it with the LoRA settings that it will have.
+        """
         config.check_evaluation(
             job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
         )
@@ -37,10 +46,25 @@ class Submission:
             check_chat_template(job.chat_template)
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
-        check_training(job, _available(self._root, job.model_name))
+        model = _available(self._root, job.model_name)
+        job = structs.replace(job, lora_config=self._lora(job, model))
+        check_training(job, model)
         if train.path is None:
             check_steps(job, sum(1 for _ in train.rows()))
         self._adapter_names.check_is_free("adapter_name", job.adapter_name)
+        return job
+
+    def _lora(self, job: Job, model: "LocatedModel") -> LoraConfig:
+        init = self._init(job)
+        if init is None:
+            return job.lora
+        return initial_adapters.shape(init, init.name, job.lora_config, model.adaptable_modules)
+
+    def _init(self, job: Job) -> Path | None:
+        """The folder of the adapter that the job goes on from."""
+        if job.init_adapter is None:
+            return None
+        return initial_adapters.find(self._root, job.init_adapter, job.model_name)
 
 
 def check_steps(job: Job, num_rows: int) -> None:
@@ -59,13 +83,16 @@ def check_training(job: Job, model: "LocatedModel") -> None:
     """Raise ServiceError for settings that cannot be meant with this model."""
     config.check_max_steps(job.training_config)
     config.resolved_max_seq_length(job.training_config, model.context_length)
-    config.resolved_target_modules(job.lora_config, model.adaptable_modules, job.model_name)
+    targets = config.resolved_target_modules(job.lora, model.adaptable_modules, job.model_name)
+    lora_patterns.check(job.lora, model.linear_layers, targets, job.model_name)
 
 
 class LocatedModel(Model, frozen=True, kw_only=True):
     """A model that can be had, with what its files' headers say."""
 
     adaptable_modules: set[str]
+    linear_layers: list[str]
+    """Full names, as the model may call them: its files may leave the first part out."""
     context_length: int | None
 
 
@@ -83,11 +110,13 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
         tensors, described = hub.tensors(model.source), {}
     if tensors is None:
         raise ServiceError(f"Model {name} not available")
+    layers = list(models.matrices(tensors))
     return LocatedModel(
         name=model.name,
         source=model.source,
         kind=model.kind,
         folder=model.folder,
-        adaptable_modules=models.adaptable_modules(models.matrices(tensors), described.get("model_type")),
+        adaptable_modules=models.adaptable_modules(layers, described.get("model_type")),
+        linear_layers=[prefix + layer for prefix in ("", *models.PREFIXES) for layer in layers],
         context_length=models.context_length(described),
     )

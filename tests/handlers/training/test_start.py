@@ -1,8 +1,14 @@
+import hashlib
+import json
+import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from state import safetensors
+from state.safetensors import Tensor
 from tests.server import MODEL, Server
 
 TEXTS = ["### Instruction:\nAdd two numbers\n\n### Response:\ndef add(a, b):\n    return a + b"]
@@ -119,6 +125,20 @@ def test_the_specifications_own_request_is_accepted(queueing: Server) -> None:
         ({"lora_config": {"target_modules": ["q_proj", "c_attn"]}}, "lora_config.target_modules names c_attn, which"),
         ({"lora_config": {"target_modules": "all"}}, "lora_config.target_modules must not be 'all'"),
         ({"lora_config": {"target_modules": []}}, "lora_config.target_modules must have at least 1 entries"),
+        (
+            {"lora_config": {"rank_pattern": {"q_prj": 8}}},
+            "rank_pattern has q_prj, and no layer of tiny-python that gets",
+        ),
+        ({"lora_config": {"rank_pattern": {"up_proj": 8}}}, "use names of target_modules (q_proj, v_proj), or longer"),
+        (
+            {"lora_config": {"alpha_pattern": {"q_[": 8}}},
+            "alpha_pattern has q_[, which is neither a name nor a regular",
+        ),
+        (
+            {"lora_config": {"alpha_pattern": {"(q+)+": 8}}},
+            "alpha_pattern has (q+)+, an expression that could take too",
+        ),
+        ({"lora_config": {"rank_pattern": {"q_proj": 0}}}, "lora_config.rank_pattern[...] must be at least 1"),
         ({"adapter_name": "../up"}, "adapter_name '../up' is not a valid name"),
         ({"adapter_name": "unload"}, "adapter_name 'unload' is reserved"),
         ({"output_dir": "../elsewhere"}, "output_dir '../elsewhere' lies outside the data root"),
@@ -183,3 +203,73 @@ def test_start_requests_at_once_are_all_accepted_and_a_name_goes_to_one_of_them(
     assert len(set(accepted)) == 11
     listed = {job["job_id"] for job in queueing.get("/training/jobs").json()["jobs"]}
     assert set(accepted) <= listed
+
+
+@pytest.fixture(scope="module")
+def adapter(queueing: Server) -> Path:
+    """An adapter called `before` of rank 3, with weights of one byte: nothing here loads it."""
+    folder = queueing.root / "adapters" / "before"
+    folder.mkdir()
+    config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 3, "target_modules": ["q_proj"], "lora_alpha": 6.0}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_model.safetensors").write_bytes(safetensors.header([("x", Tensor("U8", [1]), 1)]) + b"1")
+    record = {"model_name": MODEL, "created_at": "2026-01-01T00:00:00Z"}
+    (folder / "adapter.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_a_job_has_its_own_copy_of_the_adapter_that_it_goes_on_from(queueing: Server, adapter: Path) -> None:
+    """And of its LoRA settings, which need not be given."""
+    job_id = queueing.start(train_texts=TEXTS, init_adapter="before")
+
+    copy = queueing.job_folder(job_id) / "init_adapter"
+    job = json.loads((queueing.job_folder(job_id) / "job.json").read_text())
+    weights = (adapter / "adapter_model.safetensors").read_bytes()
+    assert (copy / "adapter_model.safetensors").read_bytes() == weights
+    assert not (copy / "adapter_model.safetensors").samefile(adapter / "adapter_model.safetensors")
+    assert json.loads((copy / "origin.json").read_text()) == {
+        "name": "before",
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    assert (job["lora_config"]["r"], job["lora_config"]["target_modules"]) == (3, ["q_proj"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"init_adapter": "nobody"}, "init_adapter nobody is not among the adapters"),
+        ({"init_adapter": "../models"}, "init_adapter ../models is not among the adapters"),
+        ({"init_adapter": 3}, "init_adapter must be a string"),
+        ({"lora_config": {"target_modules": ["q_proj"]}}, "lora_config.r is 4, and init_adapter before has 3"),
+        (
+            {"lora_config": {"r": 3, "lora_alpha": 6}},
+            'target_modules is ["q_proj","v_proj"], and init_adapter before has ["q_proj"]',
+        ),
+    ],
+)
+@pytest.mark.usefixtures("adapter")
+def test_an_adapter_that_cannot_be_gone_on_from_is_refused(
+    queueing: Server, fields: dict[str, Any], error: str
+) -> None:
+    assert error in _refusal(queueing, **{"init_adapter": "before"} | fields)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "error"),
+    [
+        ("adapter.json", {"model_name": "other"}, "is an adapter of other, and model_name is tiny-python"),
+        ("adapter_config.json", {"peft_type": "IA3"}, "peft_type is IA3, and only LORA is supported"),
+        ("adapter_config.json", {"lora_bias": True}, "has lora_bias, which Lathe does not train"),
+        ("adapter_model.safetensors", None, "adapter_model.safetensors: is cut short"),
+    ],
+)
+def test_a_broken_adapter_is_not_gone_on_from(
+    queueing: Server, adapter: Path, file: str, content: dict[str, Any] | None, error: str
+) -> None:
+    shutil.copytree(adapter, broken := adapter.with_name(f"broken-{len(error)}"))
+    if content is None:
+        (broken / file).write_bytes((broken / file).read_bytes()[:-1])
+    else:
+        (broken / file).write_text(json.dumps(json.loads((broken / file).read_text()) | content))
+
+    assert error in _refusal(queueing, init_adapter=broken.name)

@@ -121,6 +121,12 @@ def test_a_gguf_lora_changes_what_peft_changes(tmp_path: Path) -> None:
             {"target_modules": ["q_proj"], "bias": "all"},
             "LoRA matrices only; export it as gguf",
         ),
+        (
+            "llama",
+            "gguf-lora",
+            {"target_modules": ["q_proj"], "use_dora": True},
+            "no place for its magnitudes; export it as gguf",
+        ),
         ("gemma", "gguf-lora", {"target_modules": ["lm_head"]}, "shares its weights with the embedding"),
     ],
 )

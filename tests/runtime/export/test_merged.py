@@ -20,6 +20,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         "mistral",
         {"target_modules": ["o_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
     ),
+    "gpt2, DoRA": ("gpt2", {"target_modules": ["c_attn", "c_fc"], "fan_in_fan_out": True, "use_dora": True}),
     "phi": ("phi", {"target_modules": "all-linear"}),
 }
 

@@ -271,7 +271,7 @@ def _configure(**changes: object) -> Callable[[Path], None]:
         (_configure(r=7), r"does not fit the base model: .* has the shape \[4, 64\], and this base needs \[7, 64\]"),
         (_configure(target_modules=["nonsense"]), r"does not fit the base model"),
         (_configure(r="four"), r"adapter_config.json: "),
-        (_configure(use_dora=True), r"use_dora is not supported"),
+        (_configure(use_dora=True), r"lacks .*lora_magnitude_vector"),
     ],
 )
 def test_a_damaged_adapter_is_refused_in_words_and_the_one_before_still_answers(

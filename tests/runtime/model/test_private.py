@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 from transformers import AutoModelForCausalLM, modeling_utils
 
@@ -80,3 +81,23 @@ def test_a_chat_template_is_compiled_as_transformers_does() -> None:
     )
 
     assert template.render(messages=["<é>", "other"]) == '"<é>"'
+
+
+def test_a_repacked_layers_weights_can_be_read() -> None:
+    """Lost: the lengths of a DoRA adapter's weights, on CPUs for which bitsandbytes repacks the base when it is served.
+
+    On other CPUs there is nothing to read back, and the test compares a layer with itself.
+    """
+    torch.manual_seed(0)
+    layer = Linear4bit(64, 96, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4")
+    layer.load_state_dict({"weight": torch.randn(96, 64)})
+    layer.to("cpu")
+    before = private.dequantized(layer).float()
+    x_TI = torch.randn(8, 64, dtype=torch.bfloat16)
+
+    with torch.no_grad():
+        answer = layer.eval()(x_TI)
+    after = private.dequantized(layer).float()
+
+    assert (after - before).norm() <= 0.01 * before.norm()  # the blocks' scales are bf16 by now
+    assert torch.equal(layer(x_TI), answer)

@@ -40,12 +40,21 @@ def _loss_and_gradients(model: PeftModel) -> tuple[float, dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize(("bf16", "tolerance"), [(False, 1e-5), (True, 0.03)])
-@pytest.mark.parametrize(("architecture", "bias"), [("llama", "none"), ("qwen2", "all"), ("gpt2", "lora_only")])
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("llama", {"use_rslora": True, "rank_pattern": {"down_proj": 2}, "alpha_pattern": {"down_proj": 3}}),
+        ("llama", {"use_dora": True, "rank_pattern": {"down_proj": 2}}),
+        ("qwen2", {"bias": "all"}),
+        ("qwen2", {"bias": "all", "use_dora": True}),
+        ("gpt2", {"bias": "lora_only"}),
+    ],
+)
 def test_the_fused_layer_has_pefts_values_and_gradients(
-    tmp_path: Path, architecture: str, bias: str, *, bf16: bool, tolerance: float
+    tmp_path: Path, architecture: str, changes: dict[str, Any], *, bf16: bool, tolerance: float
 ) -> None:
     folder = toys.make(tmp_path / "toy", architecture, attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0)
-    model = _adapted(folder, bf16=bf16, bias=bias)
+    model = _adapted(folder, bf16=bf16, **changes)
     plain, expected = _loss_and_gradients(model)
 
     fuse(model)
@@ -71,9 +80,10 @@ def test_dropout_drops_the_adapters_input_and_keeps_its_mean(toy: Path) -> None:
     assert (dropped.mean(0) - adapter).norm() <= 0.1 * adapter.norm()
 
 
-def test_the_gradient_of_a_dropped_input_is_that_of_its_own_mask(toy: Path) -> None:
+@pytest.mark.parametrize("use_dora", [False, True])
+def test_the_gradient_of_a_dropped_input_is_that_of_its_own_mask(toy: Path, *, use_dora: bool) -> None:
     """By finite differences: the mask of the backward pass is the forward pass's."""
-    model = _adapted(toy, bf16=False, lora_dropout=0.5)
+    model = _adapted(toy, bf16=False, lora_dropout=0.5, use_dora=use_dora)
     layer: Any = model.get_base_model().get_submodule("model.layers.0.self_attn.q_proj")
     fuse(model)
     x = torch.randn(3, 64, requires_grad=True)

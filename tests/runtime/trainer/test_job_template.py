@@ -57,7 +57,7 @@ def test_rows_that_the_model_s_own_template_refuses_are_learned_with_the_job_s(t
 
     def learned(job: Job) -> str:
         served = chats.served("deepseek_r1", tokenizer)
-        template = job_template(job, tokenizer, NOW)
+        template = job_template(job, None, tokenizer, NOW)
         how = Tokenizer(tokenizer, template, served, NOW, 100, None, None, skip_invalid=False)
         [[document]] = list(how.tokenize(source, tmp_path / "job" / "tokens" / "train").rows)
         return "|".join(str(tokenizer.decode(document.tokens[begin:end])) for begin, end in document.spans)
@@ -79,7 +79,7 @@ def test_rows_that_the_model_s_own_template_refuses_are_learned_with_the_job_s(t
 )
 def test_a_template_that_cannot_be_asked_with_is_refused(source: str, words: str) -> None:
     with pytest.raises(ServiceError, match=words):
-        job_template(Job(model_name="x", chat_template=source), chats.tokenizer("chatml"), NOW)
+        job_template(Job(model_name="x", chat_template=source), None, chats.tokenizer("chatml"), NOW)
 
 
 @pytest.mark.parametrize(("content", "words"), [(b"\xff", "is not UTF-8"), (b"x" * 70_000, "is larger than 64 KiB")])
