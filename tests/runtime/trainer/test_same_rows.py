@@ -91,7 +91,7 @@ def test_rows_may_be_mended_before_the_first_checkpoint(root: Path, caplog: pyte
     jobs.train_here(folder)
 
     assert jobs.status(folder).data_sha256 == hashlib.sha256(_lines(TEXTS[:5])).hexdigest()
-    assert "The rows have changed since the job was created" in caplog.text
+    assert "The rows are not those that the job had before" in caplog.text
 
 
 def test_half_made_tokens_go_with_a_cancelled_job_and_with_the_next_attempt(root: Path) -> None:
