@@ -42,6 +42,8 @@ class LoraConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Other ranks than `r`, by layers' names (`state/lora_patterns.py`)."""
     alpha_pattern: dict[ModuleName, Alpha] | None = None
     """Other alphas than `lora_alpha`, likewise."""
+    modules_to_save: Annotated[list[ModuleName], Meta(min_length=1)] | None = None
+    """Embeddings, norms or the output layer that are trained in full (`state/saved_modules.py`)."""
 
 
 class EarlyStopping(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -234,3 +234,12 @@ def adaptable_modules(linear_layers: Iterable[str], model_type: object) -> set[s
     inside_a_block = re.compile(r"\.\d+\..*?([^.]+)$")
     found = {match[1] for name in linear_layers if (match := inside_a_block.search(f".{name}")) is not None}
     return found - {"out_proj"} if model_type in MAMBAS else found
+
+
+def unquantized_modules(tensors: Iterable[str], adaptable: set[str]) -> set[str]:
+    """The last names of modules that keep their weights as they are: embeddings, norms and the output layer.
+
+    The output layer may be missing from the files: it shares its weights with the embedding then.
+    """
+    owners = {name.rpartition(".")[0].rpartition(".")[2] for name in tensors}
+    return (owners | {"lm_head"}) - adaptable - {""}

@@ -6,6 +6,7 @@ is bit for bit itself.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from state.adapters import WEIGHTS
 from state.errors import LoadFailed
 
 MAX_LOADED = 16
+PLAIN = (nn.Linear, nn.Embedding, Linear4bit)
+"""Of these, another weight is enough to compute another result. A Gemma 3's embedding also scales, for one."""
 
 
 class TokensReordered(Exception):
@@ -39,7 +42,7 @@ class LayerChange(Struct):
     With DoRA, W becomes c (W + s B A), c = m / ||W + s B A||: y + (c - 1) (y - b) is added, for the layer's own bias b.
     `stretch_O` is c - 1, and B has both scales.
 
-    A `weight` takes the place of the layer's own.
+    A `weight` takes the place of a linear layer's or an embedding's own, a `module` that of any other (a norm).
     """
 
     a_RI: torch.Tensor | None = None
@@ -47,6 +50,7 @@ class LayerChange(Struct):
     stretch_O: torch.Tensor | None = None
     bias_O: torch.Tensor | None = None
     weight: torch.Tensor | None = None
+    module: nn.Module | None = None
 
 
 LoadedAdapter = dict[str, LayerChange]
@@ -130,11 +134,12 @@ class Adapters:
             for span in self._spans:
                 found = span.adapter.get(name)
                 if found is not None:
-                    _apply(module, found, inputs[0], output, self._where(span, output.shape[-2], name))
+                    tokens = output.shape[-2] if output.dim() < 4 else None  # a norm of heads, in any order
+                    _apply(module, found, inputs[0], output, self._where(span, tokens, name))
 
         return change
 
-    def _where(self, span: Span, length: int, name: str) -> slice:
+    def _where(self, span: Span, length: int | None, name: str) -> slice:
         tokens, logits = self._sizes
         if length == tokens:
             return span.tokens
@@ -147,6 +152,8 @@ class Adapters:
 
 def _apply(module: nn.Module, change: LayerChange, x: torch.Tensor, y: torch.Tensor, at: slice) -> None:
     rows = y[..., at, :]
+    if change.module is not None:
+        rows.copy_(change.module.forward(x[..., at] if isinstance(module, nn.Embedding) else x[..., at, :]))
     if change.weight is not None:
         if isinstance(module, nn.Embedding):
             rows.copy_(embedding(x[..., at], change.weight, module.padding_idx))
@@ -161,6 +168,14 @@ def _apply(module: nn.Module, change: LayerChange, x: torch.Tensor, y: torch.Ten
         rows += (x[..., at, :].to(change.a_RI.dtype) @ change.a_RI.T @ change.b_OR.T).to(rows.dtype)
     if change.bias_O is not None:
         rows += change.bias_O
+
+
+def _copy(module: nn.Module) -> nn.Module:
+    """A module without the hooks that it has in the model."""
+    copied = deepcopy(module)
+    for hooks in (copied._forward_hooks, copied._forward_pre_hooks):  # noqa: SLF001  torch removes them by handles only
+        hooks.clear()
+    return copied
 
 
 def _stretch(change: LayerChange, module: Any, magnitude_O: torch.Tensor) -> None:  # noqa: ANN401  a linear layer
@@ -187,7 +202,10 @@ def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapt
             layer, _, kind = name.rpartition(".")
             change = adapter.setdefault(layer, LayerChange())
             value = weights.get_tensor(stored).to(device)
-            if kind == "bias":
+            if type(model.get_submodule(layer)) not in PLAIN:
+                change.module = change.module or _copy(model.get_submodule(layer))
+                setattr(change.module, kind, nn.Parameter(value.to(dtype), requires_grad=False))
+            elif kind == "bias":
                 change.bias_O = (value.float() - model.get_parameter(name).float()).to(dtype)
             else:
                 change.weight = value.to(dtype)

@@ -107,7 +107,7 @@ def _config(folder: Path) -> LoraConfig:
 
 def _try_on(folder: Path, config: LoraConfig, tensors: dict[str, Tensor], skeleton: PreTrainedModel) -> Checked:
     """Raises BrokenFile when the adapter does not fit."""
-    own = {name for name, _ in skeleton.named_parameters()}
+    own = {name for name, _ in skeleton.named_parameters(remove_duplicate=False)}  # a tied output layer, too
     attached = _attach(folder, config, tensors, skeleton)
     base = attached.get_base_model()
     layers = {name: module for name, module in base.named_modules() if isinstance(module, LoraLayer)}

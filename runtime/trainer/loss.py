@@ -17,6 +17,7 @@ from runtime.model.trial import Inexact, check_close, fast_or_plain
 from runtime.trainer.documents import Document, whole
 from runtime.trainer.head_loss import head_scores, summed_head_loss
 from runtime.trainer.packing import ATTENTION, IGNORED, pack, targets_of
+from runtime.trainer.trained_head import summed_trained_head_loss, unwrapped
 
 SummedLoss = Callable[[Sequence[Document]], torch.Tensor]
 """From documents (two tokens at least each) to their summed loss over the tokens that are learned."""
@@ -48,9 +49,11 @@ class PackedLoss:
     def __init__(self, model: PeftModel, device: str) -> None:
         """Puts Lathe's attention in the model's place. Raises Inexact for a head that is more than a matrix."""
         causal: Any = model.get_base_model()  # a module, as far as torch knows
-        head = causal.get_output_embeddings()
-        if type(head) is not nn.Linear or any(parameter.requires_grad for parameter in head.parameters()):
-            raise Inexact("the output layer is trained, or is not a plain linear layer")
+        head = unwrapped(causal.get_output_embeddings())
+        if type(head) is not nn.Linear:
+            raise Inexact("the output layer is not a plain linear layer")
+        is_trained = any(parameter.requires_grad for parameter in head.parameters())
+        self._head_loss = summed_trained_head_loss if is_trained else summed_head_loss
         text = causal.config.get_text_config()
         self.vocabulary: int = text.vocab_size
         self._cap = getattr(text, "final_logit_softcapping", None)
@@ -62,7 +65,7 @@ class PackedLoss:
     def __call__(self, documents: Sequence[Document]) -> torch.Tensor:
         states_TC, targets_T = self.states(documents)
         has_target_T = targets_T != IGNORED
-        return summed_head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
+        return self._head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
 
     def scores(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed loss without a gradient, and how many of the learned tokens the model holds most likely."""

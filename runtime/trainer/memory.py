@@ -18,6 +18,7 @@ from state.errors import ServiceError
 SPARED = 0.1  # of what is free: for everything else that runs, and for what no measure foresees
 TRIAL_TOKENS = 17
 TRAINED_BYTES = 12  # a trained value's gradient and AdamW's two moments, in float32
+COPIED_BYTES = 6  # of a value in 16 bits: its float32 copy, and the gradient that autograd makes
 CACHED_BYTES = 96 * 2**20  # on a CPU, what torch and the allocator keep of the shapes that they have seen
 LOGIT_BYTES = 13  # a logit in bf16, then in float32, what is exponentiated of it, and its gradient
 
@@ -50,9 +51,10 @@ def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
     finally:
         causal.activation_checkpointing_disable()
     text = causal.config.get_text_config()
-    trained = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    copied = sum(parameter.numel() for parameter in trained if parameter.dtype != torch.float32)
     return Needs(
-        fixed=_taken(device) + TRAINED_BYTES * trained,
+        fixed=_taken(device) + TRAINED_BYTES * sum(parameter.numel() for parameter in trained) + COPIED_BYTES * copied,
         a_token=kept // TRIAL_TOKENS,
         a_token_checkpointed=kept_checkpointed // TRIAL_TOKENS,
         a_token_in_a_layer=kept // TRIAL_TOKENS // text.num_hidden_layers,

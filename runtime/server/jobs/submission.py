@@ -7,7 +7,7 @@ from msgspec import structs
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, initial_adapters, jobs, lora_patterns, models
+from state import config, initial_adapters, jobs, lora_patterns, models, saved_modules
 from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
@@ -85,6 +85,7 @@ def check_training(job: Job, model: "LocatedModel") -> None:
     config.resolved_max_seq_length(job.training_config, model.context_length)
     targets = config.resolved_target_modules(job.lora, model.adaptable_modules, job.model_name)
     lora_patterns.check(job.lora, model.linear_layers, targets, job.model_name)
+    saved_modules.check(job.lora, model.unquantized_modules, model.adaptable_modules, job.model_name)
 
 
 class LocatedModel(Model, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ class LocatedModel(Model, frozen=True, kw_only=True):
     adaptable_modules: set[str]
     linear_layers: list[str]
     """Full names, as the model may call them: its files may leave the first part out."""
+    unquantized_modules: set[str]
     context_length: int | None
 
 
@@ -111,12 +113,14 @@ def _available(root: DataRoot, name: str) -> LocatedModel:
     if tensors is None:
         raise ServiceError(f"Model {name} not available")
     layers = list(models.matrices(tensors))
+    adaptable = models.adaptable_modules(layers, described.get("model_type"))
     return LocatedModel(
         name=model.name,
         source=model.source,
         kind=model.kind,
         folder=model.folder,
-        adaptable_modules=models.adaptable_modules(layers, described.get("model_type")),
+        adaptable_modules=adaptable,
         linear_layers=[prefix + layer for prefix in ("", *models.PREFIXES) for layer in layers],
+        unquantized_modules=models.unquantized_modules(tensors, adaptable),
         context_length=models.context_length(described),
     )

@@ -37,6 +37,14 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         "qwen2",
         {"target_modules": "all-linear", "use_dora": True, "use_rslora": True, "bias": "all"},
     ),
+    "norms and the output layer in full": (
+        "qwen3",
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm", "input_layernorm", "q_norm"]},
+    ),
+    "tied embeddings in full": (
+        "gemma3",
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
+    ),
 }
 
 

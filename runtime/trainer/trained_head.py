@@ -1,0 +1,45 @@
+"""Cross-entropy behind an output layer that is trained itself, without ever holding all logits.
+
+As many rows at a time as `head_loss` takes; autograd computes their logits a second time in the backward pass.
+"""
+
+from typing import Any
+
+import torch
+from peft.utils import ModulesToSaveWrapper
+from torch import nn
+from torch.nn.functional import cross_entropy, linear
+from torch.utils.checkpoint import checkpoint
+
+from runtime.trainer.head_loss import LOGITS_AT_ONCE
+
+
+def unwrapped(head: nn.Module) -> nn.Module:
+    """The layer itself, where PEFT has put its trained copy beside the base's."""
+    return head.modules_to_save["default"] if isinstance(head, ModulesToSaveWrapper) else head
+
+
+def summed_trained_head_loss(
+    hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
+) -> torch.Tensor:
+    """The loss of N hidden states, in nats; the layer's weights get gradients too. Softmax is computed in float32."""
+    rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
+    total = hidden_NC[:0].sum().float()
+    for first in range(0, hidden_NC.shape[0], rows):
+        part = slice(first, first + rows)
+        given: tuple[Any, ...] = (hidden_NC[part], head.weight, head.bias, targets_N[part], cap)
+        total = total + checkpoint(_summed, *given, use_reentrant=False, preserve_rng_state=False)
+    return total
+
+
+def _summed(
+    hidden_NC: torch.Tensor,
+    weight_VC: torch.Tensor,
+    bias_V: torch.Tensor | None,
+    targets_N: torch.Tensor,
+    cap: float | None,
+) -> torch.Tensor:
+    logits_NV = linear(hidden_NC, weight_VC, bias_V)
+    if cap is not None:
+        logits_NV = cap * torch.tanh(logits_NV / cap)
+    return cross_entropy(logits_NV.float(), targets_N, reduction="sum")
