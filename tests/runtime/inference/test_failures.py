@@ -157,7 +157,8 @@ def _halves(layer: nn.Module, x_1TE: torch.Tensor) -> torch.Tensor:
 
 def _all_in_another_order(layer: nn.Module, x_1TE: torch.Tensor) -> torch.Tensor:
     """As an expert that takes every token, in the order of how much it is meant by them."""
-    return torch.Tensor(layer(x_1TE[0].flip(0)).flip(0)[None])
+    y_TE: torch.Tensor = layer(x_1TE[0].flip(0)).flip(0)
+    return y_TE[None]
 
 
 @pytest.mark.parametrize("experts", [_even_and_odd, _halves, _all_in_another_order])
