@@ -12,7 +12,7 @@ from runtime.trainer.recipe import train
 from state import jobs, metrics
 from state.jobs import JobFolder
 from state.root import DataRoot
-from tests.server import CHECKOUT
+from tests.server import CHECKOUT, PATIENCE_S
 
 TEXTS = [
     f"### Instruction:\nName number {n}\n\n### Response:\nthis is number {n}, " + "la " * (n % 5) for n in range(12)
@@ -41,7 +41,7 @@ def launch(folder: JobFolder, module: str = "runtime.trainer", *options: str) ->
 def run(folder: JobFolder) -> tuple[int, str]:
     """Launch a trainer and wait for its end: exit code and output."""
     process = launch(folder)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=PATIENCE_S)
     return process.returncode, output
 
 

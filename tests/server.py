@@ -22,6 +22,8 @@ from state.jobs import JobFolder
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODEL = "tiny-python"
 COLD = ["--no-spare-trainer"]  # its imports take 4 s of two cores: only tests that use it have one
+PATIENCE_S = 600.0
+"""No promise: what comes that late does not come. Below pytest's own limit, so that a test says what it waited for."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "LATHE_API_KEY": ""}  # whatever the shell has that runs the tests
 
 
@@ -33,9 +35,11 @@ class Server:
     ) -> None:
         """`wrapper` is a command that starts the one behind it."""
         self.root = root
-        self.port = _free_port()
         self.log = root / "server.log"
-        with self.log.open("ab") as log:
+        with closing(_reserved_port()) as reserved, self.log.open("ab") as log:
+            self.port = int(reserved.getsockname()[1])
+            if sys.platform != "linux":
+                reserved.close()
             self.process = subprocess.Popen(
                 [*wrapper, sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
                 cwd=CHECKOUT,
@@ -44,10 +48,10 @@ class Server:
                 start_new_session=True,
                 env=os.environ | OFFLINE | {"HF_HOME": str(root / "hf-home")} | (environment or {}),
             )
-        key = (environment or OFFLINE).get("LATHE_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=120, headers=headers)
-        wait_until(self._answers, "the server answers")
+            key = (environment or OFFLINE).get("LATHE_API_KEY")
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=PATIENCE_S, headers=headers)
+            wait_until(self._answers, "the server answers")
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.http.get(path, **options)
@@ -71,7 +75,7 @@ class Server:
     def status(self, job_id: str) -> dict[str, Any]:
         return dict(self.get(f"/training/status/{job_id}").json())
 
-    def wait_for(self, job_id: str, *states: str, timeout_s: float = 120) -> dict[str, Any]:
+    def wait_for(self, job_id: str, *states: str, timeout_s: float = PATIENCE_S) -> dict[str, Any]:
         """The job's status once it is one of `states`; fails at once when it ended otherwise."""
 
         def arrived() -> bool:
@@ -88,7 +92,7 @@ class Server:
     def wait_for_step(self, job_id: str, step: int) -> None:
         """Wait until a checkpoint of this step, or of a later one, is saved."""
         folder = JobFolder(self.job_folder(job_id))
-        wait_until(lambda: folder.newest_checkpoint() >= step, f"step {step} is saved", timeout_s=60)
+        wait_until(lambda: folder.newest_checkpoint() >= step, f"step {step} is saved")
 
     def wait_for_going_on(self, job_id: str) -> int:
         """Wait until a trainer goes on from a checkpoint of the job; its pid."""
@@ -98,7 +102,7 @@ class Server:
             log = folder.log_file.read_text() if folder.log_file.exists() else ""
             return "Going on from step-" in log and folder.is_training()
 
-        wait_until(goes_on, f"job {job_id} goes on", timeout_s=120)
+        wait_until(goes_on, f"job {job_id} goes on")
         return self.trainer(job_id)
 
     def trainer(self, job_id: str) -> int:
@@ -133,7 +137,7 @@ class Server:
         self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=PATIENCE_S)
         self._end_trainers()
 
     def _end_trainers(self) -> None:
@@ -156,7 +160,7 @@ class Client:
 
     def __init__(self, server: Server, path: str, body: object = None, *, base: str = "/api") -> None:
         """Without a body it gets, with one it posts."""
-        self._connection = http.client.HTTPConnection("localhost", server.port, timeout=600)
+        self._connection = http.client.HTTPConnection("localhost", server.port, timeout=PATIENCE_S)
         if body is None:
             self._connection.request("GET", f"{base}{path}")
         else:
@@ -171,7 +175,7 @@ class Client:
             return reply.status, str(json.loads(reply.read())["error"])
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = PATIENCE_S) -> None:
     """Wait for a condition with a deadline."""
     deadline = time.monotonic() + timeout_s
     while not condition():
@@ -187,7 +191,13 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _reserved_port() -> socket.socket:
+    """A free port, which nobody is given while this socket is open: no other test's server, and no client's connection.
+
+    The server listens there beside it, as both say SO_REUSEADDR. Elsewhere that is not enough: the caller closes it,
+    and somebody may be faster.
+    """
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    return reserved

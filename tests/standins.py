@@ -31,9 +31,8 @@ from state import jobs
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
 from state.row_source import RowSource
-from tests.server import CHECKOUT
+from tests.server import CHECKOUT, PATIENCE_S
 
-DEADLINE_S = 60.0
 GIVEN = "given.json"
 _PREAMBLE = f"""
 import json, os, signal, sys, time
@@ -47,14 +46,15 @@ TRAINER = (
     _PREAMBLE
     + """
 from state import locks, store
-from state.jobs import JobFolder, Status
+from state.jobs import JobFolder, Status, read_status
 
 def train(folder):
     is_deaf = (folder.path / "deaf").exists()
     if is_deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     with locks.hold(folder.trainer_lock, 2):
-        status = {"pid": os.getpid(), "accelerator": GIVEN["accelerator"], "attempt": 1}
+        status = {"pid": os.getpid(), "accelerator": GIVEN["accelerator"]}
+        status["attempt"] = read_status(folder).attempt + 1
         GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]
         (folder.path / "given.json").write_text(json.dumps(GIVEN))
         store.write(folder.status_file, Status(status="running", **status))
@@ -211,9 +211,9 @@ class Rig:
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a condition, while the index is kept up to date as file events would."""
-        deadline = time.monotonic() + DEADLINE_S
+        deadline = time.monotonic() + PATIENCE_S
         while not condition():
-            assert time.monotonic() < deadline, f"waited {DEADLINE_S} s in vain until {what}"
+            assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain until {what}"
             await asyncio.to_thread(self._refresh)
             await asyncio.sleep(0.02)
 

@@ -10,7 +10,7 @@ import pytest
 
 from handlers._http import api_key
 from state.errors import ServiceError
-from tests.server import CHECKOUT, Server
+from tests.server import CHECKOUT, PATIENCE_S, Server
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104  what a local network needs
 KEY = "a-secret-of-our-own"
@@ -73,7 +73,7 @@ def test_a_server_that_others_could_reach_without_a_key_does_not_start(tmp_path:
 
     if host == EVERYWHERE:
         command = [sys.executable, "main.py", "--root", str(tmp_path / "root"), "--host", host]
-        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
         assert done.returncode == 1
         assert done.stderr.startswith("Whoever reaches 0.0.0.0 could use this server: set LATHE_API_KEY to a secret")
         assert not (tmp_path / "root").exists()

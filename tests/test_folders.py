@@ -15,7 +15,7 @@ import pytest
 
 from state.jobs import JobFolder
 from tests import jobs
-from tests.server import CHECKOUT, Server, wait_until
+from tests.server import CHECKOUT, PATIENCE_S, Server, wait_until
 
 
 def _drop_in(server: Server, name: str, job: dict[str, Any], texts: list[str] | None = None) -> Path:
@@ -169,7 +169,7 @@ def test_a_trainer_launched_by_hand_is_shown_and_stopped_like_any_other(
     reply = server.post(f"/training/stop/{job_id}")
 
     assert reply.json()["status"] == "cancelled"
-    trainer.communicate(timeout=60)
+    trainer.communicate(timeout=PATIENCE_S)
     assert trainer.returncode == 130
 
 

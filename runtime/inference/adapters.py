@@ -134,19 +134,26 @@ class Adapters:
             for span in self._spans:
                 found = span.adapter.get(name)
                 if found is not None:
-                    tokens = output.shape[-2] if output.dim() < 4 else None  # a norm of heads, in any order
-                    _apply(module, found, inputs[0], output, self._where(span, tokens, name))
+                    _apply(module, found, inputs[0], output, self._where(span, module, output, name))
 
         return change
 
-    def _where(self, span: Span, length: int | None, name: str) -> slice:
+    def _where(self, span: Span, module: nn.Module, output: torch.Tensor, name: str) -> slice:
+        """An adapter's rows of a layer's output.
+
+        How many rows there are does not tell which tokens these are: an expert may happen to take as many as there are
+        sequences, or all of them in an order of its own. So a pass of several adapters believes two kinds of layers
+        alone: one whose output is the whole row [1, T, O], which is how models keep the tokens in their order, and the
+        output layer, which gets those tokens alone whose logits are wanted [1, N, E]. What has lost the first axis, as a mixture's
+        experts do that gather tokens [n, E], may have reordered them.
+        """
         tokens, logits = self._sizes
-        if length == tokens:
-            return span.tokens
-        if length == logits:  # the output layer sees those tokens alone whose logits are wanted
-            return span.logits
         if span.tokens == slice(0, tokens):
             return slice(None)
+        if output.shape[:-1] == (1, tokens):
+            return span.tokens
+        if output.shape[:-1] == (1, logits) and module is self._model.get_output_embeddings():
+            return span.logits
         raise TokensReordered(f"The model's layer {name} takes tokens in an order of its own")
 
 

@@ -15,7 +15,7 @@ from benchmarks.server import free_port
 from state import jobs
 from state.jobs import JobFolder
 from state.version import VERSION
-from tests.server import CHECKOUT, MODEL, wait_until
+from tests.server import CHECKOUT, MODEL, PATIENCE_S, wait_until
 
 UNIT = CHECKOUT / "deploy" / "lathe.service"
 CONTAINERFILE = CHECKOUT / "deploy" / "Containerfile"
@@ -108,19 +108,19 @@ def test_a_container_that_is_stopped_has_its_trainers_write_a_checkpoint_first(t
         env=environment,
     )
     try:
-        with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=60) as client:
-            wait_until(lambda: _answers(client), "the server in the container answers", timeout_s=60)
+        with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=PATIENCE_S) as client:
+            wait_until(lambda: _answers(client), "the server in the container answers")
             settings = {"max_steps": 100_000, "save_steps": 100_000, "max_seq_length": 16}
             job = {"model_name": MODEL, "train_texts": ["def add(a, b):"], "training_config": settings}
             job_id = client.post("/training/start", json=job).json()["job_id"]
             folder = JobFolder(tmp_path / "training_jobs" / f"job_{job_id}")
-            wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step", timeout_s=120)
+            wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step")
 
             shell = _shell_inside(container)
             os.kill(_first_process(container), signal.SIGTERM)
 
-            assert container.wait(timeout=120) == 128 + signal.SIGTERM
-            shell.wait(timeout=60)
+            assert container.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
+            shell.wait(timeout=PATIENCE_S)
     finally:
         container.kill()
         container.wait()

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 import handlers
 from handlers._http.requests import DeclaredRequest, check
-from tests.server import CHECKOUT, Server
+from tests.server import CHECKOUT, PATIENCE_S, Server
 
 SPECIFIED = {
     "POST /api/training/start": "training/start.py",
@@ -150,7 +150,9 @@ def test_a_body_that_is_not_json_is_refused(queueing: Server) -> None:
 
 
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read(queueing: Server) -> None:
-    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=30)  # httpx would insist on sending it
+    connection = http.client.HTTPConnection(
+        "localhost", queueing.port, timeout=PATIENCE_S
+    )  # httpx would insist on sending it
     connection.putrequest("POST", "/api/training/start")
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Content-Length", str(2**40))

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
 
@@ -39,8 +40,9 @@ def test_nf4_quantizes_all_of_its_blocks() -> None:
             assert all(size % 64 == 0 for size in weight.shape), name
 
 
-def test_the_same_seed_makes_the_same_model() -> None:
-    text = corpus.Corpus(["def f():\n    return 1\n" * 400] * 20, [], 1, 1, "", "")
+def test_the_same_seed_makes_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_tiny_python, "BATCH", 2)
+    text = corpus.Corpus(["def f():\n    return 1\n" * 40] * 20, [], 1, 1, "", "")
     tokenizer = train_tiny_python.train_tokenizer(text)
     tokens = train_tiny_python.pack(tokenizer, text.training)
 

@@ -32,7 +32,7 @@ def _published(server: Server, name: str, job_id: str, wanted: str | None = None
 
 
 def _wait_until_listed(server: Server, name: str) -> None:
-    wait_until(lambda: server.get(f"/adapters/{name}").status_code == 200, f"{name} is listed", timeout_s=60)
+    wait_until(lambda: server.get(f"/adapters/{name}").status_code == 200, f"{name} is listed")
 
 
 def _has_everything(server: Server, folder: JobFolder, name: str) -> bool:

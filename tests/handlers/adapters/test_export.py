@@ -81,12 +81,12 @@ def test_what_cannot_be_exported_is_refused_in_words(training: Server, copy_in: 
 def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Callable[[str], Path]) -> None:
     copy_in("hurried")
     asking = Client(training, "/adapters/hurried/export", {"format": "merged"})
-    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)
+    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun")
     os.kill(training.asked("runtime.export")[0], signal.SIGSTOP)  # else it would soon end by itself
 
     asking.go_away()
 
-    wait_until(lambda: not training.asked("runtime.export"), "the export has ended", timeout_s=60)
+    wait_until(lambda: not training.asked("runtime.export"), "the export has ended")
     assert not list((training.root / "exports").glob("*hurried*"))
 
 
@@ -96,7 +96,7 @@ def test_an_export_that_is_killed_leaves_nothing_and_says_so(training: Server, c
     half = training.root / "exports" / ".killed-merged.export.new"
     half.mkdir(parents=True)
     asking = Client(training, "/adapters/killed/export", {"format": "merged"})
-    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun", timeout_s=60)
+    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun")
 
     os.kill(training.asked("runtime.export")[0], signal.SIGKILL)
 

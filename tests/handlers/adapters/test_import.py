@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 FILES = (CONFIG, WEIGHTS, "README.md", "adapter.json")
@@ -199,7 +199,7 @@ def test_an_archive_may_be_larger_than_other_bodies(
 
 def test_an_archive_that_the_disk_has_no_room_for_is_a_413_and_leaves_nothing(training: Server) -> None:
     before = sorted(training.root.iterdir())
-    connection = http.client.HTTPConnection("localhost", training.port, timeout=60)
+    connection = http.client.HTTPConnection("localhost", training.port, timeout=PATIENCE_S)
     connection.putrequest("POST", "/api/adapters/import?adapter_name=huge")
     connection.putheader("Content-Type", "application/zip")
     connection.putheader("Content-Length", str(shutil.disk_usage(training.root).free))

@@ -75,10 +75,10 @@ def test_a_plan_beyond_the_servers_memory_says_so(
 @on_linux
 def test_a_client_that_goes_away_stops_its_plan(training: Server) -> None:
     asking = Client(training, "/training/plan", _request())
-    wait_until(lambda: bool(training.asked("runtime.trainer.forecast")), "the plan is being made", timeout_s=60)
+    wait_until(lambda: bool(training.asked("runtime.trainer.forecast")), "the plan is being made")
 
     os.kill(training.asked("runtime.trainer.forecast")[0], signal.SIGSTOP)  # else it would soon end by itself
 
     asking.go_away()
 
-    wait_until(lambda: not training.asked("runtime.trainer.forecast"), "it is given up", timeout_s=60)
+    wait_until(lambda: not training.asked("runtime.trainer.forecast"), "it is given up")

@@ -11,7 +11,7 @@ def test_a_cancelled_job_goes_on_from_its_checkpoint_to_the_result_it_would_have
     whole, stopped = (training.start(model_name="toy", training_config=settings) for _ in range(2))
     training.wait_for(whole, "completed")
     training.wait_for(stopped, "running")
-    wait_until(lambda: training.status(stopped)["current_step"] > 5, "some steps are done", timeout_s=60)
+    wait_until(lambda: training.status(stopped)["current_step"] > 5, "some steps are done")
     training.post(f"/training/stop/{stopped}")
     halfway = training.status(stopped)["current_step"]
 

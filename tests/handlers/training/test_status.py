@@ -39,7 +39,7 @@ def test_status_tells_a_job_from_waiting_to_completed(training: Server) -> None:
         seen.append(training.status(job_id))
         return bool(seen[-1]["status"] == "completed")
 
-    wait_until(ended, "the job is completed", timeout_s=60)
+    wait_until(ended, "the job is completed")
 
     assert set(waiting) == FIELDS
     assert (waiting["status"], waiting["progress"], waiting["started_at"]) == ("pending", 0.0, None)

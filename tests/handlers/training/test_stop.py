@@ -21,7 +21,7 @@ def test_stop_ends_a_running_trainer_and_keeps_its_work(training: Server) -> Non
     job_id = training.start(model_name="toy", training_config={"max_steps": 100_000, "save_steps": 100_000})
     training.wait_for(job_id, "running")
 
-    wait_until(lambda: training.status(job_id)["current_step"] > 0, "a step is done", timeout_s=60)
+    wait_until(lambda: training.status(job_id)["current_step"] > 0, "a step is done")
 
     reply = training.post(f"/training/stop/{job_id}")
 

@@ -22,6 +22,9 @@ from tests.completing import answers, base_of, complete, request
 MARKED = 77
 """The token that the passes of a failing prompt are known by."""
 
+Experts = Callable[[nn.Module, torch.Tensor], torch.Tensor]
+"""How a mixture's experts compute a row with a layer."""
+
 Logits = Callable[[Sequence[Chunk]], torch.Tensor]
 
 
@@ -138,40 +141,58 @@ def test_a_failure_of_the_device_while_a_token_is_chosen_is_raised_too(
     assert [reply.id for reply in engine.take_replies() if isinstance(reply, Done)] == [1]
 
 
+def _even_and_odd(layer: nn.Module, x_1TE: torch.Tensor) -> torch.Tensor:
+    """As two experts of which each takes its tokens out of the row."""
+    if x_1TE.shape[1] == 1:
+        return torch.Tensor(layer(x_1TE))
+    even, odd = layer(x_1TE[:, ::2]), layer(x_1TE[:, 1::2])
+    y = x_1TE.new_empty(*x_1TE.shape[:2], even.shape[-1])
+    y[:, ::2], y[:, 1::2] = even, odd
+    return y
+
+
+def _halves(layer: nn.Module, x_1TE: torch.Tensor) -> torch.Tensor:
+    """With prompts of two tokens, each expert takes as many as there are sequences."""
+    return torch.cat([layer(half) for half in x_1TE.chunk(2, dim=1)], dim=1)
+
+
+def _all_in_another_order(layer: nn.Module, x_1TE: torch.Tensor) -> torch.Tensor:
+    """As an expert that takes every token, in the order of how much it is meant by them."""
+    y_TE: torch.Tensor = layer(x_1TE[0].flip(0)).flip(0)
+    return y_TE[None]
+
+
+@pytest.mark.parametrize("experts", [_even_and_odd, _halves, _all_in_another_order])
 def test_a_layer_that_reorders_tokens_gives_each_adapter_passes_of_its_own(
-    biased: Path, engine: Engine, base: Path, tmp_path: Path
+    biased: Path, engine: Engine, base: Path, tmp_path: Path, experts: Experts
 ) -> None:
     mine = biased / "adapters" / "mine"
     other = shutil.copytree(mine, tmp_path / "other")
     tensors = load_file(other / "adapter_model.safetensors")
     save_file({name: -8 * tensor for name, tensor in tensors.items()}, other / "adapter_model.safetensors")
     adapters = [None, mine, other, mine, None]
-    alone = [complete(engine, base, adapter) for adapter in adapters]
+    prompt = [5, 6]
+    alone = [complete(engine, base, adapter, prompt) for adapter in adapters]
+    base_of(engine).empty_prefix_cache()
     model: Any = base_of(engine).model
     attention = model.model.layers[0].self_attn
-    attention.q_proj = _AsTwoExperts(attention.q_proj)
+    attention.q_proj = _AsExperts(attention.q_proj, experts)
 
-    found = answers(engine, [request(at, base, adapter) for at, adapter in enumerate(adapters)])
+    found = answers(engine, [request(at, base, adapter, prompt) for at, adapter in enumerate(adapters)])
 
     assert len({answer.text for answer in alone}) == 3
     assert found == alone
     assert not base_of(engine).mixes_adapters
 
 
-class _AsTwoExperts(nn.Module):
-    """Has a layer compute a row's even tokens and then its odd ones."""
-
-    def __init__(self, layer: nn.Module) -> None:
+class _AsExperts(nn.Module):
+    def __init__(self, layer: nn.Module, experts: Experts) -> None:
         super().__init__()
         self.layer = layer
+        self.experts = experts
 
     def forward(self, x_1TE: torch.Tensor) -> torch.Tensor:
-        if x_1TE.shape[1] == 1:
-            return torch.Tensor(self.layer(x_1TE))
-        even, odd = self.layer(x_1TE[:, ::2]), self.layer(x_1TE[:, 1::2])
-        y = x_1TE.new_empty(*x_1TE.shape[:2], even.shape[-1])
-        y[:, ::2], y[:, 1::2] = even, odd
-        return y
+        return self.experts(self.layer, x_1TE)
 
 
 def test_logits_that_are_not_numbers_refuse_their_sequence_alone(engine: Engine, base: Path) -> None:

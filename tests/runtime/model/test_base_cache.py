@@ -17,7 +17,7 @@ from runtime.model.bases import load_base, quantization
 from runtime.model.device import pick
 from runtime.trainer.loss import evaluating
 from tests import jobs, toys
-from tests.server import CHECKOUT
+from tests.server import CHECKOUT, PATIENCE_S
 
 TOKENS_1T = torch.tensor([[5, 100, 200, 300, 7]])
 
@@ -104,11 +104,11 @@ def test_processes_that_start_at_once_quantize_once(tmp_path: Path, toy: Path) -
         "bases.load_base(sys.argv[1], pick(), Path(sys.argv[2]))"
     )
     command = [sys.executable, "-c", program, str(toy), str(tmp_path / "bases")]
-    started = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
 
-    outputs = [process.communicate(timeout=120)[0] for process in started]
+    outputs = [process.communicate(timeout=PATIENCE_S)[0] for process in started]
 
-    assert [process.returncode for process in started] == [0, 0, 0]
+    assert [process.returncode for process in started] == [0, 0]
     assert "".join(outputs).count("made") == 1
 
 

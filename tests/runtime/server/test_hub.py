@@ -11,7 +11,7 @@ import pytest
 
 from runtime.server import hub as server_hub
 from tests import hub
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
 
 START = {"train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
 
@@ -75,6 +75,6 @@ def test_a_hub_that_stalls_at_any_request_is_given_up(
 
         asking = threading.Thread(target=lambda: found.append(server_hub.tensors("someone/toy")))
         asking.start()
-        asking.join(timeout=60)
+        asking.join(timeout=PATIENCE_S)
 
         assert found == [None]

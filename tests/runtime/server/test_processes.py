@@ -112,11 +112,11 @@ class Question(Struct):
 asyncio.run(processes.ask("asked", Question({str(code / "pid")!r}), Question, who="It"))
 """
     with subprocess.Popen([sys.executable, "-c", server], cwd=CHECKOUT, env=os.environ) as asking:
-        wait_until((code / "pid").exists, "the process has its question", timeout_s=60)
+        wait_until((code / "pid").exists, "the process has its question")
         asking.kill()
 
     pid = int((code / "pid").read_text())
-    wait_until(lambda: not is_alive(pid), "the process has ended", timeout_s=60)
+    wait_until(lambda: not is_alive(pid), "the process has ended")
 
 
 def _started(program: str) -> subprocess.Popen[bytes]:

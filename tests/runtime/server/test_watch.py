@@ -15,9 +15,9 @@ from runtime.server import watch
 from runtime.server.index import Index
 from runtime.server.watch import Watch
 from state.root import DataRoot
+from tests.server import PATIENCE_S
 
 FINISHED = 300
-DEADLINE_S = 60
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def _working(*works: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIter
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(PATIENCE_S):
         while not condition():  # noqa: ASYNC110  of another thread, or of the kernel
             await asyncio.sleep(0.01)
 
@@ -116,7 +116,7 @@ def test_a_job_written_file_by_file_is_seen_by_its_events(root: DataRoot) -> Non
                     if not follow._restless:
                         folder.rmdir()
 
-            await asyncio.wait_for(noticed(), DEADLINE_S)
+            await asyncio.wait_for(noticed(), PATIENCE_S)
             (folder / "job.json").write_text('{"model_name": "one"}')
             await _until(lambda: [entry.model_name for entry in index.jobs()] == ["one"])
             (folder / "job.json").write_text('{"model_name": "two"}')

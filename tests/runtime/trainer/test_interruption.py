@@ -20,6 +20,7 @@ from state import folders, metrics, samples
 from state import jobs as records
 from state.root import DataRoot
 from tests import jobs
+from tests.server import PATIENCE_S
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ class End:
         self._came.set()
 
     def wait(self) -> Exception | None:
-        assert self._came.wait(60)
+        assert self._came.wait(PATIENCE_S)
         return self.reason
 
 
@@ -64,7 +65,7 @@ def test_a_stop_file_that_cannot_be_looked_at_makes_nobody_deaf(
     monkeypatch.setattr(Path, "exists", fail)
     end = End()
     Interruption(jobs.make(tmp_path)).watch(end)
-    assert looked.wait(60)
+    assert looked.wait(PATIENCE_S)
 
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -122,12 +123,12 @@ def test_while_an_editor_has_moved_job_json_away_a_run_writes_nothing_and_then_g
     away = folder.job_file.rename(folder.path / "job.json~")
     writing = threading.Thread(target=write)
     writing.start()
-    assert looked.acquire(timeout=60)
-    assert looked.acquire(timeout=60)
+    assert looked.acquire(timeout=PATIENCE_S)
+    assert looked.acquire(timeout=PATIENCE_S)
     assert not written.is_set()
     away.rename(folder.job_file)
 
-    writing.join(60)
+    writing.join(PATIENCE_S)
     assert written.is_set()
 
 

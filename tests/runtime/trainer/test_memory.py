@@ -7,6 +7,7 @@ import pytest
 from runtime.trainer.fit import Fit
 from runtime.trainer.preparation import Ready
 from state import metrics
+from state.errors import ServiceError
 from tests import jobs, toys
 
 LONG = ["one two three four five " * 12, "six seven " * 30, "eight nine ten " * 20, "eleven " * 40] * 6
@@ -34,10 +35,9 @@ def test_a_job_beyond_the_memory_it_may_take_fails_before_its_first_step(
     folder = jobs.make(root)
     monkeypatch.setenv("LATHE_MEMORY_MB", str(limit_mb))
 
-    code, _ = jobs.run(folder)
+    with pytest.raises(ServiceError, match=f"and there are {limit_mb}[.]"):
+        jobs.train_here(folder)
 
-    assert code == 1
-    assert f"and there are {limit_mb}." in str(jobs.status(folder).error_message)
     assert jobs.losses(folder) == []
 
 
@@ -45,9 +45,8 @@ def test_a_limit_that_is_no_number_is_refused(root: Path, monkeypatch: pytest.Mo
     folder = jobs.make(root)
     monkeypatch.setenv("LATHE_MEMORY_MB", "8 GB")
 
-    jobs.run(folder)
-
-    assert "LATHE_MEMORY_MB is '8 GB'" in str(jobs.status(folder).error_message)
+    with pytest.raises(ServiceError, match="LATHE_MEMORY_MB is '8 GB'"):
+        jobs.train_here(folder)
 
 
 def test_a_runs_peak_is_forecast(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from runtime.messages.spare import Assignment
 from tests import jobs
-from tests.server import CHECKOUT
+from tests.server import CHECKOUT, PATIENCE_S
 
 
 def test_a_spare_that_has_trained_its_job_does_not_tear_its_interpreter_down(root: Path, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_spare_that_has_trained_its_job_does_not_tear_its_interpreter_down(roo
         input=msgspec.json.encode(Assignment(str(folder.path))) + b"\n",
         cwd=CHECKOUT,
         env=environment,
-        timeout=180,
+        timeout=PATIENCE_S,
         check=False,
     )
 

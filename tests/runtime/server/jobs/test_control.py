@@ -27,6 +27,7 @@ Rigs = Callable[..., Rig]
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "TERMINATE_AFTER_S", 0.1)
     monkeypatch.setattr(control, "KILL_AFTER_S", 0.2)
+    monkeypatch.setattr(control, "GIVE_UP_AFTER_S", 1e9)
 
 
 class _Clock:
@@ -158,9 +159,8 @@ def test_a_trainer_that_publishes_its_adapter_is_waited_for_and_has_completed_it
 
 
 def test_a_checkpoint_that_is_never_written_is_not_waited_for_forever(
-    rig: Rigs, clock: _Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    rig: Rigs, clock: _Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(control, "GIVE_UP_AFTER_S", 1e9)
     server = rig(CPU)
 
     async def scenario() -> None:

@@ -5,12 +5,16 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from state import jobs as state_jobs
+from runtime.process.machine import Machine
+from state import jobs
+from state.jobs import JobFolder
 from tests.processes import is_alive, on_linux
 from tests.server import Server, wait_until
+from tests.standins import Rig
 
 pytestmark = on_linux
 
+CPU = Machine("cpu", "any")
 SPARE = "runtime.trainer.spare"
 
 
@@ -34,7 +38,7 @@ def _waiting_spare(server: Server) -> int:
     def waits() -> bool:
         return any("pipe_read" in _blocked_in(pid) for pid in _spares(server.process.pid))
 
-    wait_until(waits, "a spare trainer waits", timeout_s=60)
+    wait_until(waits, "a spare trainer waits")
     return _spares(server.process.pid)[0]
 
 
@@ -45,58 +49,71 @@ def _blocked_in(pid: int) -> str:
         return ""
 
 
-def test_a_job_is_trained_by_the_spare_and_another_one_waits_when_it_has_ended(
+def test_a_spare_that_waits_has_computed_nothing_and_goes_with_a_server_that_is_killed(
     start_server: Callable[..., Server],
 ) -> None:
-    server = start_server("--spare-trainer")
-    spare = _waiting_spare(server)
-
-    job_id = server.start(training_config={"max_steps": 2})
-    done = server.wait_for(job_id, "completed")
-
-    folder = server.job_folder(job_id)
-    assert done["current_step"] == 2
-    assert "Completed" in (folder / "train.log").read_text()
-    assert _waiting_spare(server) != spare
-
-
-def test_a_spare_that_waits_has_computed_nothing(start_server: Callable[..., Server]) -> None:
     """Torch starts its threads with its first operation; numpy, which would at its import, is told not to."""
     server = start_server("--spare-trainer", environment={"OPENBLAS_NUM_THREADS": "1"})
     spare = _waiting_spare(server)
-
     assert len(list(Path(f"/proc/{spare}/task").iterdir())) == 1
 
+    server.kill()
 
-def test_a_trainer_that_was_a_spare_outlives_its_server(start_server: Callable[..., Server]) -> None:
+    wait_until(lambda: not is_alive(spare), "the spare has gone")
+
+
+def test_a_job_is_trained_by_the_spare_which_outlives_its_server(start_server: Callable[..., Server]) -> None:
     server = start_server("--spare-trainer")
     spare = _waiting_spare(server)
     job_id = server.start(training_config={"max_steps": 60, "save_steps": 10, "logging_steps": 1})
     server.wait_for(job_id, "running")
-    wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains", timeout_s=60)
-    assert state_jobs.read_status(state_jobs.JobFolder(server.job_folder(job_id))).pid == spare
+    wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains")
+    folder = JobFolder(server.job_folder(job_id))
+    assert jobs.read_status(folder).pid == spare
 
     server.kill()
     next_server = start_server()
 
     assert next_server.wait_for(job_id, "completed")["current_step"] == 60
-    assert state_jobs.read_status(state_jobs.JobFolder(next_server.job_folder(job_id))).attempt == 1
+    assert jobs.read_status(folder).attempt == 1
+    assert "Completed" in folder.log_file.read_text()
 
 
-def test_a_waiting_spare_goes_with_its_server(start_server: Callable[..., Server]) -> None:
-    for end in (Server.kill, Server.close):
-        server = start_server("--spare-trainer")
-        spare = _waiting_spare(server)
+def test_another_spare_waits_when_a_job_has_taken_the_one_before_and_ends_with_the_queue(
+    rig: Callable[..., Rig],
+) -> None:
+    server = rig(CPU, spare=True)
+    waited: list[int] = []
 
-        end(server)
+    async def scenario() -> None:
+        await server.until(lambda: server.launcher._spare, "a spare waits")
+        folder = server.add()
+        given = await server.given(folder)
+        assert given["spare"]
+        await server.finish(folder)
 
-        wait_until(lambda pid=spare: not is_alive(pid), "the spare has gone", timeout_s=60)  # type: ignore[misc]
+        await server.until(lambda: server.launcher._spare, "another one waits")
+        waited.append(_pid_of_spare(server))
+        assert waited[0] != given["pid"]
+
+    server.run(scenario)
+    assert not is_alive(waited[0])
 
 
-def test_a_killed_spare_costs_no_job(start_server: Callable[..., Server]) -> None:
-    server = start_server("--spare-trainer")
-    os.kill(_waiting_spare(server), signal.SIGKILL)
+def test_a_killed_spare_costs_no_job(rig: Callable[..., Rig]) -> None:
+    server = rig(CPU, spare=True)
 
-    job_id = server.start(training_config={"max_steps": 1})
+    async def scenario() -> None:
+        await server.until(lambda: server.launcher._spare, "a spare waits")
+        killed = _pid_of_spare(server)
 
-    assert server.wait_for(job_id, "completed")["error_message"] is None
+        os.kill(killed, signal.SIGKILL)
+
+        assert (await server.given(server.add()))["pid"] != killed
+
+    server.run(scenario)
+
+
+def _pid_of_spare(server: Rig) -> int:
+    assert server.launcher._spare is not None
+    return server.launcher._spare.process.pid

@@ -1,17 +1,23 @@
 """Jobs wait in order, run as many at once as there are slots, and outlive trainers and servers that are killed."""
 
+import os
 import shutil
+import signal
 from collections.abc import Callable
-from datetime import datetime
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.server import Server, wait_until
+from runtime.process.machine import Machine
+from state import jobs
+from state.jobs import JobFolder
+from tests.server import Server
+from tests.standins import Rig
 
+CPU = Machine("cpu", "any")
 LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
+
+Rigs = Callable[..., Rig]
 
 
 @pytest.fixture
@@ -20,34 +26,38 @@ def start(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> Cal
     return start_server
 
 
-def _started_at(status: dict[str, Any]) -> datetime:
-    return datetime.fromisoformat(status["started_at"])
+def test_jobs_run_one_after_another_in_the_order_of_their_requests(rig: Rigs) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        waiting = [server.add() for _ in range(3)]
+        while waiting:
+            first, *waiting = waiting
+            await server.given(first)
+            assert server.queue.busy() == 1
+            assert [jobs.read_status(folder).status for folder in waiting] == ["pending"] * len(waiting)
+            await server.finish(first)
+
+    server.run(scenario)
 
 
-def test_jobs_run_one_after_another_in_the_order_of_their_requests(start: Callable[..., Server]) -> None:
-    server = start()
-    ids = [server.start(model_name="toy", training_config={"max_steps": 2}) for _ in range(3)]
+def test_slots_run_side_by_side_and_the_rest_waits(rig: Rigs) -> None:
+    server = rig(CPU, slots=2)
 
-    ended = [server.wait_for(job_id, "completed") for job_id in ids]
+    async def scenario() -> None:
+        folders = [server.add() for _ in range(3)]
+        trainers = [(await server.given(folder))["pid"] for folder in folders[:2]]
 
-    for before, after in pairwise(ended):
-        assert datetime.fromisoformat(before["completed_at"]) <= _started_at(after)
+        await server.queue._round()
 
+        assert server.queue.busy() == 2
+        assert sorted(server.pids()) == sorted(trainers)
+        assert jobs.read_status(folders[2]).status == "pending"
 
-def test_slots_run_side_by_side_and_the_rest_waits(start: Callable[..., Server]) -> None:
-    server = start("--slots", "2")
-    ids = [server.start(model_name="toy", training_config=LONG) for _ in range(3)]
-
-    for job_id in ids[:2]:
-        server.wait_for(job_id, "running", timeout_s=60)
-
-    assert server.status(ids[2])["status"] == "pending"
-    assert server.get("/health").json()["slots"] == {"total": 2, "busy": 2}
-    for job_id in ids:
-        assert server.post(f"/training/stop/{job_id}").status_code == 200
+    server.run(scenario)
 
 
-def test_a_killed_trainers_job_is_taken_up_again_by_itself(start: Callable[..., Server]) -> None:
+def test_a_killed_trainers_job_is_taken_up_again_by_itself_and_its_death_is_told(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
     server.wait_for_step(job_id, 50)
@@ -55,32 +65,39 @@ def test_a_killed_trainers_job_is_taken_up_again_by_itself(start: Callable[..., 
     killed = server.kill_trainer(job_id)
 
     assert server.wait_for_going_on(job_id) != killed
+    assert f"The trainer of job {job_id} is gone. It was ended by signal 9 (SIGKILL" in server.log.read_text()
 
 
-def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(start: Callable[..., Server]) -> None:
-    server = start()
-    job_id = server.start(model_name="toy", training_config=LONG | {"save_steps": 100_000, "max_steps": 100_000})
+def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Rigs) -> None:
+    server = rig(CPU)
     killed: set[int] = set()
 
-    def is_over() -> bool:
-        now = server.status(job_id)
-        if now["status"] == "running" and now["current_step"] > 0:
-            killed.add(server.kill_trainer(job_id))
-            wait_until(lambda: server.status(job_id)["status"] != "running", "the death is noticed", timeout_s=60)
-        return bool(now["status"] == "failed")
+    async def scenario() -> None:
+        folder = server.add()
+        folder.log_file.write_text("the last words\n")
 
-    wait_until(is_over, "the job is given up", timeout_s=90)
+        def is_given_up() -> bool:
+            """Kill each trainer that has begun and counted its attempt."""
+            now = jobs.read_status(folder)
+            if now.status == "running" and now.pid is not None and now.pid not in killed:
+                os.kill(now.pid, signal.SIGKILL)
+                killed.add(now.pid)
+            return now.status == "failed"
 
-    message = server.status(job_id)["error_message"]
+        await server.until(is_given_up, "the job is given up")
+
+        message = jobs.read_status(folder).error_message or ""
+        assert message.startswith("The trainer died 3 times without progress. It was ended by signal 9 (SIGKILL")
+        assert "Last lines of train.log:\nthe last words" in message
+
+    server.run(scenario)
     assert len(killed) == 3
-    assert message.startswith("The trainer died 3 times without progress. It was ended by signal 9 (SIGKILL")
-    assert "Last lines of train.log:" in message
 
 
 def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Callable[..., Server]) -> None:
     first = start()
     running = first.start(model_name="toy", training_config=LONG)
-    waiting = first.start(model_name="toy", training_config={"max_steps": 2})
+    waiting = first.start(model_name="toy", training_config=LONG)
     first.wait_for_step(running, 50)
     trainer = first.trainer(running)
 
@@ -91,19 +108,25 @@ def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Call
     assert second.trainer(running) == trainer
     assert second.status(waiting)["status"] == "pending"
     assert second.post(f"/training/stop/{running}").status_code == 200
-    assert second.wait_for(waiting, "completed")["current_step"] == 2
+    second.wait_for(waiting, "running")
 
 
-def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(start: Callable[..., Server]) -> None:
-    first = start()
-    job_id = first.start(model_name="toy", training_config=LONG)
-    first.wait_for_step(job_id, 50)
+def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(rig: Rigs) -> None:
+    first, folders, killed = rig(CPU), list[JobFolder](), list[int]()
 
-    first.kill()
-    killed = first.kill_trainer(job_id)
-    second = start()
+    async def before() -> None:
+        folders.append(first.add())
+        killed.append((await first.given(folders[0]))["pid"])
 
-    assert second.wait_for_going_on(job_id) != killed
+    first.run(before)
+    first.end_trainers()
+    second = rig(CPU)
+
+    async def after() -> None:
+        await second.until(lambda: jobs.read_status(folders[0]).pid not in (None, *killed), "another trainer runs")
+        assert [jobs.read_status(folders[0]).pid] == second.pids()
+
+    second.run(after)
 
 
 def test_a_second_server_on_the_same_root_is_refused_by_the_first_ones_name(start: Callable[..., Server]) -> None:

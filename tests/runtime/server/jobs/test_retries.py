@@ -20,7 +20,7 @@ def _end_by(folder: JobFolder, number: signal.Signals) -> int:
     stuck = folder.path.parent.parent / "stuck"
     stuck.unlink(missing_ok=True)
     with jobs.launch(folder, "tests.stuck_trainer", "import of torch") as process:
-        wait_until(stuck.exists, "the trainer imports torch", timeout_s=60)
+        wait_until(stuck.exists, "the trainer imports torch")
         process.send_signal(number)
     assert retries.take_up_or_fail(folder, None, shared_memory=False) == jobs.status(folder)
     return process.returncode
