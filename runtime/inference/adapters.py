@@ -144,8 +144,8 @@ class Adapters:
         How many rows there are does not tell which tokens these are: an expert may happen to take as many as there are
         sequences, or all of them in an order of its own. So a pass of several adapters believes two kinds of layers
         alone: one whose output is the whole row [1, T, O], which is how models keep the tokens in their order, and the
-        output layer, which gets those tokens alone whose logits are wanted [1, N, E]. What has lost the first axis, as a mixture's
-        experts do that gather tokens [n, E], may have reordered them.
+        output layer, which gets those tokens alone whose logits are wanted [1, N, E]. What has lost the first axis, as
+        a mixture's experts do that gather tokens [n, E], may have reordered them.
         """
         tokens, logits = self._sizes
         if span.tokens == slice(0, tokens):
