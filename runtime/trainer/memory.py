@@ -18,7 +18,7 @@ from state.errors import ServiceError
 SPARED = 0.1  # of what is free: for everything else that runs, and for what no measure foresees
 TRIAL_TOKENS = 17
 TRAINED_BYTES = 12  # a trained value's gradient and AdamW's two moments, in float32
-COPIED_BYTES = 6  # of a value in 16 bits: its float32 copy, and the gradient that autograd makes
+COPIED_BYTES = 10  # of a value in 16 bits: its float32 copy, and the gradients that autograd makes in both types
 CACHED_BYTES = 96 * 2**20  # on a CPU, what torch and the allocator keep of the shapes that they have seen
 LOGIT_BYTES = 13  # a logit in bf16, then in float32, what is exponentiated of it, and its gradient
 

@@ -139,6 +139,11 @@ def test_the_specifications_own_request_is_accepted(queueing: Server) -> None:
             "alpha_pattern has (q+)+, an expression that could take too",
         ),
         ({"lora_config": {"rank_pattern": {"q_proj": 0}}}, "lora_config.rank_pattern[...] must be at least 1"),
+        ({"lora_config": {"modules_to_save": ["q_proj"]}}, "names q_proj, whose weights are quantized to 4 bits"),
+        (
+            {"lora_config": {"modules_to_save": ["wte"]}},
+            "use some of embed_tokens, input_layernorm, lm_head, norm, post",
+        ),
         ({"adapter_name": "../up"}, "adapter_name '../up' is not a valid name"),
         ({"adapter_name": "unload"}, "adapter_name 'unload' is reserved"),
         ({"output_dir": "../elsewhere"}, "output_dir '../elsewhere' lies outside the data root"),

@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
+from runtime.messages.forecast import Question
 from runtime.trainer import initial
+from runtime.trainer.forecast import make_forecast
 from state import metrics
 from state.adapters import ChatSettings
 from state.errors import ServiceError
-from state.jobs import JobFolder, read_job
+from state.jobs import Job, JobFolder, read_job
 from state.root import DataRoot
+from state.row_source import RowSource
 from tests import jobs, toys
 
 LORA = {"r": 3, "lora_alpha": 12, "target_modules": ["q_proj", "down_proj"], "rank_pattern": {"down_proj": 2}}
@@ -77,6 +80,17 @@ def test_what_becomes_of_the_adapter_later_does_not_change_the_job(root: Path) -
 
     assert jobs.weights(disturbed) == jobs.weights(undisturbed)
     assert len(metrics.read(undisturbed.metrics_file)) == 6
+
+
+def test_a_plan_counts_the_parameters_of_the_adapter_that_is_gone_on_from(root: Path, tmp_path: Path) -> None:
+    job = Job(model_name="toy", init_adapter="first")
+
+    plan = make_forecast(
+        Question(str(root), job, RowSource("train_texts", texts=jobs.TEXTS), None, str(tmp_path / "t"))
+    )
+
+    weights = load_file(root / "adapters" / "first" / "adapter_model.safetensors")
+    assert plan.trained_parameters == sum(tensor.numel() for tensor in weights.values())
 
 
 def test_the_copys_own_damage_is_refused_in_words(root: Path) -> None:

@@ -39,11 +39,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "norms and the output layer in full": (
         "qwen3",
-        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm", "input_layernorm", "q_norm"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm", "input_layernorm"]},
     ),
-    "tied embeddings in full": (
+    "tied embeddings and norms of heads in full": (
         "gemma3",
-        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "embed_tokens"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "embed_tokens", "q_norm"]},
     ),
 }
 
@@ -106,7 +106,7 @@ def test_it_is_served_as_peft_computes_it(trained: Trained) -> None:
     assert alone.logprobs is not None
     assert beside[1].logprobs is not None
     found = [other.logprob for other in beside[1].logprobs[0].top]
-    assert found == pytest.approx(expected, abs=2e-2)  # a bf16 logit's last bit or two
+    assert found == pytest.approx(expected, abs=4e-2)  # the last bit of a bf16 logit from 4 on is 0.03
     assert found != pytest.approx([other.logprob for other in alone.logprobs[0].top], abs=1e-1)
 
 

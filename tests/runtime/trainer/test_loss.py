@@ -14,8 +14,8 @@ from torch.nn.functional import cross_entropy, linear
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from runtime.model import bases
-from runtime.model.device import pick
-from runtime.trainer import head_loss, lora, loss, packing
+from runtime.model.device import Facts, choose, pick
+from runtime.trainer import head_loss, lora, loss, packing, trained_head
 from runtime.trainer.documents import Document, whole
 from runtime.trainer.head_loss import summed_head_loss
 from runtime.trainer.loss import one_by_one, packed
@@ -145,13 +145,39 @@ def test_a_model_with_something_behind_its_output_layer_is_computed_one_by_one(
     assert "one at a time: tried, it differs from the model's own way" in caplog.text
 
 
-def test_a_trained_output_bias_is_computed_one_by_one(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    adapted = _attach(toys.make(tmp_path / "phi", "phi"), bias="all")
+@pytest.mark.parametrize(
+    ("architecture", "changes"),
+    [
+        ("phi", {"bias": "all"}),  # the output layer's too
+        ("gemma2", {"modules_to_save": ["lm_head", "embed_tokens", "norm"]}),  # with a cap, and tied before
+    ],
+)
+def test_a_trained_output_layer_takes_the_packed_way_too(
+    tmp_path: Path, architecture: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts, each with the gradients of all that is trained."""
+    monkeypatch.setattr(trained_head, "LOGITS_AT_ONCE", 5 * 2048)
+    adapted = _attach(toys.make(tmp_path / "toy", architecture), **changes)
+    documents = [whole(list(range(20, 33))), whole([5, 6, 7])]
 
-    with caplog.at_level(logging.INFO):
-        loss.choose(adapted, "cpu")
+    fast, slow = packed(adapted, "cpu")(documents), one_by_one(adapted, "cpu")(documents)
 
-    assert "one at a time: the output layer is trained" in caplog.text
+    assert fast.item() == pytest.approx(slow.item(), rel=1e-5)
+    ours, plain = _gradients(adapted, fast), _gradients(adapted, slow)
+    assert (ours - plain).norm() <= 1e-4 * plain.norm()
+
+
+def test_a_trained_embedding_adds_up_its_gradients_in_float32(toy: Path, tmp_path: Path) -> None:
+    """Of a token that is there a thousand times, bf16 would keep a quarter."""
+    base = bases.load_base(str(toy), choose(Facts(kind="cpu", name="", memory_mb=1, supports_bf16=True)), tmp_path)
+    adapted: Any = _adapt(base, modules_to_save=["embed_tokens"])
+    embedding = adapted.get_base_model().get_input_embeddings()
+
+    embedding(torch.full((1, 1000), 7)).sum().backward()
+
+    gradient = embedding.modules_to_save["default"].weight.grad
+    assert gradient[7].float().mean() == 1000
+    assert not gradient[8].any()
 
 
 def test_packing_restarts_positions_and_gives_targets_to_what_is_learned() -> None:
