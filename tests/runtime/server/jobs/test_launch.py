@@ -100,7 +100,7 @@ def test_another_spare_waits_when_a_job_has_taken_the_one_before_and_ends_with_t
     assert not is_alive(waited[0])
 
 
-def test_a_killed_spare_costs_no_job(rig: Callable[..., Rig]) -> None:
+def test_a_killed_spare_costs_no_job_and_none_of_its_attempts(rig: Callable[..., Rig]) -> None:
     server = rig(CPU, spare=True)
 
     async def scenario() -> None:
@@ -109,7 +109,9 @@ def test_a_killed_spare_costs_no_job(rig: Callable[..., Rig]) -> None:
 
         os.kill(killed, signal.SIGKILL)
 
-        assert (await server.given(server.add()))["pid"] != killed
+        folder = server.add()
+        assert (await server.given(folder))["pid"] != killed
+        assert jobs.read_status(folder).attempt == 1  # no death of the job's
 
     server.run(scenario)
 
