@@ -90,15 +90,28 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
             torch.nn.init.normal_(parameter, std=0.05)
     adapted.save_pretrained(adapter)
 
-    mixed = together(engine, [request(1, base, None, **LIKELY), request(2, base, adapter, max_new_tokens=1, **LIKELY)])
+    mixed = together(
+        engine,
+        [
+            request(1, base, None, **LIKELY),
+            request(2, base, adapter, max_new_tokens=1, **LIKELY),
+            request(3, base, adapter, max_new_tokens=0, echo=True, **LIKELY),
+        ],
+    )
 
     ids_1T = torch.tensor([load_tokenizer(str(base))(PROMPT)["input_ids"]])
     quantized: Any = AutoModelForCausalLM.from_pretrained(
         str(base), quantization_config=quantization(base_of(engine).model.dtype), dtype=base_of(engine).model.dtype
     )
     outside: Any = PeftModel.from_pretrained(quantized, str(adapter)).eval()
-    likely = outside(ids_1T).logits[0, -1].float().log_softmax(0).topk(5).values
+    likely_TV = outside(ids_1T).logits[0].float().log_softmax(-1)
+    likely = likely_TV[-1].topk(5).values
     assert mixed[0] == alone
+    assert base_of(engine).mixes_adapters, "its output layer is told which rows are whose"
+    assert mixed[2].echo is not None
+    assert [token.logprob for token in mixed[2].echo.logprobs] == pytest.approx(
+        likely_TV[:-1].gather(1, ids_1T[0, 1:, None])[:, 0].tolist(), abs=2e-2
+    )
     assert mixed[1].logprobs is not None
     assert [other.logprob for other in mixed[1].logprobs[0].top] == pytest.approx(likely.tolist(), abs=2e-2)
 
