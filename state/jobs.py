@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import clock, examples, folders, locks, names, stamps, store, training_data
+from state import clock, examples, folders, locks, methods, names, stamps, store, training_data
 from state.config import LoraConfig, TrainingConfig
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
@@ -183,23 +183,21 @@ def create(
     with folders.appearing(target) as hidden:
         building = JobFolder(hidden)
         building.train_file.parent.mkdir()
-        skips = job.training_config.skip_invalid
-        check(_copy(train, building.train_file, skip_invalid=skips))
+        check(_copy(train, building.train_file, job.training_config))
         if held_out is not None:
-            _copy(held_out, building.eval_file, skip_invalid=skips)
+            _copy(held_out, building.eval_file, job.training_config)
         named = structs.replace(job, job_id=job_id, created_at=job.created_at or clock.now())
         building.job_file.write_bytes(store.pretty(named))
         building.status_file.write_bytes(store.pretty(Status()))
     return JobFolder(target)
 
 
-def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> int:
+def _copy(source: RowSource, file: Path, settings: TrainingConfig) -> int:
     """Write rows in their canonical form; how many there are."""
     count = 0
     with file.open("wb") as opened:
-        for _, one in source.rows(skip_invalid=skip_invalid):
-            if isinstance(one, row.Preference):
-                raise ServiceError(f"{source.name} holds preferences, which cannot be trained on yet")
+        for _, one in source.rows(skip_invalid=settings.skip_invalid):
+            methods.check_row(settings.method, source.name, one)
             opened.write(row.encode(one) + b"\n")
             count += 1
     return count

@@ -21,6 +21,7 @@ from peft import PeftModel
 from safetensors import SafetensorError, safe_open
 
 from runtime.trainer.optimizer import Optimizer
+from runtime.trainer.preferences.figures import Figures
 from state import folders, store
 from state.adapters import WEIGHTS
 from state.errors import BrokenFile
@@ -41,6 +42,8 @@ class Position(Struct, frozen=True, kw_only=True):
     unlogged_loss: float = 0.0
     """Cross-entropy summed over the target tokens since the last log line."""
     unlogged_tokens: int = 0
+    unlogged_pairs: Figures = Figures()
+    """Of preferences: their figures since the last log line, the loss among them."""
     train_loss: float | None = None
     """The last logged one."""
     eval_loss: float | None = None

@@ -18,8 +18,10 @@ from runtime.trainer.documents import Document
 from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import SummedLoss, choose
+from runtime.trainer.preferences.learning import without_dropout
+from runtime.trainer.preferences.pairs import by_pair
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
-from state import clock, config, models
+from state import clock, config, methods, models
 from state.adapters import ChatSettings
 from state.errors import ServiceError
 from state.jobs import Job
@@ -42,6 +44,8 @@ class Data(Struct, frozen=True):
     """The lengths of the documents of each step of the first epoch; the other epochs' are much like them."""
     step_targets: list[int]
     """How many tokens each of these steps learns."""
+    are_pairs: bool = False
+    """Each row's two documents are computed together: every length here is of both."""
 
     def held_out_documents(self) -> Iterator[Document]:
         """Read from their files one by one: all of them would take nine times the memory."""
@@ -51,7 +55,8 @@ class Data(Struct, frozen=True):
     def longest(self) -> int:
         """The longest document, in tokens, like the two below."""
         parts = [self.train, *([self.held_out] if self.held_out else [])]
-        return max(int(part.rows.lengths.max()) for part in parts)
+        lengths = [part.rows.lengths for part in parts]
+        return max(int((by_pair(each) if self.are_pairs else each).max()) for each in lengths)
 
     @property
     def longest_step(self) -> int:
@@ -78,7 +83,8 @@ class Ready(Struct, frozen=True):
 
     def fit(self) -> Fit:
         """How its steps are computed on this machine. Raises ServiceError when there is no way."""
-        return fit(self.needs, self.memory, self.data.longest, self.data.longest_step, self.setup)
+        data = self.data
+        return fit(self.needs, self.memory, data.longest, data.longest_step, self.setup, are_pairs=data.are_pairs)
 
     def peak(self, fitted: Fit) -> int:
         """What the process will take at most, in bytes."""
@@ -103,6 +109,8 @@ def prepare(root: DataRoot, job: Job, train: RowSource, held_out: RowSource | No
 
     torch.manual_seed(job.seed)
     model = lora.attach(base, job.lora_config, job.model_name, base_model.source)
+    if data.are_pairs:
+        without_dropout(model)
     fuse(model)
     summed_loss = choose(model, setup.device)
     if setup.device.startswith("cuda"):
@@ -133,6 +141,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
     settings = job.training_config
     config.check_max_steps(settings)
+    methods.check_settings(settings)
     max_seq_length = config.resolved_max_seq_length(settings, context_length)
     today = job.created_at or clock.now()
     how = Tokenizer(
@@ -144,6 +153,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         settings.learn,
         settings.on_too_long,
         settings.skip_invalid,
+        settings.method,
     )
     trained = _tokenize(how, train, tokens / "train")
     total_steps = config.total_steps(settings, len(trained.rows))
@@ -157,13 +167,16 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         config.resolved_warmup_steps(settings, total_steps),
         lengths,
         targets,
+        are_pairs=settings.method == "dpo",
     )
 
 
 def _by_step(job: Job, trained: Tokenized) -> tuple[list[NDArray[np.int64]], list[int]]:
-    """Of the first epoch's steps: the lengths of the documents, and how many tokens are learned."""
+    """Of the first epoch's steps: the lengths of the documents or pairs, and how many tokens are learned."""
     rows_ = trained.rows
     lengths, targets, first = rows_.lengths, rows_.targets, rows_.first_documents
+    if job.training_config.method == "dpo":
+        lengths, targets, first = by_pair(lengths), by_pair(targets), np.arange(len(rows_) + 1)
     steps = config.steps_per_epoch(job.training_config, len(rows_))
     taken = [batches.examples_of_step(job.training_config, len(rows_), step, job.seed) for step in range(steps)]
     documents = [_documents_of(first, indices) for indices in taken]

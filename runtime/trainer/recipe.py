@@ -17,6 +17,9 @@ from runtime.trainer.fit import MB, Fit, rows
 from runtime.trainer.interruption import Interruption
 from runtime.trainer.loss import SummedLoss, mean_loss
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
+from runtime.trainer.preferences import run as preferences
+from runtime.trainer.preferences.figures import Figures
+from runtime.trainer.preferences.learning import Preferences
 from runtime.trainer.preparation import Data, Ready, prepare
 from runtime.trainer.progress import Progress, Step
 from state import jobs
@@ -40,6 +43,8 @@ class Run(Struct, frozen=True):
     summed_loss: SummedLoss
     row_tokens: int
     device: str
+    preferences: Preferences | None
+    """Where it learns from them."""
 
 
 def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
@@ -59,7 +64,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         *(fitted.row_tokens, fitted.gradient_checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
     )
     memory.enable_gradient_checkpointing(model, fitted.gradient_checkpointing)
-    run = make_run(ready, fitted, job)
+    run = make_run(ready, fitted, job, preferences.of(job, ready, preferences.computed(root, job, ready, fitted)))
     checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
     position = checkpoints.restore()
     with interruption.deferred():
@@ -77,7 +82,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     _finish(root, attempt, structs.replace(job, training_config=resolved), ready, progress.position)
 
 
-def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
+def make_run(ready: Ready, fitted: Fit, job: Job, preferred: Preferences | None) -> Run:
     trained = lora.trainable(ready.model)
     log.info("%s trained parameters", sum(parameter.numel() for parameter in trained.values()))
     return Run(
@@ -89,6 +94,7 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
         ready.summed_loss,
         fitted.row_tokens,
         ready.setup.device,
+        preferred,
     )
 
 
@@ -104,9 +110,9 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
             position.step % run.settings.save_steps == 0 or position.step == data.total_steps
         )
         if is_due and data.held_out and position.eval_step < position.step:
-            eval_loss = mean_loss(run.model, run.summed_loss, data.held_out_documents(), run.row_tokens)
+            eval_loss, pairs = evaluate(run)
             with interruption.deferred():
-                progress.evaluated(eval_loss)
+                progress.evaluated(eval_loss, pairs)
         if is_due:
             with interruption.deferred():
                 checkpoints.save(progress.position)
@@ -118,25 +124,40 @@ def loop(run: Run, progress: Progress, checkpoints: Checkpoints, interruption: I
             progress.step(step)
 
 
+def evaluate(run: Run) -> tuple[float | None, Figures | None]:
+    """The loss over what is held out, and of preferences their figures. No loss where it is not a finite number."""
+    if run.preferences is None:
+        return mean_loss(run.model, run.summed_loss, run.data.held_out_documents(), run.row_tokens), None
+    pairs = run.preferences.evaluate(run.model, run.row_tokens)
+    loss = pairs.mean("loss")
+    return (loss if math.isfinite(loss) else None), pairs
+
+
 def compute_gradients(run: Run, step: int) -> Step:
     """Of optimizer step `step` (from 0), over its documents. Raises ServiceError when the training diverged."""
     examples = run.data.train.rows
     indices = batches.examples_of_step(run.settings, len(examples), step, run.seed)
     taken = [document for index in indices for document in examples[index]]
     tokens = num_targets(taken)
-    total = torch.zeros((), device=run.device)
-    for row in rows(taken, run.row_tokens):
-        loss = run.summed_loss(row) / tokens
-        loss.backward()
-        total += loss.detach()
-    step_loss, grad_norm = total.item(), run.optimizer.clip()
+    pairs = Figures()
+    if run.preferences is None:
+        total = torch.zeros((), device=run.device)
+        for row in rows(taken, run.row_tokens):
+            loss = run.summed_loss(row) / tokens
+            loss.backward()
+            total += loss.detach()
+        step_loss = total.item()
+    else:
+        pairs = run.preferences.backward(indices, run.row_tokens)
+        step_loss = pairs.mean("loss")
+    grad_norm = run.optimizer.clip()
     if not (math.isfinite(step_loss) and math.isfinite(grad_norm)):
         raise ServiceError(
             f"The training diverged: at step {step + 1} the loss is {step_loss} and the gradient's norm {grad_norm}. "
             f"Lower learning_rate (it is {run.settings.learning_rate:g}), or raise warmup_steps"
         )
     learning_rate = learning_rate_at(step, run.settings.learning_rate, run.data.warmup_steps, run.data.total_steps)
-    return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
+    return Step(loss=step_loss, tokens=tokens, pairs=pairs, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
 def _finish(root: DataRoot, attempt: Attempt, job: Job, ready: Ready, position: Position) -> None:

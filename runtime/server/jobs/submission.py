@@ -3,12 +3,13 @@
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, examples, jobs, models
+from state import config, examples, jobs, methods, models
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
 from state.root import DataRoot
 from state.row_source import RowSource
+from state.rows.row import Text
 from state.safetensors import Tensor
 
 
@@ -30,9 +31,11 @@ class Submission:
 
     def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
         """Raise ServiceError for a job that could not be submitted, as far as is known before its rows are read."""
+        methods.check_settings(job.training_config)
         for source in (train, *([held_out] if held_out else [])):
             if source.path is None:
                 examples.check(source.name, source.texts)
+                methods.check_row(job.training_config.method, source.name, Text(source.texts[0]))
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         check_training(job, _available(self._root, job.model_name))

@@ -154,3 +154,18 @@ def test_start_requests_at_once_are_all_accepted_and_a_name_goes_to_one_of_them(
     assert len(set(accepted)) == 11
     listed = {job["job_id"] for job in queueing.get("/training/jobs").json()["jobs"]}
     assert set(accepted) <= listed
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"training_config": {"method": "dpo"}}, "train_texts holds rows that are no preferences"),
+        ({"training_config": {"method": "dpo", "learn": "all"}}, "training_config.learn does not go with"),
+        ({"training_config": {"beta": 0.2}}, "training_config.beta does not go with method"),
+        ({"training_config": {"loss_type": "ipo"}}, "training_config.loss_type does not go with method"),
+        ({"training_config": {"method": "dpo", "beta": 0}}, "beta"),
+        ({"training_config": {"method": "ppo"}}, "method"),
+    ],
+)
+def test_what_does_not_go_with_the_method_is_refused(queueing: Server, fields: dict[str, Any], said: str) -> None:
+    assert said in _refusal(queueing, **fields)
