@@ -9,6 +9,7 @@ meanwhile goes on where it was.
 """
 
 import logging
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,7 +66,9 @@ def log_probabilities(
     left = int(np.isnan(values_D).sum())
     if left:
         log.info("The reference: %s of %s answers are to be computed", left, len(values_D))
+        began = time.monotonic()
         _compute(model, summed_loss, documents, values_D, row_tokens)
+        log.info("The reference took %.2f s", time.monotonic() - began)
     if not np.isfinite(values_D).all():
         row = int((~np.isfinite(values_D)).argmax()) // 2
         raise ServiceError(
