@@ -41,6 +41,7 @@ def test_a_step_is_trls(tmp_path: Path, loss_type: LossType) -> None:
     assert _ours(tmp_path, loss_type) == pytest.approx(TRL[loss_type], rel=1e-4)
 
 
+@pytest.mark.filterwarnings("ignore")  # TRL's and transformers' own
 @pytest.mark.parametrize("loss_type", ["sigmoid", "ipo"])
 def test_what_is_written_down_of_trl_is_what_it_says(tmp_path: Path, loss_type: LossType) -> None:
     trl = pytest.importorskip("trl", reason="TRL is not installed")

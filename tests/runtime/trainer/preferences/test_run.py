@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from runtime.messages.forecast import Question
+from runtime.trainer import timing
 from runtime.trainer.fit import Fit
-from runtime.trainer.preparation import Ready
+from runtime.trainer.forecast import make_forecast
+from runtime.trainer.preparation import Ready, prepare
 from runtime.trainer.progress import Progress
 from state import metrics
 from state.errors import ServiceError
-from state.jobs import JobFolder
+from state.jobs import JobFolder, eval_rows, read_job, train_rows
+from state.root import DataRoot
 from tests import jobs, preferences
 
 TRAINING = {"method": "dpo", "num_epochs": 4, "batch_size": 2, "gradient_accumulation_steps": 1, "logging_steps": 2}
@@ -67,15 +71,22 @@ def test_pairs_are_computed_whole_however_short_the_rows(root: Path, monkeypatch
         assert other.rewards_margins == pytest.approx(one.rewards_margins, abs=1e-4)
 
 
-def test_accumulated_pairs_equal_a_larger_batch(root: Path) -> None:
-    shared = {"precision": "float32", "logging_steps": 1}
-    large = _job(root, "large", batch_size=4, gradient_accumulation_steps=1, **shared)
-    small = _job(root, "small", batch_size=1, gradient_accumulation_steps=4, **shared)
+def test_accumulated_pairs_equal_a_larger_batch_and_a_line_is_the_mean_over_its_pairs(root: Path) -> None:
+    shared = {"precision": "float32"}
+    large = _job(root, "large", batch_size=4, gradient_accumulation_steps=1, logging_steps=2, **shared)
+    small = _job(root, "small", batch_size=1, gradient_accumulation_steps=4, logging_steps=1, **shared)
 
     jobs.train_here(large)
     jobs.train_here(small)
 
-    assert jobs.losses(small) == jobs.losses(large)
+    each = {point.step: point for point in metrics.read(small.metrics_file)}
+    lines = metrics.read(large.metrics_file)[2:]
+    assert [line.step for line in lines] == [4, 6, 8]
+    for line in lines:
+        before, last = each[line.step - 1], each[line.step]  # of 4 pairs, and of the epoch's fifth
+        for name in ("loss", "rewards_margins", "logps_rejected"):
+            expected = (4 * getattr(before, name) + getattr(last, name)) / 5
+            assert getattr(line, name) == pytest.approx(expected, rel=1e-6)
 
 
 class _Killed(BaseException):
@@ -125,3 +136,25 @@ def test_a_pair_that_does_not_fit_is_refused_with_the_length_that_would(
 
     with pytest.raises(ServiceError, match=r"a pair of documents of \d+ tokens takes"):
         jobs.train_here(folder)
+
+
+def test_a_plan_counts_pairs_and_the_time_of_the_reference(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _job(root)
+    preferences.write(folder.eval_file, *MORE[:2])
+    job = read_job(folder)
+    train, held_out = train_rows(DataRoot.at(root), folder, job), eval_rows(folder, job)
+    planned = make_forecast(Question(str(root), job, train, held_out, str(root / "plan")))
+    ready = prepare(DataRoot.at(root), job, train, held_out, root / "again")
+    monkeypatch.setattr(timing, "_seconds_a_token", lambda *_: 1.0)
+
+    seconds, _ = timing.estimate(ready, ready.fit(), job)
+
+    tokens, evaluated = (int(part.rows.lengths.sum()) for part in (ready.data.train, ready.data.held_out) if part)
+    pairs = [sum(map(len, documents)) for documents in ready.data.train.rows]
+    assert (planned.num_examples, planned.steps_per_epoch, planned.total_steps) == (5, 3, 12)
+    assert (planned.tokens_per_epoch, planned.fits) == (sum(pairs), True)
+    assert ready.data.longest == max(pairs)
+    assert planned.row_tokens is not None
+    assert planned.row_tokens >= max(pairs)
+    once_forward = (tokens + evaluated) / 3
+    assert seconds == pytest.approx(12 * tokens / 3 + once_forward + evaluated / 3)
