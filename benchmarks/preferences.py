@@ -12,7 +12,6 @@ import argparse
 import json
 import re
 import shutil
-import statistics
 import sys
 import tempfile
 import textwrap
@@ -158,8 +157,7 @@ def report(results: dict[str, list[Result]]) -> str:
     steps = len(results["lathe"][0].losses)
     told = (
         f"{PAIRS} pairs a step. Medians of {steps} steps in {len(results['lathe'])} rounds, and ranges; ratios are of "
-        f"a round's two runs. Median of all of Lathe's: "
-        f"{statistics.median(run.pairs_per_second for run in results['lathe']):.2f} pairs/s."
+        "a round's two runs."
     )
     return "\n".join([*lines, "", *textwrap.wrap(told, 120)])
 
