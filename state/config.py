@@ -93,7 +93,7 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """What is learned from: answers as they are, or preferences (Rafailov et al. 2023, DPO). `state.methods` holds what
     goes with which. The two below are of "dpo" alone."""
     beta: Annotated[float, Meta(gt=0, le=1000)] = 0.1
-    """How closely the model is held to its base: the greater, the closer."""
+    """How closely the model is held to what it was when the training began: the greater, the closer."""
     loss_type: LossType = "sigmoid"
     """DPO's own loss, or that of Azar et al. 2023, which does not push preferences without end; TRL's names."""
 

@@ -1,6 +1,8 @@
 """A training on preferences as a whole: it raises the margin, however it is computed, and however often it is begun."""
 
+import hashlib
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -127,6 +129,47 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not_and_has_one_reference(
         for each in (whole, killed)
     ]
     assert timeless[0] == timeless[1]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"modules_to_save": ["lm_head", "norm"], "use_rslora": True},
+        {"use_dora": True, "bias": "all"},
+    ],
+)
+def test_a_run_is_its_own_reference_at_first_whatever_is_trained_and_whatever_it_goes_on_from(
+    root: Path, kind: dict[str, Any]
+) -> None:
+    """And evaluations of preferences stop it early, and choose its adapter."""
+    looked_at = {"eval_steps": 1, "keep": "best", "early_stopping": {"patience": 1, "min_delta": 10.0}}
+    before = jobs.make(
+        root, "job_before", adapter_name="before", lora_config=kind, training_config=TRAINING | looked_at
+    )
+    preferences.write(before.train_file, *MORE)
+    preferences.write(before.eval_file, *MORE[:2])
+    after = jobs.make(root, "job_after", init_adapter="before", training_config=TRAINING | {"save_steps": 2})
+    preferences.write(after.train_file, *MORE)
+
+    jobs.train_here(before)
+    jobs.train_here(after)
+
+    for folder in (before, after):
+        first = metrics.read(folder.metrics_file)[0]
+        assert first.loss == pytest.approx(math.log(2), abs=1e-3)
+        assert first.rewards_margins == pytest.approx(0, abs=1e-3)
+    evaluated = [point for point in metrics.read(before.metrics_file) if point.eval_loss is not None]
+    assert [point.step for point in evaluated] == [1, 2]  # the second lowers the loss by less than min_delta
+    assert evaluated[1].eval_rewards_margins is not None
+    assert evaluated[1].eval_token_accuracy is None
+    assert jobs.status(before).stopped_early is not None
+    record = json.loads((before.adapter / "adapter.json").read_text())
+    assert record["metrics"]["eval_loss"] == min(point.eval_loss or 9 for point in evaluated)
+    assert record["training_config"]["lora_dropout"] == 0.0
+    by = [
+        json.loads((each.tokens / "train" / "reference.json").read_text())["init_adapter"] for each in (before, after)
+    ]
+    assert by == [None, hashlib.sha256(jobs.weights(before)).hexdigest()]
 
 
 def test_a_pair_that_does_not_fit_is_refused_with_the_length_that_would(
