@@ -23,18 +23,22 @@ from transformers import (
     TrainingArguments,
 )
 
-from benchmarks.texts import texts_of
 from runtime.model.bases import load_tokenizer, quantization
 from runtime.trainer.batches import examples_of_step
 from state import config, jobs, models
 from state.jobs import JobFolder
 from state.root import DataRoot
+from state.row_source import RowSource
+from state.rows.row import Row, Text
 
 
 class PeerJob(Struct, frozen=True):
-    """`examples` are every step's, one after another; `arguments` are those of any TrainingArguments."""
+    """`rows` are every step's, one after another, and `examples` the texts among them; `arguments` are those of any
+    TrainingArguments.
+    """
 
     tokenizer: PreTrainedTokenizerBase
+    rows: list[Row]
     examples: list[list[int]]
     base: PreTrainedModel
     lora: LoraConfig
@@ -70,7 +74,8 @@ class Steps(TrainerCallback):
 
 def tokenized(tokenizer: PreTrainedTokenizerBase, texts: list[str], max_length: int) -> list[list[int]]:
     """Texts as Lathe trains on them: closed by the end token, cut at `max_length` tokens."""
-    return [[*ids, tokenizer.eos_token_id][:max_length] for ids in tokenizer(texts)["input_ids"]]
+    ids_of = tokenizer(texts)["input_ids"] if texts else []
+    return [[*ids, tokenizer.eos_token_id][:max_length] for ids in ids_of]
 
 
 def read(*, quantized: bool = True) -> PeerJob:
@@ -82,13 +87,11 @@ def read(*, quantized: bool = True) -> PeerJob:
     found = models.find(root, job.model_name)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     tokenizer = load_tokenizer(found.source)
-    texts = texts_of(folder.train_file)
+    rows = [row for _, row in RowSource(folder.train_file.name, str(folder.train_file)).rows()]
     max_seq_length = settings.max_seq_length or config.DEFAULT_MAX_SEQ_LENGTH
-    examples = tokenized(tokenizer, texts, max_seq_length)
-    steps = config.total_steps(settings, len(examples))
-    ordered = [
-        examples[index] for step in range(steps) for index in examples_of_step(settings, len(examples), step, job.seed)
-    ]
+    steps = config.total_steps(settings, len(rows))
+    ordered = [rows[index] for step in range(steps) for index in examples_of_step(settings, len(rows), step, job.seed)]
+    examples = tokenized(tokenizer, [row.text for row in ordered if isinstance(row, Text)], max_seq_length)
     base = AutoModelForCausalLM.from_pretrained(
         found.source,
         quantization_config=quantization(torch.bfloat16) if quantized else None,
@@ -121,4 +124,4 @@ def read(*, quantized: bool = True) -> PeerJob:
         bias=lora.bias,
         task_type=lora.task_type,
     )
-    return PeerJob(tokenizer, ordered, base, adapter, arguments, max_seq_length)
+    return PeerJob(tokenizer, ordered, examples, base, adapter, arguments, max_seq_length)

@@ -18,6 +18,8 @@ Precision = Literal["bfloat16", "float32"]
 Learn = Literal["all", "completions"]
 Keep = Literal["last", "best"]
 OnTooLong = Literal["cut", "drop", "refuse"]
+Method = Literal["sft", "dpo"]
+LossType = Literal["sigmoid", "ipo"]
 ModuleName = Annotated[str, Meta(min_length=1, max_length=200)]
 Rank = Annotated[int, Meta(ge=1, le=1024)]
 Alpha = Annotated[int, Meta(ge=1, le=65536)]
@@ -87,6 +89,13 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     """This share of the rows is held out for evaluation, by their content and the job's seed."""
     precision: Precision | None = None
     """What is computed in around the 4-bit weights. Left out: bfloat16 where the device has it."""
+    method: Method = "sft"
+    """What is learned from: answers as they are, or preferences (Rafailov et al. 2023, DPO). `state.methods` holds what
+    goes with which. The two below are of "dpo" alone."""
+    beta: Annotated[float, Meta(gt=0, le=1000)] = 0.1
+    """How closely the model is held to what it was when the training began: the greater, the closer."""
+    loss_type: LossType = "sigmoid"
+    """DPO's own loss, or that of Azar et al. 2023, which does not push preferences without end; TRL's names."""
 
 
 DEFAULT_MAX_SEQ_LENGTH = 2048

@@ -27,7 +27,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import chat_templates, clock, folders, initial_adapters, locks, names, stamps, store
+from state import chat_templates, clock, folders, initial_adapters, locks, methods, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
 from state.root import DataRoot
@@ -245,11 +245,10 @@ def create(  # noqa: PLR0913, PLR0917  a job's parts
     with folders.appearing(target) as hidden:
         building = JobFolder(hidden)
         building.train_file.parent.mkdir()
-        skips = job.training_config.skip_invalid
-        trained, evaluated = _copy(train, building.train_file, skip_invalid=skips)
+        trained, evaluated = _copy(train, building.train_file, job.training_config)
         check(trained.num_rows)
         if held_out is not None and held_out.split is None:
-            evaluated, _ = _copy(held_out, building.eval_file, skip_invalid=skips)
+            evaluated, _ = _copy(held_out, building.eval_file, job.training_config)
         if init is not None:
             initial_adapters.copy(init, building.init_adapter)
         named = structs.replace(
@@ -264,15 +263,14 @@ def create(  # noqa: PLR0913, PLR0917  a job's parts
     return JobFolder(target)
 
 
-def _copy(source: RowSource, file: Path, *, skip_invalid: bool) -> tuple[Tally, Tally]:
+def _copy(source: RowSource, file: Path, settings: TrainingConfig) -> tuple[Tally, Tally]:
     """Write rows in their canonical form, those of both sides of a split; the counts of the source's own side, and of
     the other.
     """
     split, own, other = source.split, Tally(), Tally()
     with file.open("wb") as opened:
-        for _, one in source.whole.rows(skip_invalid=skip_invalid):
-            if isinstance(one, row.Preference):
-                raise ServiceError(f"{source.name} holds preferences, which cannot be trained on yet")
+        for _, one in source.whole.rows(skip_invalid=settings.skip_invalid):
+            methods.check_row(settings.method, source.name, one)
             line = row.encode(one) + b"\n"
             opened.write(line)
             (own if split is None or split.takes(one) else other).add(line)

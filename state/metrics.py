@@ -13,10 +13,24 @@ class Point(Struct, kw_only=True, omit_defaults=True):
     step: int
     epoch: float
     loss: float | None = None
-    """Mean cross-entropy over the target tokens since the last training line, in nats."""
+    """Since the last training line: the mean cross-entropy over the target tokens, in nats, or of preferences the mean
+    of DPO's loss over the pairs."""
     eval_loss: float | None = None
     eval_token_accuracy: float | None = None
-    """Of an evaluation's target tokens, the share that the model held most likely."""
+    """Of an evaluation's target tokens, the share that the model held most likely; not of preferences."""
+    rewards_chosen: float | None = None
+    """Of preferences, as TRL's `rewards/chosen` and so on, means over the pairs since the last training line: beta
+    times how much more likely, in nats, the answer is than to the reference."""
+    rewards_rejected: float | None = None
+    rewards_accuracies: float | None = None
+    """The share of pairs whose chosen answer has the greater reward."""
+    rewards_margins: float | None = None
+    """How much greater it is."""
+    logps_chosen: float | None = None
+    """The answer's log-probability, in nats."""
+    logps_rejected: float | None = None
+    eval_rewards_accuracies: float | None = None
+    eval_rewards_margins: float | None = None
     learning_rate: float | None = None
     grad_norm: float | None = None
     tokens: int | None = None

@@ -15,7 +15,9 @@ from state.jobs import JobState
 
 
 class Losses(Struct):
-    """Mean cross-entropy in nats over the target tokens since the last log line, and over the evaluation rows."""
+    """Mean cross-entropy in nats over the target tokens since the last log line, and over the evaluation rows; of
+    preferences DPO's mean loss over the pairs.
+    """
 
     train_loss: float | None
     eval_loss: float | None

@@ -23,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 
 from runtime.trainer import lora
 from runtime.trainer.optimizer import Optimizer
+from runtime.trainer.preferences.figures import Figures
 from state import folders, store
 from state.adapters import WEIGHTS
 from state.errors import BrokenFile
@@ -43,6 +44,8 @@ class Position(Struct, frozen=True, kw_only=True):
     unlogged_loss: float = 0.0
     """Cross-entropy summed over the target tokens since the last log line."""
     unlogged_tokens: int = 0
+    unlogged_pairs: Figures = Figures()
+    """Of preferences: their figures since the last log line, the loss among them."""
     train_loss: float | None = None
     """The last logged one."""
     eval_loss: float | None = None

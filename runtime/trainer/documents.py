@@ -32,3 +32,9 @@ def whole(tokens: list[int]) -> Document:
 def num_targets(documents: Iterable[Document]) -> int:
     """Tokens that are learned."""
     return sum(document.num_targets for document in documents)
+
+
+def shortened(document: Document, most: int) -> Document:
+    """The first tokens, and of the spans what is left of them."""
+    spans = [(begin, min(end, most)) for begin, end in document.spans if begin < most]
+    return Document(document.tokens[:most], spans)

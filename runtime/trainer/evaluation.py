@@ -10,15 +10,19 @@ from torch import nn
 from runtime.trainer.documents import Document, num_targets
 from runtime.trainer.fit import rows
 from runtime.trainer.loss import PackedLoss, SummedLoss, evaluating
+from runtime.trainer.preferences.figures import Figures
 
 
 class Evaluated(Struct, frozen=True, kw_only=True):
-    """Over all learned tokens of the rows together, each counted once, however long its row is."""
+    """Over all learned tokens of the rows together, each counted once, however long its row is; or over all pairs."""
 
     loss: float | None
-    """Mean cross-entropy in nats; None when it is not a finite number."""
+    """Mean cross-entropy in nats, or the mean of DPO's loss; None when it is not a finite number."""
     token_accuracy: float | None
-    """The share of them that the model holds most likely; None for a model that is computed one document at a time."""
+    """The share of them that the model holds most likely; None for a model that is computed one document at a time, and
+    for preferences."""
+    pairs: Figures = Figures()
+    """Of preferences."""
 
 
 @torch.no_grad()

@@ -61,8 +61,10 @@ class Fit(Struct, frozen=True):
     row_tokens: int
 
 
-def fit(needs: Needs, memory: int, longest: int, step: int, setup: Setup) -> Fit:
-    """For documents of at most `longest` tokens, and steps of about `step` tokens.
+def fit(  # noqa: PLR0913  what a run is
+    needs: Needs, memory: int, longest: int, step: int, setup: Setup, *, are_pairs: bool = False
+) -> Fit:
+    """For documents, or pairs of them, of at most `longest` tokens, and steps of about `step` tokens.
 
     Raises ServiceError, with the numbers and the longest document that would fit, when nothing fits.
     """
@@ -73,9 +75,10 @@ def fit(needs: Needs, memory: int, longest: int, step: int, setup: Setup) -> Fit
         if fitting >= shortest_row:
             return Fit(way, min(whole, fitting))
     leanest, _ = candidates[-1]
-    most = needs.longest_row(memory, leanest)
+    most = needs.longest_row(memory, leanest) // (2 if are_pairs else 1)
+    what = "pair of documents" if are_pairs else "document"
     raise ServiceError(
-        f"This job does not fit: a document of {longest} tokens takes {needs.row(longest, leanest) / MB:.0f} MB, "
+        f"This job does not fit: a {what} of {longest} tokens takes {needs.row(longest, leanest) / MB:.0f} MB, "
         f"{needs.fixed / MB:.0f} of them for the model, and there are {memory / MB:.0f}. "
         + (
             f"It fits with a training_config.max_seq_length of at most {most}"

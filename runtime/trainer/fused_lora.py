@@ -96,6 +96,9 @@ def _is_dora(layer: Linear4bit) -> bool:
 
 def _forward(layer: Linear4bit, x: torch.Tensor) -> torch.Tensor:
     base: Any = layer.get_base_layer()  # bitsandbytes' Linear4bit
+    if layer.disable_adapters:
+        without: torch.Tensor = base(x)
+        return without
     dropout = layer.lora_dropout["default"]
     compute = base.compute_dtype or x.dtype
     bias = None if base.bias is None else base.bias.to(compute)

@@ -16,7 +16,7 @@ LOGITS_AT_ONCE = 2**24  # 64 MiB of float32
 
 
 class HeadLoss(torch.autograd.Function):
-    """sum over n of -log softmax(z_n)[t_n], z_n = h_n W^T + b, for h [N, C], W [V, C], b [V] or None, targets t [N].
+    """-log softmax(z_n)[t_n] of each n, z_n = h_n W^T + b, for h [N, C], W [V, C], b [V] or None, targets t [N].
 
     With a cap c, z_n = c tanh((h_n W^T + b) / c), as Gemma 2 has it. W and b get no gradient. Softmax in float32;
     logits in the hidden states' type, as the model itself makes them.
@@ -31,13 +31,13 @@ class HeadLoss(torch.autograd.Function):
         targets_N: torch.Tensor,
         cap: float | None,
     ) -> torch.Tensor:
-        """Computes the gradient on the way, where one is wanted."""
+        """Computes each loss's own gradient on the way, where one is wanted."""
         gradient_NC = torch.empty_like(hidden_NC) if context.needs_input_grad[0] else None
-        total = torch.zeros((), device=hidden_NC.device)
+        losses_N = torch.empty(hidden_NC.shape[0], device=hidden_NC.device)
         for part, logits in _logits(hidden_NC, weight_VC, bias_V, cap):
             log_normalizer = logits.logsumexp(dim=1, keepdim=True)
             chosen = targets_N[part, None]
-            total += (log_normalizer - logits.gather(1, chosen)).sum()
+            losses_N[part] = (log_normalizer - logits.gather(1, chosen)).squeeze(1)
             if gradient_NC is not None:
                 slope = None if cap is None else 1 - (logits / cap).square()  # of tanh
                 dlogits = logits.sub_(log_normalizer).exp_()
@@ -47,32 +47,40 @@ class HeadLoss(torch.autograd.Function):
                 gradient_NC[part] = dlogits.to(hidden_NC.dtype) @ weight_VC
         if gradient_NC is not None:
             context.save_for_backward(gradient_NC)
-        return total
+        return losses_N
 
     @staticmethod
     def backward(
         context: Any,  # noqa: ANN401
-        gradient: torch.Tensor,
+        gradient_N: torch.Tensor,
     ) -> tuple[torch.Tensor, None, None, None, None]:
         (gradient_NC,) = context.saved_tensors
-        return gradient_NC * gradient, None, None, None, None
+        scaled_NC = torch.mul(gradient_NC, gradient_N[:, None], out=torch.empty_like(gradient_NC))  # rounded once
+        return scaled_NC, None, None, None, None
+
+
+def head_losses(
+    hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
+) -> torch.Tensor:
+    """The losses [N] of hidden states under a frozen output layer, in nats."""
+    losses_N: torch.Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
+        hidden_NC, head.weight, head.bias, targets_N, cap
+    )
+    return losses_N
 
 
 def summed_head_loss(
     hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
 ) -> torch.Tensor:
-    """The loss of N hidden states under a frozen output layer, in nats."""
-    total: torch.Tensor = HeadLoss.apply(  # type: ignore[no-untyped-call]
-        hidden_NC, head.weight, head.bias, targets_N, cap
-    )
-    return total
+    """The sum of the losses, in nats."""
+    return head_losses(hidden_NC, head, targets_N, cap).sum()
 
 
 @torch.no_grad()
 def head_scores(
     hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same loss, and how many of the N targets are the most likely tokens.
+    """The summed loss, and how many of the N targets are the most likely tokens.
 
     The second costs 3 % of the first: 7 ms beside 207 for 256 states of 1,024 and 32,000 tokens on one core.
     """

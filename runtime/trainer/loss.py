@@ -15,14 +15,22 @@ from torch.nn.functional import cross_entropy
 
 from runtime.model.trial import Inexact, check_close, fast_or_plain
 from runtime.trainer.documents import Document, whole
-from runtime.trainer.head_loss import head_scores, summed_head_loss
+from runtime.trainer.head_loss import head_losses, head_scores
 from runtime.trainer.packing import ATTENTION, IGNORED, pack, targets_of
-from runtime.trainer.trained_head import summed_trained_head_loss, unwrapped
-
-SummedLoss = Callable[[Sequence[Document]], torch.Tensor]
-"""From documents (two tokens at least each) to their summed loss over the tokens that are learned."""
+from runtime.trainer.trained_head import trained_head_losses, unwrapped
 
 TRIAL_TOLERANCE = 0.02  # relative; bf16 keeps 8 bits, and the two ways add in different orders
+
+
+class SummedLoss:
+    """From documents (two tokens at least each) to their summed loss over the tokens that are learned."""
+
+    def __init__(self, of_each: Callable[[Sequence[Document]], torch.Tensor]) -> None:
+        """`of_each` gives the losses [D] of D documents: what a model gives each of them is exp(-loss)."""
+        self.of_each = of_each
+
+    def __call__(self, documents: Sequence[Document]) -> torch.Tensor:
+        return self.of_each(documents).sum()
 
 
 def choose(model: PeftModel, device: str) -> SummedLoss:
@@ -43,17 +51,18 @@ def packed(model: PeftModel, device: str) -> SummedLoss:
     return loss
 
 
-class PackedLoss:
-    """Documents in one row, and a loss that never holds all logits: the SummedLoss of a model's decoder and head."""
+class PackedLoss(SummedLoss):
+    """Documents in one row, and a loss that never holds all logits, by a model's decoder and head."""
 
     def __init__(self, model: PeftModel, device: str) -> None:
         """Puts Lathe's attention in the model's place. Raises Inexact for a head that is more than a matrix."""
+        super().__init__(self._losses)
         causal: Any = model.get_base_model()  # a module, as far as torch knows
         head = unwrapped(causal.get_output_embeddings())
         if type(head) is not nn.Linear:
             raise Inexact("the output layer is not a plain linear layer")
         is_trained = any(parameter.requires_grad for parameter in head.parameters())
-        self._head_loss = summed_trained_head_loss if is_trained else summed_head_loss
+        self._head_losses = trained_head_losses if is_trained else head_losses
         text = causal.config.get_text_config()
         self.vocabulary: int = text.vocab_size
         self._cap = getattr(text, "final_logit_softcapping", None)
@@ -62,10 +71,12 @@ class PackedLoss:
         self._decoder = causal.get_decoder()
         causal.set_attn_implementation(ATTENTION)
 
-    def __call__(self, documents: Sequence[Document]) -> torch.Tensor:
+    def _losses(self, documents: Sequence[Document]) -> torch.Tensor:
+        """Of each document [D]."""
         states_TC, targets_T = self.states(documents)
         has_target_T = targets_T != IGNORED
-        return self._head_loss(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
+        losses_N = self._head_losses(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
+        return torch.stack([part.sum() for part in losses_N.split([document.num_targets for document in documents])])
 
     def scores(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed loss without a gradient, and how many of the learned tokens the model holds most likely."""
@@ -91,22 +102,19 @@ def _try(loss: PackedLoss, plain: SummedLoss) -> None:
     beside, beside_other = (loss.states([start, second])[0][len(start) :] for start in (first, other))
     if not torch.equal(beside, beside_other):
         raise Inexact("a document's states depend on the document before it")
-    check_close(loss([first, second]), plain([first, second]), TRIAL_TOLERANCE)
+    check_close(loss.of_each([first, second]), plain.of_each([first, second]), TRIAL_TOLERANCE)
 
 
 def one_by_one(model: nn.Module, device: str) -> SummedLoss:
     """Every document alone, through the model's own forward pass and full logits: slow, and right for any model."""
 
-    def summed_loss(documents: Sequence[Document]) -> torch.Tensor:
-        total = torch.zeros((), device=device)
-        for document in documents:
-            tokens_1T = torch.tensor([list(document.tokens)], device=device)
-            targets_T = torch.tensor(targets_of(document), device=device)
-            logits_TV = model(input_ids=tokens_1T, use_cache=False).logits[0].float()
-            total = total + cross_entropy(logits_TV, targets_T, reduction="sum", ignore_index=IGNORED)
-        return total
+    def loss(document: Document) -> torch.Tensor:
+        tokens_1T = torch.tensor([list(document.tokens)], device=device)
+        targets_T = torch.tensor(targets_of(document), device=device)
+        logits_TV = model(input_ids=tokens_1T, use_cache=False).logits[0].float()
+        return cross_entropy(logits_TV, targets_T, reduction="sum", ignore_index=IGNORED)
 
-    return summed_loss
+    return SummedLoss(lambda documents: torch.stack([loss(document) for document in documents]))
 
 
 @contextmanager

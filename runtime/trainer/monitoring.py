@@ -3,8 +3,9 @@
 import logging
 
 from runtime.trainer import best_adapter, early_stopping
-from runtime.trainer.evaluation import evaluate
+from runtime.trainer.evaluation import Evaluated, evaluate
 from runtime.trainer.interruption import Interruption
+from runtime.trainer.preferences.learning import Preferences
 from runtime.trainer.preparation import Ready
 from runtime.trainer.progress import Progress
 from state import samples
@@ -21,6 +22,7 @@ class Monitor:
         self,
         folder: JobFolder,
         ready: Ready,
+        preferences: Preferences | None,
         settings: TrainingConfig,
         row_tokens: int,
         progress: Progress,
@@ -28,6 +30,7 @@ class Monitor:
     ) -> None:
         self._folder = folder
         self._ready = ready
+        self._preferences = preferences
         self._settings = settings
         self._row_tokens = row_tokens
         self._progress = progress
@@ -53,13 +56,19 @@ class Monitor:
         position, data = self._progress.position, self._ready.data
         if data.held_out is None or position.eval_step >= position.step:
             return
-        model, summed_loss = self._ready.model, self._ready.summed_loss
-        found = evaluate(model, summed_loss, data.held_out_documents(), self._row_tokens)
+        found = self._evaluated()
         with self._interruption.deferred():
             if self._settings.keep == "best" and early_stopping.is_best(position, found.loss):
-                best_adapter.save(self._folder, model, position.step)  # before any checkpoint says that it is there
-            self._progress.evaluated(found.loss, found.token_accuracy)
+                # before any checkpoint says that it is there
+                best_adapter.save(self._folder, self._ready.model, position.step)
+            self._progress.evaluated(found)
             self.tidy()
+
+    def _evaluated(self) -> Evaluated:
+        ready = self._ready
+        if self._preferences is not None:
+            return self._preferences.evaluate(ready.model, self._row_tokens)
+        return evaluate(ready.model, ready.summed_loss, ready.data.held_out_documents(), self._row_tokens)
 
     def _sample(self) -> None:
         sampler, step = self._ready.sampler, self._progress.position.step

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from msgspec import Struct
+from msgspec import Struct, structs
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
@@ -19,10 +19,12 @@ from runtime.trainer.fit import Fit, Needs, fit, rows
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.job_template import job_template
 from runtime.trainer.loss import SummedLoss, choose
+from runtime.trainer.preferences.learning import without_dropout
+from runtime.trainer.preferences.pairs import by_pair
 from runtime.trainer.sampling import Sampler
 from runtime.trainer.steps import Steps, of_first_epoch
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
-from state import clock, config, models
+from state import clock, config, methods, models
 from state.adapters import ChatSettings
 from state.config import LoraConfig
 from state.errors import ServiceError
@@ -43,6 +45,8 @@ class Data(Struct, frozen=True):
     total_steps: int
     warmup_steps: int
     steps: Steps
+    are_pairs: bool = False
+    """Each row's two documents are computed together: every length here is of both."""
 
     def held_out_documents(self) -> Iterator[Document]:
         """Read from their files one by one: all of them would take nine times the memory."""
@@ -52,7 +56,8 @@ class Data(Struct, frozen=True):
     def longest(self) -> int:
         """The longest document, in tokens, like the two below."""
         parts = [self.train, *([self.held_out] if self.held_out else [])]
-        return max(int(part.rows.lengths.max()) for part in parts)
+        lengths = [part.rows.lengths for part in parts]
+        return max(int((by_pair(each) if self.are_pairs else each).max()) for each in lengths)
 
     @property
     def longest_step(self) -> int:
@@ -71,7 +76,7 @@ class Ready(Struct, frozen=True):
     data: Data
     model: PeftModel
     lora_config: LoraConfig
-    """The job's own, or that of the adapter that it goes on from."""
+    """The job's own, or that of the adapter that it goes on from; of preferences without dropout."""
     summed_loss: SummedLoss
     needs: Needs
     chat: ChatSettings
@@ -83,7 +88,8 @@ class Ready(Struct, frozen=True):
 
     def fit(self) -> Fit:
         """How its steps are computed on this machine. Raises ServiceError when there is no way."""
-        return fit(self.needs, self.memory, self.data.longest, self.data.longest_step, self.setup)
+        data = self.data
+        return fit(self.needs, self.memory, data.longest, data.longest_step, self.setup, are_pairs=data.are_pairs)
 
     def peak(self, fitted: Fit) -> int:
         """What the process will take at most, in bytes."""
@@ -122,15 +128,18 @@ def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and three things that a
 
     tell("Measuring what a step takes")
     torch.manual_seed(job.seed)
-    model = lora.attach(base, start.lora_config, job.model_name, base_model.source)
+    lora_config = structs.replace(start.lora_config, lora_dropout=0.0) if data.are_pairs else start.lora_config
+    model = lora.attach(base, lora_config, job.model_name, base_model.source)
     initial.load(model, init)
+    if data.are_pairs:
+        without_dropout(model)
     fuse(model)
     summed_loss = choose(model, setup.device)
     if setup.device.startswith("cuda"):
         repeatable.prefer(model, summed_loss)
     needs = memory.measure(model, summed_loss, setup.device)
     available = memory.available(setup.device)
-    return Ready(setup, data, model, start.lora_config, summed_loss, needs, chat, sampler, available)
+    return Ready(setup, data, model, lora_config, summed_loss, needs, chat, sampler, available)
 
 
 def _chat(job: Job, tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSettings:
@@ -159,6 +168,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
     """
     settings = job.training_config
     config.check_max_steps(settings)
+    methods.check_settings(settings)
     max_seq_length = config.resolved_max_seq_length(settings, context_length)
     today = job.created_at or clock.now()
     how = Tokenizer(
@@ -170,6 +180,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         settings.learn,
         settings.on_too_long,
         settings.skip_invalid,
+        settings.method,
         tell,
     )
     trained = _tokenize(how, train, tokens / "train")
@@ -182,6 +193,7 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         total_steps,
         config.resolved_warmup_steps(settings, total_steps),
         of_first_epoch(settings, trained.rows, job.seed),
+        are_pairs=settings.method == "dpo",
     )
 
 

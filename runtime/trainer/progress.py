@@ -14,6 +14,8 @@ from runtime.trainer import early_stopping
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Position
 from runtime.trainer.console import is_terminal
+from runtime.trainer.evaluation import Evaluated
+from runtime.trainer.preferences.figures import Figures
 from state import metrics
 from state.config import TrainingConfig, steps_per_epoch, total_steps
 from state.jobs import Losses, Status
@@ -25,10 +27,12 @@ log = logging.getLogger("trainer")
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """What one optimizer step measured. `loss` is the mean over `tokens` target tokens, in nats."""
+    """What one optimizer step measured. `loss` is the mean over `tokens` target tokens, in nats, or over `pairs`."""
 
     loss: float
     tokens: int
+    pairs: Figures = Figures()
+    """Of preferences."""
     learning_rate: float
     grad_norm: float
 
@@ -69,6 +73,7 @@ class Progress:
             step=before.step + 1,
             unlogged_loss=before.unlogged_loss + taken.loss * taken.tokens,
             unlogged_tokens=before.unlogged_tokens + taken.tokens,
+            unlogged_pairs=before.unlogged_pairs + taken.pairs,
         )
         number = self._position.step
         if number in (1, self._total_steps) or number % self._logging_steps == 0:
@@ -83,25 +88,27 @@ class Progress:
         else:
             self._attempt.status = status
 
-    def evaluated(self, eval_loss: float | None, token_accuracy: float | None) -> None:
+    def evaluated(self, found: Evaluated) -> None:
         """Count an evaluation that was made after the last step."""
-        self._position = early_stopping.judged(self._position, eval_loss, self._stopping)
+        self._position = early_stopping.judged(self._position, found.loss, self._stopping)
         number = self._position.step
-        metrics.append(
-            self._metrics_file,
-            metrics.Point(step=number, epoch=self._epoch(), eval_loss=eval_loss, eval_token_accuracy=token_accuracy),
+        point = metrics.Point(
+            step=number, epoch=self._epoch(), eval_loss=found.loss, eval_token_accuracy=found.token_accuracy
         )
+        metrics.append(self._metrics_file, structs.replace(point, **found.pairs.of_evaluation()))
         is_best = " (the lowest so far)" if self._position.best_step == number else ""
-        log.info("step %d/%d  eval loss %s%s", number, self._total_steps, _shown(eval_loss), is_best)
-        self._write_status(structs.replace(self._attempt.status, metrics=Losses(self._position.train_loss, eval_loss)))
+        log.info("step %d/%d  eval loss %s%s", number, self._total_steps, _shown(found.loss), is_best)
+        self._write_status(structs.replace(self._attempt.status, metrics=Losses(self._position.train_loss, found.loss)))
 
     def _log(self, taken: Step) -> None:
-        tokens = self._position.unlogged_tokens
-        loss = self._position.unlogged_loss / tokens
+        tokens, pairs = self._position.unlogged_tokens, self._position.unlogged_pairs
+        loss = pairs.mean("loss") if pairs.pairs else self._position.unlogged_loss / tokens
         now = time.monotonic()
         tokens_per_second = tokens / max(now - self._line_began, 1e-9)
         self._line_began = now
-        self._position = structs.replace(self._position, unlogged_loss=0.0, unlogged_tokens=0, train_loss=loss)
+        self._position = structs.replace(
+            self._position, unlogged_loss=0.0, unlogged_tokens=0, unlogged_pairs=Figures(), train_loss=loss
+        )
         metrics.append(
             self._metrics_file,
             metrics.Point(
@@ -114,6 +121,7 @@ class Progress:
                 tokens_per_second=round(tokens_per_second, 1),
                 memory_mb=round(peak_memory_mb(), 1),
                 elapsed_s=round(self._elapsed_s(), 3),
+                **pairs.of_training(),
             ),
         )
         log.info(

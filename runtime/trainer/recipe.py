@@ -18,6 +18,9 @@ from runtime.trainer.interruption import Interruption
 from runtime.trainer.loss import SummedLoss
 from runtime.trainer.monitoring import Monitor
 from runtime.trainer.optimizer import Optimizer, learning_rate_at
+from runtime.trainer.preferences import run as preferences
+from runtime.trainer.preferences.figures import Figures
+from runtime.trainer.preferences.learning import Preferences
 from runtime.trainer.preparation import Data, Ready, prepare
 from runtime.trainer.progress import Progress, Step
 from state import job_rows, jobs
@@ -41,6 +44,8 @@ class Run(Struct, frozen=True):
     summed_loss: SummedLoss
     row_tokens: int
     device: str
+    preferences: Preferences | None
+    """Where it learns from them."""
 
 
 def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
@@ -68,12 +73,13 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         *(fitted.row_tokens, fitted.gradient_checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
     )
     memory.enable_gradient_checkpointing(model, fitted.gradient_checkpointing)
-    run = make_run(ready, fitted, job)
+    references = preferences.computed(root, job, ready, fitted, init, tell)
+    run = make_run(ready, fitted, job, preferences.of(job, ready, references))
     checkpoints = Checkpoints(folder, model, run.optimizer, job.training_config.save_total_limit)
     position = checkpoints.restore()
     with interruption.deferred():
         progress = Progress(attempt, position, run.settings, len(data.train.rows))
-    monitor = Monitor(folder, ready, run.settings, run.row_tokens, progress, interruption)
+    monitor = Monitor(folder, ready, run.preferences, run.settings, run.row_tokens, progress, interruption)
 
     def save() -> None:
         progress.close()
@@ -101,7 +107,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         attempt.complete(name, stopped_early)
 
 
-def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
+def make_run(ready: Ready, fitted: Fit, job: Job, preferred: Preferences | None) -> Run:
     trained = lora.trainable(ready.model)
     log.info("%s trained parameters", sum(parameter.numel() for parameter in trained.values()))
     return Run(
@@ -113,6 +119,7 @@ def make_run(ready: Ready, fitted: Fit, job: Job) -> Run:
         ready.summed_loss,
         fitted.row_tokens,
         ready.setup.device,
+        preferred,
     )
 
 
@@ -143,19 +150,25 @@ def compute_gradients(run: Run, step: int) -> Step:
     indices = batches.examples_of_step(run.settings, len(examples), step, run.seed)
     taken = [document for index in indices for document in examples[index]]
     tokens = num_targets(taken)
-    total = torch.zeros((), device=run.device)
-    for row in rows(taken, run.row_tokens):
-        loss = run.summed_loss(row) / tokens
-        loss.backward()
-        total += loss.detach()
-    step_loss, grad_norm = total.item(), run.optimizer.clip()
+    pairs = Figures()
+    if run.preferences is None:
+        total = torch.zeros((), device=run.device)
+        for row in rows(taken, run.row_tokens):
+            loss = run.summed_loss(row) / tokens
+            loss.backward()
+            total += loss.detach()
+        step_loss = total.item()
+    else:
+        pairs = run.preferences.backward(indices, run.row_tokens)
+        step_loss = pairs.mean("loss")
+    grad_norm = run.optimizer.clip()
     if not (math.isfinite(step_loss) and math.isfinite(grad_norm)):
         raise ServiceError(
             f"The training diverged: at step {step + 1} the loss is {step_loss} and the gradient's norm {grad_norm}. "
             f"Lower learning_rate (it is {run.settings.learning_rate:g}), or raise warmup_steps"
         )
     learning_rate = learning_rate_at(step, run.settings.learning_rate, run.data.warmup_steps, run.data.total_steps)
-    return Step(loss=step_loss, tokens=tokens, learning_rate=learning_rate, grad_norm=grad_norm)
+    return Step(loss=step_loss, tokens=tokens, pairs=pairs, learning_rate=learning_rate, grad_norm=grad_norm)
 
 
 def _results(position: Position, *, keeps_best: bool) -> Results:

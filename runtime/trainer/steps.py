@@ -7,6 +7,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from runtime.trainer import batches
+from runtime.trainer.preferences.pairs import by_pair
 from runtime.trainer.token_files import TokenFiles
 from state.config import TrainingConfig
 
@@ -15,7 +16,7 @@ class Steps(Struct, frozen=True):
     """The other epochs' steps are much like these."""
 
     document_tokens: NDArray[np.uint32]
-    """The length of each document, in the order in which the steps take them."""
+    """The length of each document, or pair of them, in the order in which the steps take them."""
     first_documents: NDArray[np.int64]
     """Each step's first document in that order, and the number of documents."""
     targets: NDArray[np.int64]
@@ -36,16 +37,18 @@ class Steps(Struct, frozen=True):
 
 
 def of_first_epoch(config: TrainingConfig, rows: TokenFiles, seed: int) -> Steps:
-    """The steps that `batches.examples_of_step` says, all at once."""
+    """The steps that `batches.examples_of_step` says, all at once. Of preferences each pair counts as one document."""
+    lengths, targets, first_documents = rows.lengths, rows.targets, rows.first_documents
+    if config.method == "dpo":
+        lengths, targets, first_documents = by_pair(lengths), by_pair(targets), np.arange(len(rows) + 1)
     order = np.asarray(batches.order_of_epoch(len(rows), 0, seed))
     starts = np.arange(0, len(rows), config.batch_size * config.gradient_accumulation_steps)
-    documents, first = _taken(order, rows.first_documents)
-    targets = rows.targets[documents]
+    documents, first = _taken(order, first_documents)
     first_of_steps = np.append(first[starts], len(documents))
     return Steps(
-        rows.lengths.astype(np.uint32)[documents],
+        lengths.astype(np.uint32)[documents],
         first_of_steps,
-        np.add.reduceat(targets, first_of_steps[:-1], dtype=np.int64),
+        np.add.reduceat(targets[documents], first_of_steps[:-1], dtype=np.int64),
     )
 
 

@@ -6,6 +6,7 @@ from runtime.trainer import batches, memory
 from runtime.trainer.documents import Document, whole
 from runtime.trainer.fit import Fit
 from runtime.trainer.loss import evaluating
+from runtime.trainer.preferences import run as preferences
 from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.recipe import Run, compute_gradients, make_run
 from runtime.trainer.sampling import continued
@@ -20,7 +21,7 @@ FORWARD_SHARE = 1 / 3  # of a training's work, which is also what an evaluation 
 
 
 def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
-    """The seconds of the job's steps, evaluations and samples, and its target tokens a second."""
+    """The seconds of the job's steps, evaluations, samples and reference, and its target tokens a second."""
     memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
     data = ready.data
     sample = [_sample(data)]
@@ -32,9 +33,11 @@ def estimate(ready: Ready, fitted: Fit, job: Job) -> tuple[float, float]:
     if token_s * data.longest_step <= LONG_STEP_S:
         token_s = _seconds_a_token(ready, fitted, job)
     evaluations = -(-data.total_steps // steps_between_evaluations(job.training_config))
-    evaluated = evaluations * (int(data.held_out.rows.lengths.sum()) if data.held_out else 0) * FORWARD_SHARE
+    held_out = int(data.held_out.rows.lengths.sum()) if data.held_out else 0
+    reference = int(data.train.rows.lengths.sum()) + held_out if data.are_pairs else 0
+    forwards = (evaluations * held_out + reference) * FORWARD_SHARE
     sampled_s = (1 + evaluations) * _sampling_s(ready)
-    return token_s * (data.total_steps * mean_step + evaluated) + sampled_s, learned / token_s
+    return token_s * (data.total_steps * mean_step + forwards) + sampled_s, learned / token_s
 
 
 def _sample(data: Data) -> Document:
@@ -47,7 +50,7 @@ def _sample(data: Data) -> Document:
 
 def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
     """By whole steps, the optimizer's part included."""
-    run = make_run(ready, fitted, job)
+    run = make_run(ready, fitted, job, preferences.of(job, ready, preferences.none))
     _take_step(run, 0)  # the first step makes what later ones find made
     tokens, seconds = 0, 0.0
     for step in range(1, max(2, ready.data.total_steps)):

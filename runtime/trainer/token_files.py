@@ -30,6 +30,7 @@ class TokenFiles:
     """A folder's rows, mapped. Taking a row reads its own tokens alone."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._tokens = _mapped(folder / "tokens.u32", np.uint32)
         self._spans = _mapped(folder / "spans.u32", np.uint32).reshape(-1, 2)
         self._documents = _mapped(folder / "documents.i64", np.int64).reshape(-1, 2)

@@ -16,12 +16,13 @@ from transformers import PreTrainedTokenizerBase
 from runtime.model.chat import ChatTemplate
 from runtime.trainer import token_files
 from runtime.trainer.counting import Tell, counted, nobody
-from runtime.trainer.documents import Document
+from runtime.trainer.documents import Document, shortened
 from runtime.trainer.masks.masker import Masker
 from runtime.trainer.masks.results import Masked, Refused
+from runtime.trainer.preferences import pairs
 from runtime.trainer.token_files import TokenFiles, TokenWriter
-from state import folders
-from state.config import Learn, OnTooLong
+from state import folders, methods
+from state.config import Learn, Method, OnTooLong
 from state.errors import ServiceError
 from state.row_source import RowSource
 from state.rows.row import Chat, Preference, PromptCompletion, Row, Text, encode
@@ -49,6 +50,7 @@ class Way(Struct, frozen=True, kw_only=True):
     learn: Learn | None
     on_too_long: OnTooLong | None
     skip_invalid: bool
+    method: Method = "sft"
 
 
 class Counts(Struct, kw_only=True):
@@ -96,6 +98,7 @@ class Tokenizer(Struct, frozen=True):
     learn: Learn | None
     on_too_long: OnTooLong | None
     skip_invalid: bool
+    method: Method = "sft"
     tell: Tell = nobody
     """Is told how far it is."""
 
@@ -128,6 +131,7 @@ class Tokenizer(Struct, frozen=True):
             learn=self.learn,
             on_too_long=self.on_too_long,
             skip_invalid=self.skip_invalid,
+            method=self.method,
         )
 
 
@@ -158,8 +162,7 @@ class _Making:
         return self._finished()
 
     def _take(self, line: int, row: Row, masked: Masked | Refused) -> None:
-        if isinstance(row, Preference):
-            raise ServiceError(f"{self._source.name} holds preferences, which cannot be trained on yet")
+        methods.check_row(self._how.method, self._source.name, row)
         self._counts.num_rows += 1
         as_a_line = encode(row) + b"\n"
         self._tally.add(as_a_line)
@@ -199,7 +202,9 @@ class _Making:
         if what == "drop":
             return []
         self._counts.num_cut += 1
-        return [cut for document in documents if (cut := _shortened(document, most)).spans]
+        if isinstance(row, Preference):
+            return pairs.cut(documents, most)
+        return [cut for document in documents if (cut := shortened(document, most)).spans]
 
     def _finished(self) -> Counts:
         counts, name = self._counts, self._source.name
@@ -225,13 +230,7 @@ class _Making:
 
 def _is_conversation(row: Row) -> bool:
     """Whether the chat template has made its prompts."""
-    return isinstance(row, Chat) or (isinstance(row, PromptCompletion) and not isinstance(row.prompt, str))
-
-
-def _shortened(document: Document, most: int) -> Document:
-    """The first tokens, and of the spans what is left of them."""
-    spans = [(begin, min(end, most)) for begin, end in document.spans if begin < most]
-    return Document(document.tokens[:most], spans)
+    return isinstance(row, Chat) or (isinstance(row, PromptCompletion | Preference) and not isinstance(row.prompt, str))
 
 
 def _batches(rows: Iterable[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:

@@ -19,20 +19,20 @@ def unwrapped(head: nn.Module) -> nn.Module:
     return head.modules_to_save["default"] if isinstance(head, ModulesToSaveWrapper) else head
 
 
-def summed_trained_head_loss(
+def trained_head_losses(
     hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
 ) -> torch.Tensor:
-    """The loss of N hidden states, in nats; the layer's weights get gradients too. Softmax is computed in float32."""
+    """The losses [N] of hidden states, in nats; the layer's weights get gradients too. Softmax in float32."""
     rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
-    total = hidden_NC[:0].sum().float()
+    losses = [hidden_NC[:0].sum(1).float()]
     for first in range(0, hidden_NC.shape[0], rows):
         part = slice(first, first + rows)
         given: tuple[Any, ...] = (hidden_NC[part], head.weight, head.bias, targets_N[part], cap)
-        total = total + checkpoint(_summed, *given, use_reentrant=False, preserve_rng_state=False)
-    return total
+        losses.append(checkpoint(_losses, *given, use_reentrant=False, preserve_rng_state=False))
+    return torch.cat(losses)
 
 
-def _summed(
+def _losses(
     hidden_NC: torch.Tensor,
     weight_VC: torch.Tensor,
     bias_V: torch.Tensor | None,
@@ -42,4 +42,4 @@ def _summed(
     logits_NV = linear(hidden_NC, weight_VC, bias_V)
     if cap is not None:
         logits_NV = cap * torch.tanh(logits_NV / cap)
-    return cross_entropy(logits_NV.float(), targets_N, reduction="sum")
+    return cross_entropy(logits_NV.float(), targets_N, reduction="none")

@@ -13,7 +13,7 @@ from state.errors import BrokenFile, ServiceError
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
 from state.row_source import RowSource
-from state.rows.row import Text
+from state.rows.row import Preference, Text
 
 TEXTS = [f"text {number}" for number in range(40)]
 REPLACED = r"^alone was replaced or deleted while it was read: try again$"
@@ -191,3 +191,21 @@ def test_held_out_files_that_cannot_be_read_say_how_to_do_without_them(root: Dat
         _by_request(root, _job(dataset_name="whole"))
 
     assert list(root.training_jobs.iterdir()) == before
+
+
+def test_pairs_of_answers_to_one_prompt_are_on_one_side(root: DataRoot) -> None:
+    job = _job(dataset_name="pairs", training_config=SPLIT | {"method": "dpo"})
+    folder = root.training_data / "pairs"
+    folder.mkdir()
+    rows = [{"prompt": f"{n % 20}", "chosen": f"right {n}", "rejected": f"wrong {n}"} for n in range(60)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    made = _by_request(root, job)
+
+    found = job_rows.found(root, made, jobs.read_job(made))
+    assert found.held_out is not None
+    train, held_out = (
+        [row.prompt for _, row in side.rows() if isinstance(row, Preference)] for side in (found.train, found.held_out)
+    )
+    assert (len(train) + len(held_out), bool(held_out)) == (60, True)
+    assert set(train).isdisjoint(held_out)

@@ -7,13 +7,14 @@ from msgspec import structs
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, initial_adapters, jobs, lora_patterns, models, saved_modules
+from state import config, initial_adapters, jobs, lora_patterns, methods, models, saved_modules
 from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder
 from state.models import Model
 from state.root import DataRoot
 from state.row_source import RowSource
+from state.rows.row import Text
 from state.safetensors import Tensor
 
 
@@ -39,6 +40,10 @@ class Submission:
 
         Returns it with the LoRA settings that it will have.
         """
+        methods.check_settings(job.training_config)
+        for source in (train, *([held_out] if held_out else [])):
+            if source.path is None:
+                methods.check_row(job.training_config.method, source.name, Text(source.texts[0]))
         config.check_evaluation(
             job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
         )

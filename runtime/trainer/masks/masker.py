@@ -11,8 +11,9 @@ from runtime.trainer.masks.drafts import Draft, Drafter, Part
 from runtime.trainer.masks.pieces import Tokens, shared_length, tokens_of
 from runtime.trainer.masks.results import Masked, Note, Refusal, Refused
 from runtime.trainer.masks.vocabulary import Vocabulary
+from runtime.trainer.preferences.pairs import are_a_pair
 from state.config import Learn
-from state.rows.row import Row
+from state.rows.row import Preference, Row
 
 
 class Masker:
@@ -41,7 +42,9 @@ class Masker:
         parts = [part for draft in drafts if isinstance(draft, Draft) for part in draft.parts]
         tokens = iter(tokens_of(self._tokenizer, self._vocabulary, [part.piece for part in parts]))
         return [
-            self._masked(row, draft, list(islice(tokens, len(draft.parts)))) if isinstance(draft, Draft) else draft
+            _paired(row, self._masked(row, draft, list(islice(tokens, len(draft.parts)))))
+            if isinstance(draft, Draft)
+            else draft
             for row, draft in zip(rows, drafts, strict=True)
         ]
 
@@ -110,6 +113,13 @@ def _drafted(drafter: Drafter, row: Row) -> Draft | Refused:
         return drafter.draft(row)
     except Refusal as refusal:
         return refusal.refused
+
+
+def _paired(row: Row, masked: Masked | Refused) -> Masked | Refused:
+    """Both answers of a preference are learned behind the same tokens, or not at all."""
+    if isinstance(row, Preference) and isinstance(masked, Masked) and not are_a_pair(masked.sequences):
+        return Refused("different_prompt", "chosen and rejected follow different tokens")
+    return masked
 
 
 def _whole(sequences: Sequence[Document]) -> list[Document]:

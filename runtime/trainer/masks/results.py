@@ -18,6 +18,7 @@ NoteId = Literal[
 ]
 RefusalId = Literal[
     "border_inside_token",
+    "different_prompt",
     "nothing_to_learn",
     "no_end_token",
     "special_token_in_answer",

@@ -278,3 +278,18 @@ def test_a_broken_adapter_is_not_gone_on_from(
         (broken / file).write_text(json.dumps(json.loads((broken / file).read_text()) | content))
 
     assert error in _refusal(queueing, init_adapter=broken.name)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"training_config": {"method": "dpo"}}, "train_texts holds rows that are no preferences"),
+        ({"training_config": {"method": "dpo", "learn": "all"}}, "training_config.learn does not go with"),
+        ({"training_config": {"beta": 0.2}}, "training_config.beta does not go with method"),
+        ({"training_config": {"loss_type": "ipo"}}, "training_config.loss_type does not go with method"),
+        ({"training_config": {"method": "dpo", "beta": 0}}, "beta"),
+        ({"training_config": {"method": "ppo"}}, "method"),
+    ],
+)
+def test_what_does_not_go_with_the_method_is_refused(queueing: Server, fields: dict[str, Any], said: str) -> None:
+    assert said in _refusal(queueing, **fields)

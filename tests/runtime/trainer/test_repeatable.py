@@ -10,7 +10,7 @@ from peft import PeftModel
 from runtime.model import bases, device
 from runtime.trainer import lora, repeatable
 from runtime.trainer.documents import Document
-from runtime.trainer.loss import packed
+from runtime.trainer.loss import SummedLoss, packed
 from state.config import LoraConfig
 
 
@@ -47,10 +47,10 @@ def test_a_model_that_needs_another_kernel_trains_all_the_same(
 
     def unrepeatable(documents: Sequence[Document]) -> torch.Tensor:
         torch.zeros(3).put_(torch.tensor([1]), torch.ones(1))  # torch has no repeatable kernel for this one
-        return plain(documents)
+        return plain.of_each(documents)
 
     with caplog.at_level("INFO"):
-        repeatable.prefer(adapted, unrepeatable)
+        repeatable.prefer(adapted, SummedLoss(unrepeatable))
 
     assert not torch.are_deterministic_algorithms_enabled()
     assert "may end a little differently for it: put_" in caplog.text

@@ -221,18 +221,21 @@ def test_an_upload_for_evaluation_does_not_take_back_the_rows_to_train_on_that_c
         assert json.loads((folder / "train.jsonl").read_text())["text"] == f"{number}"
 
 
-def test_preferences_are_taken_in_and_refused_by_a_start_in_words(queueing: Server) -> None:
+def test_preferences_start_a_job_with_the_method_that_they_go_with(queueing: Server) -> None:
     row = {"prompt": "2 + 3?", "chosen": "5", "rejected": "6"}
     assert _upload(queueing, json.dumps(row).encode(), dataset_name="preferred").json()["format"] == "preference"
+    request = {"model_name": "tiny-python", "dataset_name": "preferred"}
     before = set((queueing.root / "training_jobs").iterdir())
 
-    reply = queueing.post("/training/start", {"model_name": "tiny-python", "dataset_name": "preferred"})
+    refused = queueing.post("/training/start", request)
 
-    assert (reply.status_code, reply.json()) == (
+    assert (refused.status_code, refused.json()) == (
         400,
-        {"error": "preferred holds preferences, which cannot be trained on yet"},
+        {"error": 'preferred holds preferences: set training_config.method to "dpo" to train on them'},
     )
     assert set((queueing.root / "training_jobs").iterdir()) == before
+    accepted = queueing.post("/training/start", request | {"training_config": {"method": "dpo"}})
+    assert accepted.status_code == 200, accepted.text
 
 
 def test_rows_that_cannot_be_used_fail_the_upload_by_their_lines_or_are_skipped(queueing: Server) -> None:
