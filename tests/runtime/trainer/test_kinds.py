@@ -15,7 +15,9 @@ from transformers import AutoModelForCausalLM
 
 from runtime.export.making import export
 from runtime.inference.engine import Engine
+from runtime.inference.ragged import Chunk
 from runtime.messages.export import Order
+from runtime.messages.inference import AdapterFiles
 from runtime.model.bases import quantization
 from runtime.model.device import pick
 from state.jobs import JobFolder
@@ -66,9 +68,13 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     shutil.rmtree(root)
 
 
-def _likely(model: Any) -> list[float]:
-    found = model.eval()(torch.tensor([PROMPT])).logits[0, -1].float().log_softmax(0).topk(20).values
-    return list(found.tolist())
+def _served(engine: Engine, adapter: Path | None) -> torch.Tensor:
+    """The logits behind the prompt, of the base that the engine has loaded or of an adapter on it."""
+    base = completing.base_of(engine)
+    loaded = base.adapters.get(AdapterFiles(str(adapter), "1"))
+    with torch.inference_mode():
+        base.adapters.begin_pass([(loaded, len(PROMPT))])
+        return base.runner.logits([Chunk(PROMPT, base.runner.new_cache())])[0].float()
 
 
 def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bytes(trained: Trained) -> None:
@@ -101,13 +107,15 @@ def test_it_is_served_as_peft_computes_it(trained: Trained) -> None:
     plain = AutoModelForCausalLM.from_pretrained(
         str(trained.base), quantization_config=quantization(setup.torch_dtype), dtype=setup.torch_dtype
     )
-    expected = _likely(PeftModel.from_pretrained(plain, str(trained.folder.adapter)))
+    adapted: Any = PeftModel.from_pretrained(plain, str(trained.folder.adapter)).eval()
+    with torch.no_grad():
+        expected_V = adapted(torch.tensor([PROMPT])).logits[0, -1].float()
+    found_V, alone_V = _served(engine, trained.folder.adapter), _served(engine, None)
     assert beside[0] == alone
-    assert alone.logprobs is not None
     assert beside[1].logprobs is not None
-    found = [other.logprob for other in beside[1].logprobs[0].top]
-    assert found == pytest.approx(expected, abs=4e-2)  # the last bit of a bf16 logit from 4 on is 0.03
-    assert found != pytest.approx([other.logprob for other in alone.logprobs[0].top], abs=1e-1)
+    likely = [other.logprob for other in beside[1].logprobs[0].top]
+    assert likely == pytest.approx(found_V.log_softmax(0).topk(20).values.tolist(), abs=4e-2)  # a bf16 logit's last bit
+    assert (found_V - expected_V).norm() <= 0.05 * (expected_V - alone_V).norm()
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
