@@ -21,6 +21,7 @@ def test_schemathesis_finds_nothing(queueing: Server, tmp_path: Path) -> None:
         "--max-examples=25",
         "--phases=coverage,fuzzing",
         f"--exclude-checks={','.join(LEFT_OUT)}",
+        "--request-timeout=120",  # the first question of a tokenizer starts a worker
         "--seed=5001",
     ]
 
