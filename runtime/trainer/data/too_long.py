@@ -4,7 +4,7 @@ from runtime.messages.report import Place, TooLong
 from runtime.messages.rows import Line
 from runtime.trainer.data.findings import FIRST, Findings, Words, place
 from runtime.trainer.documents import Document
-from state.rows.row import Preference, Row, Text
+from state.rows.row import Row, Text
 
 
 class LongRows:
@@ -27,8 +27,7 @@ class LongRows:
         self._are_texts &= isinstance(row, Text)
         spans = [span for document in sequences for span in document.spans]
         self._lose_end += any(end > self._most for _, end in spans)
-        lost = [begin >= self._most for begin, _ in spans]
-        self._lose_all += any(lost) if isinstance(row, Preference) else all(lost)
+        self._lose_all += all(begin >= self._most for begin, _ in spans)
         if len(self._first) < FIRST:
             self._first.append(place(line, value=f"{longest} tokens"))
 

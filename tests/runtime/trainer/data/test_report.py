@@ -266,15 +266,19 @@ def test_what_no_report_can_be_made_of_is_refused_in_words(tmp_path: Path) -> No
 
 
 def test_both_answers_of_preferences_are_counted(tmp_path: Path) -> None:
-    """And a pair whose one answer would be gone is gone as a whole."""
     _model(tmp_path, _words(), 7)
+    asked = [("one two", "three", "four four"), ("say " * 10, "one", "two")]
     rows = [
-        {"prompt": "one two", "chosen": "three", "rejected": "four four"},  # of 2 + 2 and 2 + 3 tokens
-        {"prompt": "say " * 10, "chosen": "one", "rejected": "two"},
+        {
+            "prompt": [{"role": "user", "content": prompt}],
+            "chosen": [{"role": "assistant", "content": chosen}],
+            "rejected": [{"role": "assistant", "content": rejected}],
+        }
+        for prompt, chosen, rejected in asked  # 6 and 7 tokens, of which 2 and 3 are learned; twice 14, and 2
     ]
 
     report = _report(tmp_path, _data(tmp_path, train=rows), max_seq_length=8)
 
     assert (report.row_kind, report.num_refused, report.num_learned) == ("preference", 0, 2)
-    assert (report.tokens.num_sequences, report.tokens.total, report.tokens.learned) == (4, 33, 9)
+    assert (report.tokens.num_sequences, report.tokens.total, report.tokens.learned) == (4, 41, 9)
     assert (report.too_long.count, report.too_long.lose_everything) == (1, 1)
