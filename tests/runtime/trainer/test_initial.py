@@ -59,7 +59,7 @@ def test_a_job_begins_where_the_adapter_ended_and_its_record_says_so(root: Path)
     assert record["init_adapter"]["name"] == "first"
     assert len(record["init_adapter"]["sha256"]) == 64
     assert record["training_config"]["rank_pattern"] == {"down_proj": 2}
-    assert record["chat"]["template"] == "{{ messages }}"
+    assert (root / "adapters" / "second" / "chat_template.jinja").read_text() == "{{ messages }}"
     assert record["chat"]["stop_tokens"][0] == "<s>"
 
 
