@@ -8,7 +8,7 @@ from pathlib import Path
 
 from runtime.inference import failures
 from runtime.inference.adapters import LoadedAdapter
-from runtime.inference.base import Base, release_memory
+from runtime.inference.base import Base, release_cached, release_memory
 from runtime.messages.inference import AdapterFiles
 from runtime.model import adapter_files, bases
 from runtime.model.device import Setup
@@ -60,7 +60,7 @@ class Loader:
         if self.base is not None:
             self.base.adapters.remove(path)
             self.base.prefix_cache.keep_those_of(self.base.adapters.loaded)
-            release_memory()
+            release_cached()
 
     def _drop_base(self) -> None:
         """Give its memory back: two bases may not fit beside each other, nor beside a trainer."""
