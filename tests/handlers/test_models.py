@@ -51,7 +51,7 @@ def test_a_broken_model_is_its_own_problem_and_every_other_one_is_listed(
     assert reply["problem"].startswith("models/aliases.json: JSON is malformed")
     listed = {model["name"] for model in reply["models"]}
     assert {"good", "tiny-python"} <= listed
-    assert listed == {model["id"] for model in compatible["data"]}
+    assert {model["id"] for model in compatible["data"]} == {"good", "tiny-python"}  # those that can answer now
     for name, problem in problems.items():
         refused = server.post("/training/start", {"model_name": name, "train_texts": ["one two"]})
         assert (refused.status_code, refused.json()) == (400, {"error": problem})

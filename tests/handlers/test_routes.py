@@ -28,6 +28,7 @@ SPECIFIED = {
     "POST /api/training/pause/{job_id}": "training/pause.py",
     "POST /api/training/resume/{job_id}": "training/resume.py",
     "GET /api/training/metrics/{job_id}": "training/metrics.py",
+    "GET /api/training/samples/{job_id}": "training/samples.py",
     "GET /api/training/logs/{job_id}": "training/logs.py",
     "POST /api/training/data/upload": "training/data/upload.py",
     "GET /api/training/data": "training/data/list.py",

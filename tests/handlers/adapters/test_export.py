@@ -23,13 +23,20 @@ def test_a_merged_model_takes_the_last_exports_place_and_is_a_base_in_models(
     shutil.copytree(last, training.root / "models" / "merged-toy")
     answer = training.post("/generate", {"prompt": "x", "model_name": "merged-toy", "max_new_tokens": 4})
 
-    files = ["README.md", "config.json", "export.json", "generation_config.json", "model.safetensors"]
+    files = [
+        "README.md",
+        "chat_template.jinja",
+        "config.json",
+        "export.json",
+        "generation_config.json",
+        "model.safetensors",
+    ]
     assert reply.status_code == 200, reply.text
     assert reply.json() == {
         "adapter_name": "leaving",
         "format": "merged",
         "path": "./exports/leaving-merged",
-        "files": [*files, "tokenizer.json", "tokenizer_config.json"],
+        "files": [*files, "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
         "size_mb": round(sum(file.stat().st_size for file in last.iterdir()) / 1e6, 3),
         "status": "exported",
         "message": "Adapter leaving exported successfully",
@@ -46,7 +53,7 @@ def test_llama_cpps_files_appear_where_output_dir_says(training: Server, copy_in
 
     folder = training.root / "for-llama" / "small-gguf-lora"
     assert reply.json()["path"] == "./for-llama/small-gguf-lora"
-    assert reply.json()["files"] == ["Modelfile", "adapter.gguf", "export.json"]
+    assert reply.json()["files"] == ["Modelfile", "adapter.gguf", "chat_template.jinja", "export.json"]
     assert (folder / "adapter.gguf").read_bytes()[:4] == b"GGUF"
 
 
