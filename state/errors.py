@@ -4,7 +4,15 @@ from pathlib import Path
 
 
 class ServiceError(Exception):
-    """A refusal in words: what, where, and what to do instead."""
+    """A refusal in words: what, where, and what to do instead.
+
+    OpenAI's protocol tells, beside the words, which parameter is wrong, and a code for programs, where they are known.
+    """
+
+    def __init__(self, sentence: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.param = param
+        self.code = code
 
 
 class NotFound(ServiceError):

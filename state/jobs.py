@@ -30,6 +30,7 @@ from msgspec import Meta, Struct, structs
 from state import chat_templates, clock, folders, initial_adapters, locks, methods, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
+from state.openai_view import OpenAIView
 from state.root import DataRoot
 from state.row_source import RowSource
 from state.rows import row
@@ -76,6 +77,8 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Of the rows that it is trained on, and below of those that it is evaluated on, as they were when it was created
     (state/rows/tally.py)."""
     eval_sha256: str | None = None
+    openai: OpenAIView | None = None
+    """Of a job that was started in OpenAI's protocol."""
 
     @property
     def lora(self) -> LoraConfig:
@@ -353,10 +356,16 @@ def write_status(folder: JobFolder, status: Status) -> Status:
 
 def adapter_name(folder: JobFolder, job: Job) -> str:
     """The name that the adapter will have: the job's own, or the model's with the first 8 characters of the id."""
-    return job.adapter_name or default_adapter_name(job.model_name, folder.job_id)
+    suffix = job.openai.suffix if job.openai else None
+    return job.adapter_name or default_adapter_name(job.model_name, folder.job_id, suffix)
 
 
-def default_adapter_name(model_name: str, job_id: str) -> str:
-    base = model_name.rstrip("/").rsplit("/", 1)[-1]
-    cleaned = "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "._-" else "-" for letter in base)
-    return f"{cleaned.lstrip('._-')[:80] or 'adapter'}-{job_id[:8]}"
+def default_adapter_name(model_name: str, job_id: str, suffix: str | None = None) -> str:
+    base = _as_name(model_name.rstrip("/").rsplit("/", 1)[-1])
+    if suffix is not None:
+        return f"{base.lstrip('._-')[:40] or 'adapter'}-{_as_name(suffix)[:40]}-{job_id[:8]}"
+    return f"{base.lstrip('._-')[:80] or 'adapter'}-{job_id[:8]}"
+
+
+def _as_name(text: str) -> str:
+    return "".join(letter if (letter.isalnum() and letter.isascii()) or letter in "._-" else "-" for letter in text)

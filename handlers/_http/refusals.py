@@ -75,7 +75,11 @@ def shaped(
     """A failure's handler whose answers have the shape of what the path belongs to."""
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        return in_shape(request, failure(request, error))
+        response = in_shape(request, failure(request, error))
+        if isinstance(error, ServiceError) and isinstance(response.content, ProtocolErrorReply):
+            problem = response.content.error
+            problem.param, problem.code = error.param, error.code or problem.code
+        return response
 
     return handle
 

@@ -41,7 +41,13 @@ def _check_query(request: Request[Any, Any, Any]) -> None:
         for name, field in request.route_handler.parsed_fn_signature.parameters.items()
         if isinstance(field.kwarg_definition, QueryParameter)
     ]
-    unknown = [name for name in dict.fromkeys(request.query_params) if name not in declared]
+    deep = request.route_handler.opt.get("deep_parameter")
+    """The parameter whose parts stand in brackets, `metadata[k]=v`: the handler reads them itself."""
+    unknown = [
+        name
+        for name in dict.fromkeys(request.query_params)
+        if name not in declared and not (deep and name.startswith(f"{deep}[") and name.endswith("]"))
+    ]
     if unknown:
         offered = f"there is {', '.join(declared)}" if declared else "there is none here"
         raise HTTPException(f"unknown query parameter {', '.join(unknown)}: {offered}", status_code=400)

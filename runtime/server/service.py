@@ -25,6 +25,7 @@ from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.forecasting import Forecaster
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
+from runtime.server.jobs.repeated import Repeated
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
@@ -43,6 +44,7 @@ class Service(Struct, frozen=True):
     machine: Machine
     index: Index
     submission: Submission
+    repeated: Repeated
     imports: Imports
     trainers: Trainers
     queue: Queue
@@ -91,6 +93,7 @@ class Service(Struct, frozen=True):
             machine=machine,
             index=index,
             submission=Submission(root, index, adapter_names),
+            repeated=Repeated(index),
             imports=imports,
             trainers=trainers,
             queue=Queue(root, index, trainers, launcher, accelerators, room, slots),

@@ -1,0 +1,1 @@
+"""OpenAI's fine-tuning API: training jobs, as its clients see them."""
