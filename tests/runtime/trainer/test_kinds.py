@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from runtime.export.making import export
+from runtime.inference.adapters import Share
 from runtime.inference.engine import Engine
 from runtime.inference.ragged import Chunk
 from runtime.messages.export import Order
@@ -73,7 +74,7 @@ def _served(engine: Engine, adapter: Path | None) -> torch.Tensor:
     base = completing.base_of(engine)
     loaded = base.adapters.get(AdapterFiles(str(adapter), "1"))
     with torch.inference_mode():
-        base.adapters.begin_pass([(loaded, len(PROMPT))])
+        base.adapters.begin_pass([Share(loaded, len(PROMPT), 1)])
         return base.runner.logits([Chunk(PROMPT, base.runner.new_cache())])[0].float()
 
 
