@@ -109,7 +109,7 @@ def _whole_passes(model: PeftModel, prompt: list[int], count: int) -> list[int]:
             "la " * 250,
             r"sample_prompts\[1\] has \d+ tokens and sample_tokens is 9: together \d+, but the model's",
         ),
-        ([{"role": "user", "content": "x"}], r"sample_prompts\[1\]: The model's chat template does not take these"),
+        ([{"role": "user", "content": "x"}], r"sample_prompts\[1\]: The chat template does not take these"),
     ],
 )
 def test_a_prompt_that_serving_would_refuse_fails_the_job_before_its_first_step(
