@@ -191,7 +191,11 @@ def _documented(readme: Path) -> set[str]:
 
 def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server) -> None:
     job_id = training.start(
-        model_name="toy", adapter_name="documented", eval_texts=["one two"], training_config={"max_steps": 1}
+        model_name="toy",
+        adapter_name="documented",
+        eval_texts=["one two"],
+        chat_template="{{ messages[0].content }}",
+        training_config={"max_steps": 1},
     )
     training.wait_for(job_id, "completed")
     documented = _documented(CHECKOUT / "training_jobs" / "README.md")
