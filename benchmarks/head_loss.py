@@ -16,12 +16,16 @@ from torch import nn
 from torch.nn.functional import cross_entropy, linear_cross_entropy
 
 from runtime.process import cpu
-from runtime.trainer.head_loss import summed_head_loss
+from runtime.trainer.head_loss import head_losses
 from runtime.trainer.progress import peak_memory_mb
 
 TOKENS, HIDDEN = 1024, 1024
 ROUNDS = 5
 Loss = Callable[[torch.Tensor, nn.Linear, torch.Tensor], torch.Tensor]
+
+
+def lathes(hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor) -> torch.Tensor:
+    return head_losses(hidden_NC, head, targets_N).sum()
 
 
 def plain(hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor) -> torch.Tensor:
@@ -33,7 +37,7 @@ def torchs(hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor) ->
     return linear_cross_entropy(hidden_NC, head.weight, targets_N, reduction="sum", options=options)
 
 
-WAYS: dict[str, Loss] = {"Lathe": summed_head_loss, "torch": torchs, "plain": plain}
+WAYS: dict[str, Loss] = {"Lathe": lathes, "torch": torchs, "plain": plain}
 
 
 def inputs(vocabulary: int, dtype: torch.dtype) -> tuple[torch.Tensor, nn.Linear, torch.Tensor]:

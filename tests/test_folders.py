@@ -191,7 +191,11 @@ def _documented(readme: Path) -> set[str]:
 
 def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server) -> None:
     job_id = training.start(
-        model_name="toy", adapter_name="documented", eval_texts=["one two"], training_config={"max_steps": 1}
+        model_name="toy",
+        adapter_name="documented",
+        eval_texts=["one two"],
+        chat_template="{{ messages[0].content }}",
+        training_config={"max_steps": 1},
     )
     training.wait_for(job_id, "completed")
     documented = _documented(CHECKOUT / "training_jobs" / "README.md")
@@ -205,8 +209,7 @@ def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server)
         assert known or is_parent, f"training_jobs/README.md does not name {inside}"
 
     published = {path.name for path in (training.root / "adapters" / "documented").iterdir()}
-    of_chats = {"chat_template.jinja"}
-    assert published | of_chats == _documented(CHECKOUT / "adapters" / "README.md")
+    assert published == _documented(CHECKOUT / "adapters" / "README.md")
 
 
 def test_a_hand_edit_of_a_finished_job_shows_at_once_to_who_asks_for_it(queueing: Server) -> None:

@@ -1,4 +1,4 @@
-"""What the server asks of `python -m runtime.trainer.preview`, and what that answers: a line of JSON each."""
+"""What the server asks of `python -m runtime.trainer.data.preview`, and what that answers: a line of JSON each."""
 
 from msgspec import Struct, field
 

@@ -1,4 +1,4 @@
-"""What the server asks of `python -m runtime.trainer.report`, and what that answers: a line of JSON each."""
+"""What the server asks of `python -m runtime.trainer.data.report`, and what that answers: a line of JSON each."""
 
 from typing import Literal
 

@@ -69,13 +69,6 @@ def head_losses(
     return losses_N
 
 
-def summed_head_loss(
-    hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
-) -> torch.Tensor:
-    """The sum of the losses, in nats."""
-    return head_losses(hidden_NC, head, targets_N, cap).sum()
-
-
 @torch.no_grad()
 def head_scores(
     hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None

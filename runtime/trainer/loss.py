@@ -56,7 +56,7 @@ class PackedLoss(SummedLoss):
 
     def __init__(self, model: PeftModel, device: str) -> None:
         """Puts Lathe's attention in the model's place. Raises Inexact for a head that is more than a matrix."""
-        super().__init__(self._losses)
+        super().__init__(self._of_each)
         causal: Any = model.get_base_model()  # a module, as far as torch knows
         head = unwrapped(causal.get_output_embeddings())
         if type(head) is not nn.Linear:
@@ -71,12 +71,18 @@ class PackedLoss(SummedLoss):
         self._decoder = causal.get_decoder()
         causal.set_attn_implementation(ATTENTION)
 
-    def _losses(self, documents: Sequence[Document]) -> torch.Tensor:
-        """Of each document [D]."""
+    def __call__(self, documents: Sequence[Document]) -> torch.Tensor:
+        return self._of_tokens(documents).sum()  # without a sum of each document's own
+
+    def _of_each(self, documents: Sequence[Document]) -> torch.Tensor:
+        losses_N = self._of_tokens(documents)
+        return torch.stack([part.sum() for part in losses_N.split([document.num_targets for document in documents])])
+
+    def _of_tokens(self, documents: Sequence[Document]) -> torch.Tensor:
+        """The losses [N] of the tokens that are learned."""
         states_TC, targets_T = self.states(documents)
         has_target_T = targets_T != IGNORED
-        losses_N = self._head_losses(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
-        return torch.stack([part.sum() for part in losses_N.split([document.num_targets for document in documents])])
+        return self._head_losses(states_TC[has_target_T], self._head, targets_T[has_target_T], self._cap)
 
     def scores(self, documents: Sequence[Document]) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed loss without a gradient, and how many of the learned tokens the model holds most likely."""

@@ -14,6 +14,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from runtime.messages.inference import Message
 from runtime.model import prompts
+from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer
 from runtime.trainer.loss import evaluating
 from state import clock
@@ -85,8 +86,7 @@ def prepare(  # noqa: PLR0913, PLR0917  what its answers depend on
                 f"sample_prompts[{index}] has {length} tokens and sample_tokens is {job.sample_tokens}: together "
                 f"{length + job.sample_tokens}, but the model's context is {context_length} tokens"
             )
-    stop_tokens: Any = tokenizer.convert_tokens_to_ids(chat.stop_tokens)
-    end_tokens = served.union(stop_tokens)
+    end_tokens = served.union(stop_ids(tokenizer, chat.stop_tokens))
     return Sampler(tokenizer, job.sample_prompts, tokens, end_tokens, job.sample_tokens)
 
 

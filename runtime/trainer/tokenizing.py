@@ -25,7 +25,7 @@ from state import folders, methods
 from state.config import Learn, Method, OnTooLong
 from state.errors import ServiceError
 from state.row_source import RowSource
-from state.rows.row import Chat, Preference, PromptCompletion, Row, Text, encode
+from state.rows.row import Preference, Row, Text, encode, is_conversation
 from state.rows.tally import Tally
 
 VERSION = 2
@@ -177,7 +177,7 @@ class _Making:
             return
         self._notes.update(note.id for note in masked.notes)
         self._stops |= masked.stop_tokens
-        if _is_conversation(row):
+        if is_conversation(row):
             self._counts.has_conversations = True
             self._switches[tuple(masked.switches.items())] += 1
         self._writer.add(line, documents)
@@ -226,11 +226,6 @@ class _Making:
         if self._switches:
             counts.switches = dict(self._switches.most_common(1)[0][0])
         return counts
-
-
-def _is_conversation(row: Row) -> bool:
-    """Whether the chat template has made its prompts."""
-    return isinstance(row, Chat) or (isinstance(row, PromptCompletion | Preference) and not isinstance(row.prompt, str))
 
 
 def _batches(rows: Iterable[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:

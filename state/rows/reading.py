@@ -262,8 +262,7 @@ def _first_word(name: str) -> str:
 
 def held_out_files(folder: Path) -> list[Path]:
     """The files of a folder whose rows are kept from training, in the order of their names."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file())
-    return [folder / name for name in names if is_rows(name) and name not in SIDECARS and is_held_out(name)]
+    return sorted(path for path in folder.iterdir() if path.is_file() and is_for_evaluation(path.name))
 
 
 def _by_count(item: tuple[str, int]) -> int:

@@ -1,4 +1,4 @@
-"""Every kind of adapter: resumed to the bit, and served and merged as peft computes it."""
+"""Every kind of adapter: resumed and kept as the best one to the bit, served and merged as peft computes it."""
 
 import json
 import shutil
@@ -63,7 +63,8 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("kinds")
     architecture, lora = KINDS[request.param]
     base = toys.make(root / "models" / "toy", architecture)
-    folder = jobs.make(root, lora_config=lora, training_config={"save_steps": 3, "learning_rate": 0.05})
+    settings = {"save_steps": 3, "learning_rate": 0.05, "keep": "best"}
+    folder = jobs.make(root, lora_config=lora, training_config=settings, eval_texts=jobs.TEXTS[:3])
     jobs.train_here(folder)
     yield Trained(base, folder)
     shutil.rmtree(root)
@@ -90,6 +91,13 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bytes(trained: 
 
     assert jobs.weights(again) == jobs.weights(trained.folder)
     assert again.checkpoint_steps().count(6) == 1
+
+
+def test_its_best_adapter_is_published_with_the_same_bytes(trained: Trained) -> None:
+    record = json.loads((trained.folder.adapter / "adapter.json").read_text())
+
+    best = trained.folder.best(record["metrics"]["best_step"])
+    assert jobs.weights(trained.folder) == (best / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")

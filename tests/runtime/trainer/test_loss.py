@@ -17,7 +17,7 @@ from runtime.model import bases
 from runtime.model.device import Facts, choose, pick
 from runtime.trainer import head_loss, lora, loss, packing, trained_head
 from runtime.trainer.documents import Document, whole
-from runtime.trainer.head_loss import summed_head_loss
+from runtime.trainer.head_loss import head_losses
 from runtime.trainer.loss import one_by_one, packed
 from runtime.trainer.packing import Documents, pack
 from state.config import LoraConfig
@@ -249,7 +249,7 @@ def test_the_head_loss_equals_cross_entropy_over_all_logits(
     head = nn.Linear(8, 50, bias=with_bias).requires_grad_(requires_grad=False)
     targets_N = torch.randint(50, (11,))
 
-    ours = summed_head_loss(hidden_NC, head, targets_N, cap)
+    ours = head_losses(hidden_NC, head, targets_N, cap).sum()
     logits_NV = linear(hidden_NC, head.weight, head.bias)
     plain = cross_entropy(logits_NV if cap is None else cap * torch.tanh(logits_NV / cap), targets_N, reduction="sum")
 
