@@ -1,5 +1,6 @@
 """The tokenizer endpoints, as vLLM's clients ask them: without a server's knowledge of which model they mean."""
 
+import re
 from typing import Any
 
 import httpx
@@ -73,10 +74,11 @@ def test_what_has_no_tokens_is_refused_in_openais_shape(
 
 
 def test_whose_tokenizer_is_meant_is_not_guessed(training: Server) -> None:
-    """The server has two base models, and no adapter is loaded."""
+    """The server has several base models, and no adapter is loaded."""
     training.post("/adapters/unload")
 
     reply = _post(training, "/tokenize", prompt="x")
 
     assert reply.status_code == 400
-    assert "there are 2 base models: name the model whose tokenizer is meant" in reply.json()["error"]["message"]
+    sentence = r"there are \d base models: name the model whose tokenizer is meant"  # other tests bring some
+    assert re.search(sentence, reply.json()["error"]["message"])
