@@ -66,6 +66,11 @@ def belongs_to(folder: Path, job_id: str | None) -> bool:
     return record is not None and record.job_id == job_id
 
 
+def job_of(root: DataRoot, folder: Path) -> JobFolder | None:
+    """The job that made the adapter in this folder, where it is still there."""
+    return _job_of(root, _record_in(folder))
+
+
 def _remove_in_job(root: DataRoot, path: Path) -> None:
     """Remove the job's own adapter and checkpoints, if that is what this adapter is.
 

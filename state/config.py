@@ -76,6 +76,9 @@ class TrainingConfig(Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     early_stopping: EarlyStopping | None = None
     keep: Keep = "last"
     """Which adapter is published: the last step's, or the one of the lowest evaluation loss."""
+    keep_epochs: Annotated[int, Meta(ge=0)] = 0
+    """Of so many epochs before the last one the adapter is kept as it was at their end. Where it is not 0, the end of
+    each epoch is evaluated too."""
     max_seq_length: Annotated[int, Meta(ge=2, le=1_048_576)] | None = None
     """In tokens of one document. Left out: 2048, or the model's context where that is shorter."""
     on_too_long: OnTooLong | None = None

@@ -10,7 +10,8 @@
     train.log         the trainer's stdout and stderr
     stop              exists = please stop
     pause             exists = please stop, and wait until somebody resumes
-    checkpoints/      step-<n>/, enough to go on from; best-<n>/, the adapter of the lowest evaluation loss
+    checkpoints/      step-<n>/, enough to go on from; best-<n>/, the adapter of the lowest evaluation loss;
+                      epoch-<n>/, the adapter of an epoch's end
     adapter/          the finished adapter, in PEFT's own layout
     trainer.lock      held by a trainer for as long as it lives
 
@@ -195,6 +196,10 @@ class JobFolder(Struct, frozen=True):
         """The steps whose adapter is kept as the best of its time."""
         return self._steps_of("best-")
 
+    def epoch_steps(self) -> list[int]:
+        """The steps at epochs' ends whose adapters are kept."""
+        return self._steps_of("epoch-")
+
     def _steps_of(self, prefix: str) -> list[int]:
         steps = [path.name.removeprefix(prefix) for path in self.checkpoints.glob(f"{prefix}*")]
         return [int(step) for step in steps if step.isdigit()]
@@ -206,6 +211,10 @@ class JobFolder(Struct, frozen=True):
     def best(self, step: int) -> Path:
         """Where the adapter of step `step` is kept, whose evaluation loss was the lowest by then."""
         return self.checkpoints / f"best-{step}"
+
+    def epoch(self, step: int) -> Path:
+        """Where the adapter of step `step` is kept, which was the last of an epoch."""
+        return self.checkpoints / f"epoch-{step}"
 
     @property
     def adapter(self) -> Path:

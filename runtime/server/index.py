@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from runtime.server.listing import Listing
 from runtime.server.newest import Key, Newest
-from state import adapters, clock, jobs
+from state import adapter_checkpoints, adapters, clock, jobs
 from state.adapters import Adapter
 from state.errors import BrokenFile, Busy, NotFound
 from state.jobs import JobFolder, JobState, Status
@@ -144,7 +144,9 @@ class Index:
             return [self._jobs[job_id] for state in states for job_id in self._jobs_by_state[state].page()]
 
     def adapter(self, name: str) -> Adapter:
-        """An adapter by its files as they are now. Raises NotFound."""
+        """An adapter by its files as they are now; one of an epoch's end by its own name. Raises NotFound."""
+        if adapter_checkpoints.MARK in name:
+            return adapter_checkpoints.find(self._root, name)
         entry = self._refreshed_adapter(name)
         if entry is None:
             raise NotFound(f"Adapter {name} not found")

@@ -2,14 +2,14 @@
 
 import logging
 
-from runtime.trainer import best_adapter, early_stopping
+from runtime.trainer import best_adapter, early_stopping, epoch_adapters
 from runtime.trainer.evaluation import Evaluated, evaluate
 from runtime.trainer.interruption import Interruption
 from runtime.trainer.preferences.learning import Preferences
 from runtime.trainer.preparation import Ready
 from runtime.trainer.progress import Progress
 from state import samples
-from state.config import TrainingConfig, steps_between_evaluations
+from state.config import TrainingConfig, steps_between_evaluations, steps_per_epoch
 from state.jobs import JobFolder
 
 log = logging.getLogger("trainer")
@@ -35,6 +35,7 @@ class Monitor:
         self._row_tokens = row_tokens
         self._progress = progress
         self._interruption = interruption
+        self._steps_per_epoch = steps_per_epoch(settings, len(ready.data.train.rows))
         with interruption.deferred():
             samples.rewind(folder.samples_file, progress.position.step)
 
@@ -44,9 +45,13 @@ class Monitor:
         The untrained adapter is sampled too, to show what the training changes.
         """
         step, total_steps = self._progress.position.step, self._ready.data.total_steps
-        if step % steps_between_evaluations(self._settings) == 0 or step >= total_steps:
+        ends_epoch = self._settings.keep_epochs > 0 and step > 0 and step % self._steps_per_epoch == 0
+        if step % steps_between_evaluations(self._settings) == 0 or step >= total_steps or ends_epoch:
             self._evaluate()
             self._sample()
+        if ends_epoch and step < total_steps:
+            with self._interruption.deferred():
+                epoch_adapters.save(self._folder, self._ready.model, step, self._settings.keep_epochs)
 
     def tidy(self) -> None:
         """Remove the adapters that were the best ones once. For when checkpoints have gone."""

@@ -56,6 +56,8 @@ SPECIFIED = {
     "POST /v1/fine_tuning/jobs": "v1/fine_tuning/jobs/create.py",
     "GET /v1/fine_tuning/jobs": "v1/fine_tuning/jobs/list.py",
     "GET /v1/fine_tuning/jobs/{job_id}": "v1/fine_tuning/jobs/show.py",
+    "GET /v1/fine_tuning/jobs/{job_id}/events": "v1/fine_tuning/jobs/events.py",
+    "GET /v1/fine_tuning/jobs/{job_id}/checkpoints": "v1/fine_tuning/jobs/checkpoints.py",
     "POST /v1/fine_tuning/jobs/{job_id}/cancel": "v1/fine_tuning/jobs/cancel.py",
     "POST /v1/fine_tuning/jobs/{job_id}/pause": "v1/fine_tuning/jobs/pause.py",
     "POST /v1/fine_tuning/jobs/{job_id}/resume": "v1/fine_tuning/jobs/resume.py",

@@ -7,10 +7,11 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 from msgspec import Struct, field
 
+from handlers.v1.files import results
 from handlers.v1.files.file_object import FileObject, file_object
 from handlers.v1.pages import page
 from runtime.server.service import Service
-from state import uploaded_files
+from state import result_files, uploaded_files
 
 MOST = 10_000
 
@@ -33,7 +34,11 @@ def list_files(
     order: FromQuery[Literal["asc", "desc"]] = "desc",
     after: FromQuery[str | None] = None,
 ) -> FileList:
-    found = [file_object(file) for file in uploaded_files.everyone(service.root)]
+    """The result files of jobs are listed where their purpose is asked for: there is one for each job."""
+    if purpose == result_files.PURPOSE:
+        found = [results.result_object(job) for job in service.index.jobs("completed")]
+    else:
+        found = [file_object(file) for file in uploaded_files.everyone(service.root)]
     asked = [file for file in found if purpose in {None, file.purpose}]
     asked.sort(key=lambda file: (file.created_at, file.id), reverse=order == "desc")
     files, has_more = page(asked, after, limit)

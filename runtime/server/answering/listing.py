@@ -30,7 +30,7 @@ def listed(root: DataRoot, index: Index) -> list[Answerer]:
     """Base models first, then adapters, the newest first."""
     found = [_of_base(model) for model in models.available(root).models if _is_whole(model)]
     has_base = cache(lambda name: _base(root, name) is not None)
-    return found + [_of_adapter(adapter) for adapter in index.adapters() if _can_answer(adapter, has_base)]
+    return found + [_of_adapter(root, adapter) for adapter in index.adapters() if _can_answer(adapter, has_base)]
 
 
 def find(root: DataRoot, index: Index, name: str) -> Answerer:
@@ -45,7 +45,7 @@ def find(root: DataRoot, index: Index, name: str) -> Answerer:
     if not _can_answer(adapter, lambda base: _base(root, base) is not None):
         problem = adapter.problem or f"its base model {adapter.model_name} is not here"
         raise NotFound(f"Adapter {name} cannot answer: {problem}")
-    return _of_adapter(adapter)
+    return _of_adapter(root, adapter)
 
 
 def _can_answer(adapter: Adapter, has_base: Callable[[str], bool]) -> bool:
@@ -73,6 +73,6 @@ def _of_base(model: Model) -> Answerer:
     return Answerer(model.name, source)
 
 
-def _of_adapter(adapter: Adapter) -> Answerer:
+def _of_adapter(root: DataRoot, adapter: Adapter) -> Answerer:
     created = int(adapter.created_at.timestamp())
-    return Answerer(adapter.name, f"adapters/{adapter.name}", adapter.model_name, created)
+    return Answerer(adapter.name, str(adapter.path.relative_to(root.path)), adapter.model_name, created)

@@ -169,3 +169,21 @@ def test_samples_need_no_evaluation_rows_and_a_job_that_begins_anew_forgets_them
 
     assert [sample.step for sample in first] == [0, 2, 3]
     assert samples.read(folder.samples_file) == first
+
+
+def test_the_adapters_of_the_last_epochs_are_kept_to_the_bit_and_evaluated(
+    toy: Path, tmp_path: Path, steps: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "toy").symlink_to(toy)
+    kept = {"num_epochs": 4, "keep_epochs": 2, "save_steps": 4, "logging_steps": 1}  # 12 steps
+    folder = jobs.make(tmp_path, training_config=kept, eval_texts=jobs.TEXTS[:3])
+    _train_cut(folder, 8, monkeypatch)
+    assert sorted(folder.epoch_steps()) == [3, 6]
+
+    jobs.train_here(folder)  # from step 4
+
+    assert sorted(folder.epoch_steps()) == [6, 9]
+    for step in (6, 9):
+        assert (folder.epoch(step) / "adapter_model.safetensors").read_bytes() == _adapter_after(steps, step)
+    assert [step for step, _, loss in _curve(folder) if loss is not None] == [3, 4, 6, 8, 9, 12]  # and every save_steps

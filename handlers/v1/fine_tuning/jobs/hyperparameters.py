@@ -10,6 +10,8 @@ from state import fine_tuning
 from state.config import Method, TrainingConfig
 from state.errors import ServiceError
 
+EARLIER_EPOCHS = 2
+"""Whose adapters are kept: with the finished one, those of the last three epochs, as OpenAI does."""
 METHODS: dict[str, Method] = {"supervised": "sft", "dpo": "dpo"}
 
 Epochs = Annotated[int, Meta(ge=1, le=1_000_000)]
@@ -76,7 +78,7 @@ def training_config(
         raise ServiceError(
             f"lathe.training_config.{twice[0]} is what the request's own fields say, too: give it once", param="lathe"
         )
-    defaults = {"learning_rate": fine_tuning.DEFAULT_RATES[kind], "logging_steps": 1}
+    defaults = {"learning_rate": fine_tuning.DEFAULT_RATES[kind], "logging_steps": 1, "keep_epochs": EARLIER_EPOCHS}
     try:
         return msgspec.convert({**defaults, **asked, **given}, TrainingConfig)
     except msgspec.ValidationError as error:

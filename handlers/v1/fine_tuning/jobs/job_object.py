@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from runtime.server.index import JobEntry
 from runtime.server.service import Service
-from state import clock, fine_tuning, jobs, metrics
+from state import clock, fine_tuning, jobs, metrics, result_files
 from state.config import TrainingConfig
 from state.errors import BrokenFile, NotFound
 from state.jobs import Job, JobState, Status
@@ -127,7 +127,7 @@ def job_object(service: Service, entry: JobEntry) -> FineTuningJob:
         finished_at=int(status.completed_at.timestamp()) if status.completed_at else None,
         estimated_finish=_estimated_finish(status, points),
         fine_tuned_model=status.adapter_name if status.status == "completed" else None,
-        result_files=[],
+        result_files=[result_files.id_of(entry.job_id)] if status.status == "completed" else [],
         status=STATUSES[status.status],
         training_file=job.dataset_name or "",
         validation_file=job.eval_dataset_name,
