@@ -78,6 +78,11 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     eval_sha256: str | None = None
 
     @property
+    def today(self) -> datetime:
+        """What a chat template is told that writes a date: the job's own day, whenever it is resumed."""
+        return self.created_at or clock.now()
+
+    @property
     def lora(self) -> LoraConfig:
         """Its own settings, or the defaults."""
         return self.lora_config or LoraConfig()
