@@ -82,6 +82,11 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Of a job that was started in OpenAI's protocol."""
 
     @property
+    def today(self) -> datetime:
+        """What a chat template is told that writes a date: the job's own day, whenever it is resumed."""
+        return self.created_at or clock.now()
+
+    @property
     def lora(self) -> LoraConfig:
         """Its own settings, or the defaults."""
         return self.lora_config or LoraConfig()

@@ -121,7 +121,7 @@ def all_names(root: DataRoot) -> list[str]:
 
 def target(root: DataRoot, dataset_name: str) -> Path:
     """The folder of a data set, be there one or not. Raises ServiceError for a name that cannot be used."""
-    names.check("dataset_name", dataset_name)
+    names.check_dataset("dataset_name", dataset_name)
     folder = root.training_data / dataset_name
     if not root.holds(folder):
         raise ServiceError(f"dataset_name {dataset_name!r} is a link out of the data root")

@@ -46,16 +46,16 @@ def stuck_choose(where: str) -> Callable[..., Any]:
     import torch  # noqa: PLC0415
 
     from runtime.trainer import loss, recipe  # noqa: PLC0415
+    from runtime.trainer.run import Run, compute_gradients  # noqa: PLC0415
 
     current = 0
-    own_gradients = recipe.compute_gradients
 
-    def compute_gradients(run: recipe.Run, step: int) -> Any:
+    def counted(run: Run, step: int) -> Any:
         nonlocal current
         current = step + 1
-        return own_gradients(run, step)
+        return compute_gradients(run, step)
 
-    vars(recipe)["compute_gradients"] = compute_gradients
+    vars(recipe)["compute_gradients"] = counted
 
     def choose(*arguments: Any) -> Callable[[Sequence[Document]], torch.Tensor]:
         own = loss.choose(*arguments)

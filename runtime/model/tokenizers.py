@@ -6,9 +6,26 @@ everywhere. Nothing here needs torch.
 
 from pathlib import Path
 
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
+from msgspec import Struct
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerBase
 
+from state import models
 from state.errors import ServiceError, first_line
+
+
+class BaseTokenizer(Struct, frozen=True):
+    """A base's tokenizer, and what bounds the base's texts."""
+
+    tokenizer: PreTrainedTokenizerBase
+    served: frozenset[int]
+    """The tokens at which the base stops by itself."""
+    context_length: int | None
+
+
+def load(source: str) -> BaseTokenizer:
+    """Of a folder or a hub id. Raises ServiceError for a model whose files are of no use."""
+    tokenizer = load_tokenizer(source)
+    return BaseTokenizer(tokenizer, end_tokens(source, tokenizer), _context_length(source))
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
@@ -43,6 +60,14 @@ def end_tokens(source: str, tokenizer: PreTrainedTokenizerBase) -> frozenset[int
 def shown(source: str) -> str:
     """What a source is called in sentences: a folder by its name."""
     return Path(source).name if Path(source).is_absolute() else source
+
+
+def _context_length(source: str) -> int | None:
+    try:
+        described = AutoConfig.from_pretrained(source, trust_remote_code=False).to_dict()
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"Model {shown(source)} cannot be loaded: {first_line(error)}") from error
+    return models.context_length(described)
 
 
 def _generation_config(source: str) -> GenerationConfig:

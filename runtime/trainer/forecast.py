@@ -16,6 +16,7 @@ from runtime.model import libraries
 from runtime.process import cpu, question
 from runtime.process.exit import leave
 from state.errors import ServiceError
+from state.job_rows import JobRows
 from state.root import DataRoot
 
 
@@ -40,7 +41,7 @@ def make_forecast(asked: Question) -> Forecast:
     job = asked.job
     root = DataRoot.at(Path(asked.root))
     init = None if job.init_adapter is None else root.adapters / job.init_adapter
-    ready = prepare(root, job, asked.train, asked.held_out, Path(asked.scratch), init)
+    ready = prepare(root, job, JobRows(asked.train, asked.held_out), Path(asked.scratch), init)
     start_s = time.time() - psutil.Process().create_time()
     data = ready.data
     forecast = Forecast(

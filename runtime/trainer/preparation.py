@@ -9,13 +9,14 @@ from msgspec import Struct, structs
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
-from runtime.model import bases, device
+from runtime.model import bases, device, tokenizers
 from runtime.model.chat import ChatTemplate
-from runtime.model.tokenizers import end_tokens
+from runtime.model.tokenizers import BaseTokenizer
 from runtime.trainer import initial, lora, memory, repeatable, sampling
 from runtime.trainer.counting import Tell, nobody
 from runtime.trainer.documents import Document
-from runtime.trainer.fit import Fit, Needs, fit, rows
+from runtime.trainer.fit import Fit, Needs, fit
+from runtime.trainer.fit import rows as in_rows
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.job_template import job_template
 from runtime.trainer.loss import SummedLoss, choose
@@ -24,10 +25,11 @@ from runtime.trainer.preferences.pairs import by_pair
 from runtime.trainer.sampling import Sampler
 from runtime.trainer.steps import Steps, of_first_epoch
 from runtime.trainer.tokenizing import Tokenized, Tokenizer
-from state import clock, config, methods, models
+from state import config, methods, models
 from state.adapters import ChatSettings
 from state.config import LoraConfig
 from state.errors import ServiceError
+from state.job_rows import JobRows
 from state.jobs import Job
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -66,7 +68,7 @@ class Data(Struct, frozen=True):
     def longest_row(self, row_tokens: int) -> int:
         """Of steps in rows of at most so many tokens."""
         documents = ([range(length) for length in lengths] for lengths in self.steps)
-        return max(sum(map(len, row)) for step in documents for row in rows(step, row_tokens))
+        return max(sum(map(len, row)) for step in documents for row in in_rows(step, row_tokens))
 
 
 class Ready(Struct, frozen=True):
@@ -97,19 +99,15 @@ class Ready(Struct, frozen=True):
 
 
 def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and three things that are the caller's
-    root: DataRoot,
-    job: Job,
-    train: RowSource,
-    held_out: RowSource | None,
-    tokens: Path,
-    init: Path | None,
-    tell: Tell = nobody,
+    root: DataRoot, job: Job, rows: JobRows, tokens: Path, init: Path | None, tell: Tell = nobody
 ) -> Ready:
     """Load, tokenize, attach and measure; the tokens are kept in `tokens`, a folder. `tell` hears what is done.
 
     `init` is the folder of the adapter that the job goes on from. Raises ServiceError for what cannot be trained.
     """
-    config.check_evaluation(job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts))
+    config.check_evaluation(
+        job.training_config, has_rows=rows.held_out is not None, has_prompts=bool(job.sample_prompts)
+    )
     base_model = models.find(root, job.model_name)
     setup = device.pick(job.training_config.precision)
     for reason in setup.reasons:
@@ -117,14 +115,12 @@ def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and three things that a
     source = base_model.load_from
     log.info("Loading %s in NF4 with double quantization", source)
     tell(f"Loading {job.model_name} in NF4")
-    tokenizer = bases.load_tokenizer(source)
+    tokenizer = tokenizers.load(source)
     base = bases.load_base(source, setup, root.quantized_bases)
-    context_length = models.context_length(base.config.to_dict())
-    served = end_tokens(source, tokenizer)
     start = initial.read(job, init, lora.adaptable_modules(base), source)
-    data = read(job, tokenizer, served, context_length, train, held_out, tokens, start.chat.template, tell)
-    chat = initial.continued(start.chat, _chat(job, tokenizer, data))
-    sampler = sampling.prepare(job, base, tokenizer, served, chat, context_length)
+    data = _read(job, _tokenizer(job, tokenizer, start.chat.template, tell), rows, tokens)
+    chat = initial.continued(start.chat, _chat(job, tokenizer.tokenizer, data))
+    sampler = sampling.prepare(job, base, tokenizer, chat)
 
     tell("Measuring what a step takes")
     torch.manual_seed(job.seed)
@@ -151,30 +147,20 @@ def _chat(job: Job, tokenizer: PreTrainedTokenizerBase, data: Data) -> ChatSetti
     return ChatSettings(template=template, switches=counts.switches, stop_tokens=stop_tokens)
 
 
-def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
-    job: Job,
-    tokenizer: PreTrainedTokenizerBase,
-    served: frozenset[int],
-    context_length: int | None,
-    train: RowSource,
-    held_out: RowSource | None,
-    tokens: Path,
-    template: str | None = None,
-    tell: Tell = nobody,
-) -> Data:
-    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them.
+def _tokenizer(job: Job, base: BaseTokenizer, template: str | None, tell: Tell) -> Tokenizer:
+    """Raises ServiceError for settings that cannot be meant.
 
     `template` is the chat template of the adapter that the job goes on from, where it has one of its own.
     """
     settings = job.training_config
     config.check_max_steps(settings)
     methods.check_settings(settings)
-    max_seq_length = config.resolved_max_seq_length(settings, context_length)
-    today = job.created_at or clock.now()
-    how = Tokenizer(
-        tokenizer,
-        job_template(job, template, tokenizer, today),
-        served,
+    max_seq_length = config.resolved_max_seq_length(settings, base.context_length)
+    today = job.today
+    return Tokenizer(
+        base.tokenizer,
+        job_template(job, template, base.tokenizer, today),
+        base.served,
         today,
         max_seq_length,
         settings.learn,
@@ -183,13 +169,18 @@ def read(  # noqa: PLR0913, PLR0917  what the tokens depend on
         settings.method,
         tell,
     )
-    trained = _tokenize(how, train, tokens / "train")
+
+
+def _read(job: Job, how: Tokenizer, rows: JobRows, tokens: Path) -> Data:
+    """Tokenize a job's rows. Raises ServiceError when nothing is left, or for settings that don't go with them."""
+    settings = job.training_config
+    trained = _tokenize(how, rows.train, tokens / "train")
     total_steps = config.total_steps(settings, len(trained.rows))
     return Data(
         trained,
-        _tokenize(how, held_out, tokens / "eval") if held_out else None,
+        _tokenize(how, rows.held_out, tokens / "eval") if rows.held_out else None,
         how.template,
-        max_seq_length,
+        how.max_seq_length,
         total_steps,
         config.resolved_warmup_steps(settings, total_steps),
         of_first_epoch(settings, trained.rows, job.seed),

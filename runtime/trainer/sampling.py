@@ -16,8 +16,8 @@ from runtime.messages.inference import Message
 from runtime.model import prompts
 from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer
+from runtime.model.tokenizers import BaseTokenizer
 from runtime.trainer.loss import evaluating
-from state import clock
 from state.adapters import ChatSettings
 from state.errors import ServiceError
 from state.jobs import Job
@@ -55,25 +55,17 @@ class Sampler(Struct, frozen=True):
         )
 
 
-def prepare(  # noqa: PLR0913, PLR0917  what its answers depend on
-    job: Job,
-    base: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    served: frozenset[int],
-    chat: ChatSettings,
-    context_length: int | None,
-) -> Sampler | None:
+def prepare(job: Job, model: PreTrainedModel, base: BaseTokenizer, chat: ChatSettings) -> Sampler | None:
     """The job's sampler, if it has sample prompts.
 
-    Answers end at the `served` tokens, and at those of `chat`, which is how its adapter is to be asked.
-
-    Templates that write the date are told the job's own day, as in training. Raises ServiceError for a prompt that
-    serving would refuse.
+    Answers end at the tokens at which the base stops by itself, and at those of `chat`, which is how its adapter is to
+    be asked. Templates that write the date are told the job's own day, as in training. Raises ServiceError for a prompt
+    that serving would refuse.
     """
     if not job.sample_prompts:
         return None
-    today = job.created_at or clock.now()
-    asked = prompts.Prompts(tokenizer, prompts.vocabulary(base, tokenizer), lambda: today)
+    tokenizer, context_length, today = base.tokenizer, base.context_length, job.today
+    asked = prompts.Prompts(tokenizer, prompts.vocabulary(model, tokenizer), lambda: today)
     tokens = []
     for index, prompt in enumerate(job.sample_prompts):
         try:
@@ -86,7 +78,7 @@ def prepare(  # noqa: PLR0913, PLR0917  what its answers depend on
                 f"sample_prompts[{index}] has {length} tokens and sample_tokens is {job.sample_tokens}: together "
                 f"{length + job.sample_tokens}, but the model's context is {context_length} tokens"
             )
-    end_tokens = served.union(stop_ids(tokenizer, chat.stop_tokens))
+    end_tokens = base.served.union(stop_ids(tokenizer, chat.stop_tokens))
     return Sampler(tokenizer, job.sample_prompts, tokens, end_tokens, job.sample_tokens)
 
 

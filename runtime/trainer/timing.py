@@ -8,7 +8,7 @@ from runtime.trainer.fit import Fit
 from runtime.trainer.loss import evaluating
 from runtime.trainer.preferences import run as preferences
 from runtime.trainer.preparation import Data, Ready
-from runtime.trainer.recipe import Run, compute_gradients, make_run
+from runtime.trainer.run import Run, compute_gradients, make_run
 from runtime.trainer.sampling import continued
 from state.config import steps_between_evaluations
 from state.jobs import Job
@@ -50,7 +50,7 @@ def _sample(data: Data) -> Document:
 
 def _seconds_a_token(ready: Ready, fitted: Fit, job: Job) -> float:
     """By whole steps, the optimizer's part included."""
-    run = make_run(ready, fitted, job, preferences.of(job, ready, preferences.none))
+    run = make_run(ready, fitted, job, preferences.to_be_timed(job, ready))
     _take_step(run, 0)  # the first step makes what later ones find made
     tokens, seconds = 0, 0.0
     for step in range(1, max(2, ready.data.total_steps)):

@@ -26,7 +26,7 @@ from state.rows.row import Row, Text, is_conversation
 def examine(asked: Question) -> Report:
     """Raises ServiceError for a model or data that is of no use, and for a length that the model does not have."""
     rows, reader = reading(asked.rows), Reader.of(asked)
-    examination = Examination(reader, _max_seq_length(asked.max_seq_length, reader.context_length))
+    examination = Examination(reader, _max_seq_length(asked.max_seq_length, reader.base.context_length))
     for row in reader.read(every(rows)):
         examination.take(row)
     held_out = HeldOutRows(asked.rows)
@@ -66,10 +66,10 @@ class Examination:
         self._reader = reader
         self._findings = Findings()
         self._told = Told()
-        self._short_answers = ShortAnswers(reader.tokenizer, reader.served)
+        self._short_answers = ShortAnswers(reader.base.tokenizer, reader.base.served)
         self._switches = Switches()
         self._stop_tokens: set[int] = set()
-        self.long_rows = LongRows(max_seq_length, reader.context_length)
+        self.long_rows = LongRows(max_seq_length, reader.base.context_length)
         self.per_row = Lengths(Counted(), Counted())
         self.per_sequence = Lengths(Counted(), Counted())
         self.num_refused = 0
@@ -121,13 +121,13 @@ class Examination:
 
     def asking(self) -> Asking:
         has_conversations = self._switches.has_conversations
-        own: Literal["model", "default"] = "model" if self._reader.tokenizer.chat_template else "default"
+        own: Literal["model", "default"] = "model" if self._reader.base.tokenizer.chat_template else "default"
         writes_date = has_conversations and self._reader.template.writes_date
         return Asking(
             template=own if has_conversations else None,
             switches=dict(self._switches.of_most()),
             date=f"{self._reader.today:%Y-%m-%d}" if writes_date else None,
-            end_tokens=self._texts(self._reader.served),
+            end_tokens=self._texts(self._reader.base.served),
             stop_tokens=self._texts(self._stop_tokens),
         )
 
@@ -142,7 +142,7 @@ class Examination:
         return self._findings.reported(num_rows, len(held_out))
 
     def _texts(self, tokens: Iterable[int]) -> list[str]:
-        return [str(self._reader.tokenizer.convert_ids_to_tokens(token)) for token in sorted(tokens)]
+        return [str(self._reader.base.tokenizer.convert_ids_to_tokens(token)) for token in sorted(tokens)]
 
 
 def _max_seq_length(asked: int | None, context_length: int | None) -> int:

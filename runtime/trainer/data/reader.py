@@ -6,16 +6,16 @@ from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
-from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from runtime.messages.rows import Line, Subject
+from runtime.model import tokenizers
 from runtime.model.chat import ChatTemplate
-from runtime.model.tokenizers import end_tokens, load_tokenizer, shown
+from runtime.model.tokenizers import BaseTokenizer
 from runtime.trainer.masks.masker import Masker
 from runtime.trainer.masks.results import Masked, Refused
 from state import clock, models
 from state.config import Learn
-from state.errors import ServiceError, first_line
+from state.errors import ServiceError
 from state.root import DataRoot
 from state.row_source import RowSource
 from state.rows.problems import Problem
@@ -34,11 +34,8 @@ class ReadRow(Struct, frozen=True):
 
 
 class Reader(Struct, frozen=True):
-    tokenizer: PreTrainedTokenizerBase
+    base: BaseTokenizer
     template: ChatTemplate
-    served: frozenset[int]
-    """The tokens at which the model stops by itself."""
-    context_length: int | None
     today: datetime
     learn: Learn | None
 
@@ -46,19 +43,12 @@ class Reader(Struct, frozen=True):
     def of(cls, subject: Subject) -> "Reader":
         """Raises ServiceError for a model that is not there, or whose tokenizer or template is of no use."""
         source = models.find(DataRoot.at(Path(subject.root)), subject.model_name).load_from
-        tokenizer, today = load_tokenizer(source), clock.now()
-        return cls(
-            tokenizer,
-            ChatTemplate(tokenizer, now=lambda: today),
-            end_tokens(source, tokenizer),
-            _context_length(source),
-            today,
-            subject.learn,
-        )
+        base, today = tokenizers.load(source), clock.now()
+        return cls(base, ChatTemplate(base.tokenizer, now=lambda: today), today, subject.learn)
 
     def read(self, rows: Iterable[Numbered | Problem]) -> Iterator[ReadRow]:
         """In the rows' order, a few hundred of them in memory."""
-        masker, left = Masker(self.tokenizer, self.template, self.served, self.learn), iter(rows)
+        masker, left = Masker(self.base.tokenizer, self.template, self.base.served, self.learn), iter(rows)
         while batch := list(islice(left, TOGETHER)):
             masks = iter(masker.masks([each.row for each in batch if isinstance(each, Numbered)]))
             yield from (_read(each, masks) for each in batch)
@@ -82,11 +72,3 @@ def _read(found: Numbered | Problem, masks: Iterator[Masked | Refused]) -> ReadR
     if isinstance(found, Numbered):
         return ReadRow(Line(file=found.file, line=found.line, row=found.number), found.row, next(masks))
     return ReadRow(Line(file=found.file, line=found.line, row=found.row), None, found)
-
-
-def _context_length(source: str) -> int | None:
-    try:
-        described = AutoConfig.from_pretrained(source, trust_remote_code=False).to_dict()
-    except (OSError, ValueError) as error:
-        raise ServiceError(f"Model {shown(source)} cannot be loaded: {first_line(error)}") from error
-    return models.context_length(described)

@@ -24,7 +24,7 @@ def show(asked: Question) -> Preview:
     return Preview(
         dataset_name=asked.rows.name,
         model_name=asked.model_name,
-        rows=[_shown(reader.tokenizer, row) for row in read[: asked.count]],
+        rows=[_shown(reader.base.tokenizer, row) for row in read[: asked.count]],
         next=_next(read[asked.count :]),
     )
 

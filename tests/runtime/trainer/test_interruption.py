@@ -16,6 +16,7 @@ from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import SIGNALS, Interruption, Removed, Terminated
 from runtime.trainer.progress import Step
 from runtime.trainer.recipe import train
+from runtime.trainer.run import Run, compute_gradients
 from state import folders, metrics, samples
 from state import jobs as records
 from state.root import DataRoot
@@ -138,13 +139,12 @@ def test_nothing_of_a_folder_that_is_removed_while_it_is_trained_comes_back(
     """Not even where the folder itself is left, as by an `rm -rf` that met a file which was just being written."""
     monkeypatch.setattr(interruption, "REMOVED_AFTER_S", 0)
     folder = jobs.make(root, training_config={"logging_steps": 1, "save_steps": 1})
-    own = recipe.compute_gradients
 
-    def remove_at_the_third_step(run: recipe.Run, step: int) -> Step:
+    def remove_at_the_third_step(run: Run, step: int) -> Step:
         if step == 2:
             shutil.rmtree(folder.path)
             folder.path.mkdir()
-        return own(run, step)
+        return compute_gradients(run, step)
 
     monkeypatch.setattr(recipe, "compute_gradients", remove_at_the_third_step)
 

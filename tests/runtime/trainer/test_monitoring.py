@@ -9,6 +9,7 @@ import pytest
 
 from runtime.trainer import monitoring, recipe
 from runtime.trainer.evaluation import Evaluated
+from runtime.trainer.run import Run, compute_gradients
 from state import metrics, samples
 from state.jobs import JobFolder
 from tests import jobs
@@ -44,15 +45,14 @@ def _script(monkeypatch: pytest.MonkeyPatch, losses: dict[int, float]) -> None:
 
 def _train_cut(folder: JobFolder, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Train until step `step` (from 1) is computed, and no further."""
-    own = recipe.compute_gradients
 
-    def compute_gradients(run: recipe.Run, at: int) -> Any:
+    def cut_off(run: Run, at: int) -> Any:
         if at + 1 == step:
             raise Cut
-        return own(run, at)
+        return compute_gradients(run, at)
 
     with monkeypatch.context() as patched:
-        patched.setattr(recipe, "compute_gradients", compute_gradients)
+        patched.setattr(recipe, "compute_gradients", cut_off)
         with pytest.raises(Cut):
             jobs.train_here(folder)
 

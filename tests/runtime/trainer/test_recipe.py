@@ -16,6 +16,7 @@ from runtime.model.device import pick
 from runtime.trainer import publish, recipe
 from runtime.trainer.optimizer import learning_rate_at
 from runtime.trainer.progress import Step
+from runtime.trainer.run import Run, compute_gradients
 from state import adapter_places, metrics
 from state.errors import ServiceError
 from state.root import DataRoot
@@ -175,13 +176,12 @@ def test_a_run_that_is_killed_while_it_publishes_publishes_the_same_adapter_with
 ) -> None:
     folder = jobs.make(root, adapter_name="mine", output_dir="./out")
     steps: list[int] = []
-    own = recipe.compute_gradients
 
-    def compute_gradients(run: recipe.Run, step: int) -> Step:
+    def counted(run: Run, step: int) -> Step:
         steps.append(step)
-        return own(run, step)
+        return compute_gradients(run, step)
 
-    monkeypatch.setattr(recipe, "compute_gradients", compute_gradients)
+    monkeypatch.setattr(recipe, "compute_gradients", counted)
 
     for module, part in ((publish, "_model_card"), (adapter_places, "link_into")):
         with monkeypatch.context() as killing:

@@ -39,6 +39,7 @@ def test_a_data_set_is_renamed_with_all_that_is_in_its_folder_and_jobs_keep_thei
         ("kept", {"dataset_name": "other"}, 400, "dataset_name 'other' is taken: choose another, or delete that"),
         ("kept", {"dataset_name": "hollow"}, 400, "dataset_name 'hollow' is taken"),
         ("kept", {"dataset_name": "../up"}, 400, "dataset_name '../up' is not a valid name"),
+        ("kept", {"dataset_name": "upload"}, 400, "dataset_name 'upload' is reserved: it is a word of the API's URLs"),
         ("kept", {"dataset_name": "new", "colour": "red"}, 400, "unknown field colour"),
         ("nothing", {"dataset_name": "new"}, 404, "Dataset nothing not found"),
     ],

@@ -56,6 +56,7 @@ def test_an_upload_of_the_same_name_replaces_the_texts_and_touches_no_job(queuei
         ({"train_texts": []}, "train_texts must hold at least one text"),
         ({"train_texts": ["fine", ""]}, "train_texts[1] must not be empty"),
         ({"train_texts": ["fine"], "dataset_name": "../up"}, "dataset_name '../up' is not a valid name"),
+        ({"train_texts": ["fine"], "dataset_name": "upload"}, "dataset_name 'upload' is reserved: it is a word of the"),
         ({"train_texts": ["fine"], "dataset_name": 3}, "dataset_name must be a string"),
     ],
 )

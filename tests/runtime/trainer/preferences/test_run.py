@@ -188,7 +188,7 @@ def test_a_plan_counts_pairs_and_the_time_of_the_reference(root: Path, monkeypat
     job = read_job(folder)
     rows = found(DataRoot.at(root), folder, job)
     planned = make_forecast(Question(str(root), job, rows.train, rows.held_out, str(root / "plan")))
-    ready = prepare(DataRoot.at(root), job, rows.train, rows.held_out, root / "again", None)
+    ready = prepare(DataRoot.at(root), job, rows, root / "again", None)
     monkeypatch.setattr(timing, "_seconds_a_token", lambda *_: 1.0)
 
     seconds, _ = timing.estimate(ready, ready.fit(), job)
