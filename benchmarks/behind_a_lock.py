@@ -19,11 +19,11 @@ def main() -> None:
     import torch  # noqa: PLC0415
     from transformers import StoppingCriteria, StoppingCriteriaList  # noqa: PLC0415
 
-    from runtime.model import bases, device  # noqa: PLC0415
+    from runtime.model import bases, device, tokenizers  # noqa: PLC0415
 
     source, cache = sys.argv[1:]
     model: Any = bases.load_base(source, device.pick(), Path(cache)).eval()
-    tokenizer = bases.load_tokenizer(source)
+    tokenizer = tokenizers.load_tokenizer(source)
     lock = threading.Lock()
 
     class Clock(StoppingCriteria):

@@ -45,8 +45,8 @@ def write(file: Path, size: int) -> None:
 
 
 def measure(folder: Path) -> None:
-    from runtime.model.bases import load_tokenizer  # noqa: PLC0415  imports torch
-    from runtime.model.chat import ChatTemplate  # noqa: PLC0415
+    from runtime.model.chat import ChatTemplate  # noqa: PLC0415  imports transformers
+    from runtime.model.tokenizers import load_tokenizer  # noqa: PLC0415
     from runtime.trainer.tokenizing import Tokenizer  # noqa: PLC0415
     from state.row_source import RowSource  # noqa: PLC0415
 

@@ -23,7 +23,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from runtime.model.bases import load_tokenizer, quantization
+from runtime.model.bases import quantization
+from runtime.model.tokenizers import load_tokenizer
 from runtime.trainer.batches import examples_of_step
 from state import config, jobs, models
 from state.jobs import JobFolder

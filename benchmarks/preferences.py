@@ -27,7 +27,7 @@ from benchmarks.bases import SIZES, TOKENIZER
 from benchmarks.document import write
 from benchmarks.training import make_model, run_measured, shown
 from pretraining import corpus
-from runtime.model.bases import load_tokenizer
+from runtime.model.tokenizers import load_tokenizer
 from state import metrics
 from state.jobs import JobFolder
 

@@ -35,7 +35,7 @@ from benchmarks.bases import SIZES, TOKENIZER
 from benchmarks.document import write
 from benchmarks.server import CHECKOUT
 from pretraining import corpus, train_tiny_python
-from runtime.model.bases import load_tokenizer
+from runtime.model.tokenizers import load_tokenizer
 from state import jobs, metrics, models
 from state.jobs import JobFolder
 

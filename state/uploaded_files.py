@@ -12,10 +12,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from state import clock, folders, names, store
+from state import clock, folders, names, store, uploads
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.root import DataRoot
-from state.rows import files, reading
+from state.rows import files
 
 PREFIX = "file-"
 RECORD = "file.json"
@@ -61,13 +61,10 @@ def take_in(root: DataRoot, received: Path, filename: str, expires_after: timede
     details = None
     with folders.appearing(target) as hidden:
         kept = hidden / f"train{files.ending_of(filename)}"
-        received.rename(kept)
-        read = reading.Reading(kept)
         try:
-            for _ in read.rows():
-                pass
+            uploads.moved_in(received, kept)
         except ServiceError as error:
-            status, details = "error", "\n".join([str(error), *map(str, read.report.problems[1:])])
+            status, details = "error", str(error)
         record = FileRecord(
             filename=filename,
             bytes=size,

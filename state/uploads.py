@@ -57,7 +57,7 @@ def take_in(  # noqa: PLR0913  what is said of a file
     """
     name = _new_name() if dataset_name is None else dataset_name
     with _replacing(training_data.target(root, name), reading.is_for_training) as hidden:
-        report = _moved_in(file, hidden / f"{TRAIN}{files.ending_of(file_name)}", columns, skip_invalid=skip_invalid)
+        report = moved_in(file, hidden / f"{TRAIN}{files.ending_of(file_name)}", columns, skip_invalid=skip_invalid)
         dataset = Dataset(
             dataset_name=name,
             num_texts=report.used,
@@ -83,7 +83,7 @@ def take_in_held_out(root: DataRoot, dataset_name: str, file: Path, file_name: s
     target = training_data.target(root, dataset_name)
     with _replacing(target, _is_evaluated_on, only_if=found) as hidden:
         kept = hidden / f"{HELD_OUT}{files.ending_of(file_name)}"
-        return _moved_in(file, kept, found.columns, skip_invalid=found.skip_invalid)
+        return moved_in(file, kept, found.columns, skip_invalid=found.skip_invalid)
 
 
 def check(root: DataRoot, dataset_name: str | None, file_name: str | None, columns: dict[str, str] | None) -> None:
@@ -111,7 +111,7 @@ def _replacing(target: Path, is_replaced: Callable[[str], bool], only_if: RowSou
             folders.copy_by_links(target, hidden, except_for=is_replaced)
 
 
-def _moved_in(file: Path, target: Path, columns: dict[str, str] | None, *, skip_invalid: bool) -> Report:
+def moved_in(file: Path, target: Path, columns: dict[str, str] | None = None, *, skip_invalid: bool = False) -> Report:
     """Move a file of rows and read all of it. Raises ServiceError with the first problems by line."""
     file.rename(target)
     read = reading.Reading(target, columns=columns, skip_invalid=skip_invalid)

@@ -9,8 +9,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from runtime.model.bases import load_tokenizer
 from runtime.model.chat import ChatTemplate
+from runtime.model.tokenizers import load_tokenizer
 from runtime.trainer import lora
 from runtime.trainer.loss import packed
 from runtime.trainer.preferences import reference

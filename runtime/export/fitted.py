@@ -8,7 +8,7 @@ from msgspec import Struct
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
-from runtime.model import adapter_files, bases
+from runtime.model import adapter_files, tokenizers
 from runtime.model.adapter_files import Checked
 from state.adapters import ChatSettings
 from state.errors import ServiceError
@@ -70,7 +70,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
 
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """Raises ServiceError."""
-        return bases.load_tokenizer(str(self.base))
+        return tokenizers.load_tokenizer(str(self.base))
 
 
 def _folder(model_name: str, source: str) -> Path:

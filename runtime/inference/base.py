@@ -13,7 +13,7 @@ from runtime.model import bases
 from runtime.model.device import Setup
 from runtime.model.prompts import Prompts, vocabulary
 from runtime.model.text import TokenTexts
-from runtime.model.tokenizers import end_tokens
+from runtime.model.tokenizers import end_tokens, load_tokenizer
 from state import models
 
 CPU_PREFILL_CHUNK, ACCELERATOR_PREFILL_CHUNK = (
@@ -30,7 +30,7 @@ class Base:
     def __init__(self, source: str, setup: Setup, quantized_bases: Path) -> None:
         """Raises ServiceError."""
         self.source = source
-        self.tokenizer: PreTrainedTokenizerBase = bases.load_tokenizer(source)
+        self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(source)
         self.model: PreTrainedModel = bases.load_base(source, setup, quantized_bases).eval()
         self.runner = ragged.choose(self.model)
         self.adapters = Adapters(self.model)

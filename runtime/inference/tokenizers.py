@@ -15,10 +15,10 @@ from runtime.messages.inference import (
     TokenizerDescription,
     TokenizerQuestion,
 )
-from runtime.model import bases
 from runtime.model.chat import ChatTemplate
 from runtime.model.prompts import Prompts
 from runtime.model.text import decoded
+from runtime.model.tokenizers import load_tokenizer
 from state.errors import ServiceError
 
 MAX_KEPT = 4  # tokenizers without their models; each takes some 10 to 100 MB
@@ -63,7 +63,7 @@ class Tokenizers:
         base = self._base()
         if base is not None and base.source == source:
             return base.tokenizer
-        tokenizer = self._alone.pop(source, None) or bases.load_tokenizer(source)
+        tokenizer = self._alone.pop(source, None) or load_tokenizer(source)
         self._alone[source] = tokenizer
         while len(self._alone) > MAX_KEPT:
             del self._alone[next(iter(self._alone))]

@@ -20,7 +20,6 @@ from transformers.utils import logging as transformers_logging
 from runtime.model import base_cache
 from runtime.model.device import Setup
 from runtime.model.failures import is_out_of_memory
-from runtime.model.tokenizers import load_tokenizer as load_tokenizer  # noqa: PLC0414  a base's, too
 from runtime.model.tokenizers import shown
 from state import locks, models
 from state.errors import ServiceError, first_line

@@ -3,10 +3,8 @@
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +15,7 @@ from runtime.model.chat import ChatTemplate
 from runtime.trainer import token_files
 from runtime.trainer.counting import Tell, counted, nobody
 from runtime.trainer.documents import Document, shortened
-from runtime.trainer.masks.masker import Masker
+from runtime.trainer.masks.masker import Masker, batches
 from runtime.trainer.masks.results import Masked, Refused
 from runtime.trainer.preferences import pairs
 from runtime.trainer.token_files import TokenFiles, TokenWriter
@@ -30,7 +28,6 @@ from state.rows.tally import Tally
 
 VERSION = 2
 HELD_OUT_ROWS = "rows.jsonl"
-TOGETHER = 256  # rows whose texts are tokenized in one call
 SHOWN = 3  # rows that are named where more cannot be learned
 
 log = logging.getLogger("trainer")
@@ -156,7 +153,7 @@ class _Making:
     def make(self) -> Counts:
         rows = self._source.rows(skip_invalid=self._how.skip_invalid)
         what = f"Tokenizing {self._source.name}"
-        for batch in _batches(counted(rows, what, self._source.num_lines(), self._how.tell)):
+        for batch in batches(counted(rows, what, self._source.num_lines(), self._how.tell)):
             for (line, row), masked in zip(batch, self._masker.masks([row for _, row in batch]), strict=True):
                 self._take(line, row, masked)
         return self._finished()
@@ -183,8 +180,8 @@ class _Making:
         self._writer.add(line, documents)
 
     def _refuse(self, line: int, row: Row, refused: Refused) -> None:
-        if isinstance(row, Text) and refused.id == "nothing_to_learn" and self._how.learn is None:
-            self._counts.num_dropped += 1  # a text of a single token
+        if refused.is_single_token(row, self._how.learn):
+            self._counts.num_dropped += 1
             return
         self._counts.num_refused += 1
         if len(self._refused) < SHOWN:
@@ -226,12 +223,6 @@ class _Making:
         if self._switches:
             counts.switches = dict(self._switches.most_common(1)[0][0])
         return counts
-
-
-def _batches(rows: Iterable[tuple[int, Row]]) -> Iterator[list[tuple[int, Row]]]:
-    left = iter(rows)
-    while batch := list(islice(left, TOGETHER)):
-        yield batch
 
 
 def _sha256(tokenizer: PreTrainedTokenizerBase) -> str:

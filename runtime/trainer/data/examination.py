@@ -20,7 +20,7 @@ from state import config
 from state.config import TrainingConfig
 from state.errors import ServiceError
 from state.rows.problems import Problem
-from state.rows.row import Row, Text, is_conversation
+from state.rows.row import Row, is_conversation
 
 
 def examine(asked: Question) -> Report:
@@ -88,7 +88,7 @@ class Examination:
             self._learn(line, row, outcome)
 
     def _refuse(self, line: Line, row: Row, refused: Refused) -> None:
-        if isinstance(row, Text) and refused.id == "nothing_to_learn" and self._reader.learn is None:
+        if refused.is_single_token(row, self._reader.learn):
             self._findings.add("nothing_to_predict", place(line))  # no error: a job leaves it out by itself
             return
         self.num_refused += 1
@@ -121,7 +121,7 @@ class Examination:
 
     def asking(self) -> Asking:
         has_conversations = self._switches.has_conversations
-        own: Literal["model", "default"] = "model" if self._reader.base.tokenizer.chat_template else "default"
+        own: Literal["model", "default"] = "model" if self._reader.template.is_models_own else "default"
         writes_date = has_conversations and self._reader.template.writes_date
         return Asking(
             template=own if has_conversations else None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -11,7 +10,7 @@ from runtime.messages.rows import Line, Subject
 from runtime.model import tokenizers
 from runtime.model.chat import ChatTemplate
 from runtime.model.tokenizers import BaseTokenizer
-from runtime.trainer.masks.masker import Masker
+from runtime.trainer.masks.masker import Masker, batches
 from runtime.trainer.masks.results import Masked, Refused
 from state import clock, models
 from state.config import Learn
@@ -21,8 +20,6 @@ from state.row_source import RowSource
 from state.rows.problems import Problem
 from state.rows.reading import Numbered, Reading
 from state.rows.row import Row
-
-TOGETHER = 256  # rows whose texts are tokenized in one call
 
 
 class ReadRow(Struct, frozen=True):
@@ -48,8 +45,8 @@ class Reader(Struct, frozen=True):
 
     def read(self, rows: Iterable[Numbered | Problem]) -> Iterator[ReadRow]:
         """In the rows' order, a few hundred of them in memory."""
-        masker, left = Masker(self.base.tokenizer, self.template, self.base.served, self.learn), iter(rows)
-        while batch := list(islice(left, TOGETHER)):
+        masker = Masker(self.base.tokenizer, self.template, self.base.served, self.learn)
+        for batch in batches(rows):
             masks = iter(masker.masks([each.row for each in batch if isinstance(each, Numbered)]))
             yield from (_read(each, masks) for each in batch)
 

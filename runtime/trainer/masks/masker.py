@@ -1,7 +1,8 @@
 """Rows to masked sequences, a batch at a time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, pairwise
+from typing import TypeVar
 
 from transformers import PreTrainedTokenizerBase
 
@@ -14,6 +15,10 @@ from runtime.trainer.masks.vocabulary import Vocabulary
 from runtime.trainer.preferences.pairs import are_a_pair
 from state.config import Learn
 from state.rows.row import Preference, Row
+
+TOGETHER = 256  # rows whose texts are tokenized in one call
+
+Item = TypeVar("Item")
 
 
 class Masker:
@@ -36,7 +41,7 @@ class Masker:
         self._whole_drafter = Drafter(template, self._vocabulary, learn, continues=False)
 
     def masks(self, rows: Iterable[Row]) -> list[Masked | Refused]:
-        """What becomes of each row. Their texts are tokenized together: give it a few hundred at a time."""
+        """What becomes of each row. Their texts are tokenized together: give it one of `batches` at a time."""
         rows = list(rows)
         drafts = [_drafted(self._drafter, row) for row in rows]
         parts = [part for draft in drafts if isinstance(draft, Draft) for part in draft.parts]
@@ -106,6 +111,13 @@ class Masker:
                 "no_end_token", f"{part.place} ends with {end!r}, which the tokenizer does not take as a token"
             )
         return [*text, part.end]
+
+
+def batches(rows: Iterable[Item]) -> Iterator[list[Item]]:
+    """The rows, or whatever has one each, in their order: so many together as are worth a call of `Masker.masks`."""
+    left = iter(rows)
+    while batch := list(islice(left, TOGETHER)):
+        yield batch
 
 
 def _drafted(drafter: Drafter, row: Row) -> Draft | Refused:

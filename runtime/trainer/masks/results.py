@@ -6,6 +6,8 @@ from typing import Literal
 from msgspec import Struct
 
 from runtime.trainer.documents import Document
+from state.config import Learn
+from state.rows.row import Row, Text
 
 NoteId = Literal[
     "border_inside_token",
@@ -55,6 +57,10 @@ class Refused(Struct, frozen=True):
 
     id: RefusalId
     message: str
+
+    def is_single_token(self, row: Row, learn: Learn | None) -> bool:
+        """Whether that row is but a text of a single token. There is nothing to predict in it, and nothing to mend."""
+        return isinstance(row, Text) and self.id == "nothing_to_learn" and learn is None
 
 
 class Refusal(Exception):  # it becomes a Refused, and never leaves the package

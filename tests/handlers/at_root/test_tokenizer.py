@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from runtime.model.bases import load_tokenizer
+from runtime.model.tokenizers import load_tokenizer
 from tests.server import CHECKOUT, Server
 
 TEXT = "def f(x):\n    return 'ü' # <|endoftext|>"

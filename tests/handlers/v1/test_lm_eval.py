@@ -17,7 +17,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from runtime.model.bases import load_tokenizer, quantization
+from runtime.model.bases import quantization
+from runtime.model.tokenizers import load_tokenizer
 from tests.server import CHECKOUT, Server
 
 pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")

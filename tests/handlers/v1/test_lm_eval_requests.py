@@ -11,7 +11,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from runtime.model.bases import load_tokenizer, quantization
+from runtime.model.bases import quantization
+from runtime.model.tokenizers import load_tokenizer
 from tests.server import Server
 
 PRECISION = 2e-2  # a token's, of bf16

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM
 from runtime.inference import echo, ragged
 from runtime.inference.engine import Engine
 from runtime.messages.inference import Generated, TextDelta
-from runtime.model.bases import load_tokenizer, quantization
+from runtime.model.bases import quantization
 from runtime.model.text import TokenTexts, begins
+from runtime.model.tokenizers import load_tokenizer
 from state.errors import ServiceError
 from tests.completing import answers, base_of, complete, request, together
 

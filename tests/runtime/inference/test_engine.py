@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM
 from runtime.inference.adapters import MAX_LOADED
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Done, Generated, Load, Message, TextDelta, Unload
-from runtime.model.bases import load_tokenizer, quantization
+from runtime.model.bases import quantization
+from runtime.model.tokenizers import load_tokenizer
 from state.errors import ServiceError
 from tests import toys
 from tests.completing import PROMPT, base_of, complete, finish, request, step, together

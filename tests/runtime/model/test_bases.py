@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from runtime.model import bases
+from runtime.model import bases, tokenizers
 from runtime.model.device import pick
 from runtime.trainer import lora
 from state import models
@@ -106,6 +106,6 @@ def test_a_model_without_a_padding_token_gets_one_of_its_own_tokens(tmp_path: Pa
     del settings["pad_token"]
     (bare / "tokenizer_config.json").write_text(json.dumps(settings))
 
-    tokenizer = bases.load_tokenizer(str(bare))
+    tokenizer = tokenizers.load_tokenizer(str(bare))
 
     assert tokenizer.pad_token_id == tokenizer.eos_token_id

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from runtime.inference.engine import Engine
 from runtime.messages.inference import AdapterFiles, Generate, Message, SamplingParameters
-from runtime.model.bases import load_tokenizer
 from runtime.model.chat import ChatTemplate
+from runtime.model.tokenizers import load_tokenizer
 from runtime.trainer.documents import Document
 from runtime.trainer.token_files import TokenFiles, TokenWriter
 from runtime.trainer.tokenizing import About, Counts, Tokenizer
