@@ -90,7 +90,11 @@ FORMATS = (
     Format(
         "openai_preference",
         "preference",
-        (("input",), ("preferred_output",), ("non_preferred_output",)),
+        (
+            ("input",),
+            ("preferred_output", "preferred_completion"),  # the second as OpenAI called them before
+            ("non_preferred_output", "non_preferred_completion"),
+        ),
         (),
         preferences.of_openai,
     ),

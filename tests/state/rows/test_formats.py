@@ -219,6 +219,11 @@ ROWS: list[tuple[str, object, Row]] = [
         },
         Preference((USER,), (ASSISTANT,), (Message("assistant", "Go away."),), (TOOL,)),
     ),
+    (
+        "openai_preference",
+        {"input": {"messages": [HI]}, "preferred_completion": [HELLO], "non_preferred_completion": [BAD]},
+        Preference((USER,), (ASSISTANT,), (Message("assistant", "Go away."),)),
+    ),
 ]
 
 

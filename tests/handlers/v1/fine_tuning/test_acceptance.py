@@ -1,64 +1,70 @@
-"""A script for OpenAI's fine-tuning API: its client, as it is, trains, is interrupted, and asks what was made."""
+"""docs/from-openai.md keeps its word: OpenAI's client, as it is, trains, is interrupted, and asks what was made."""
 
 import csv
 import io
 import json
-import time
+import re
+from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
-from openai.types.fine_tuning import FineTuningJob
+from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
-from tests.server import Server
+from tests.server import CHECKOUT, Server
 
 ROWS = [
     {"messages": [{"role": "user", "content": f"{n} + 1?"}, {"role": "assistant", "content": f"It is {n + 1}."}]}
     for n in range(8)
 ]
-EPOCHS, STEPS = 20, 80
+STEPS = 80  # of 20 epochs
 
 
-def test_openais_own_client_trains_a_model_and_asks_its_checkpoints(training: Server) -> None:
-    c = openai.OpenAI(base_url=f"http://localhost:{training.port}/v1", api_key="x")
-    train = ("train.jsonl", "".join(json.dumps(row) + "\n" for row in ROWS).encode())
-    f = c.files.create(file=train, purpose="fine-tune")
-    c.files.wait_for_processing(f.id)
-    j = c.fine_tuning.jobs.create(
-        model="toy",
-        training_file=f.id,
-        validation_file=f.id,
-        suffix="demo",
-        seed=1,
-        metadata={"k": "v"},
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": EPOCHS, "batch_size": 2}}},
-        extra_body={"lathe": {"training_config": {"save_steps": 2}}},
-    )
-    assert next(iter(c.fine_tuning.jobs.list(limit=1, metadata={"k": "v"}))).id == j.id
+def test_the_pages_script_trains_a_model_and_asks_its_checkpoints(
+    training: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trainer is paused and killed on the way."""
+    start, wait, look, tidy = _blocks(training)
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    monkeypatch.chdir(tmp_path)
+    script: dict[str, Any] = {}
 
-    seen = _interrupted(c, training, j.id)
-    while c.fine_tuning.jobs.retrieve(j.id).status not in ("succeeded", "failed", "cancelled"):
-        time.sleep(0.1)
-
-    j = c.fine_tuning.jobs.retrieve(j.id)
+    _run(start, script)
+    c, job_id = script["client"], script["job"].id.removeprefix("ftjob-")
+    assert next(iter(c.fine_tuning.jobs.list(limit=1, metadata={"team": "blue"}))) == script["job"]
+    seen = _interrupted(c, training, script["job"].id)
+    _run(wait, script)
+    j = script["job"]
     assert (j.status, j.error) == ("succeeded", None)
-    job_id = j.id.removeprefix("ftjob-")
     assert j.fine_tuned_model == f"toy-demo-{job_id[:8]}"
     points = training.get(f"/training/metrics/{job_id}").json()["metrics"]
     assert j.trained_tokens == sum(point.get("tokens") or 0 for point in points) > 0
-    _check_events(c, j, seen)
-    ck = list(c.fine_tuning.jobs.checkpoints.list(j.id, limit=2))
-    _check_checkpoints(ck, j.fine_tuned_model)
-    _check_result_file(c, j, ck[0].metrics.full_valid_loss)
-    for m in (j.fine_tuned_model, ck[-1].fine_tuned_model_checkpoint):
-        asked = c.chat.completions.create(model=m, messages=[{"role": "user", "content": "hi"}], max_tokens=2)
-        assert (asked.model, c.models.retrieve(m).id) == (m, m)
 
-    c.files.delete(f.id)
-    c.models.delete(j.fine_tuned_model)
+    _run(look, script)
+    _check_events(script["events"], j, seen)
+    ck = script["checkpoints"]
+    _check_checkpoints(ck, j.fine_tuned_model)
+    assert [one.id for one in c.fine_tuning.jobs.checkpoints.list(j.id, limit=2)] == [one.id for one in ck]
+    _check_result_file(c, j, script["curve"], ck[0].metrics.full_valid_loss)
+    earliest = ck[-1].fine_tuned_model_checkpoint
+    assert (script["answer"].model, c.models.retrieve(earliest).id) == (earliest, earliest)
+
+    _run(tidy, script)
     assert list(c.fine_tuning.jobs.checkpoints.list(j.id)) == []
     with pytest.raises(openai.NotFoundError):
-        c.models.retrieve(ck[-1].fine_tuned_model_checkpoint)
+        c.models.retrieve(earliest)
+
+
+def _blocks(server: Server) -> list[str]:
+    """The page's script, of a smaller model on this server."""
+    page = (CHECKOUT / "docs" / "from-openai.md").read_text()
+    page = page.replace("localhost:5001", f"localhost:{server.port}").replace('"tiny-python"', '"toy"')
+    return re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+
+
+def _run(block: str, script: dict[str, Any]) -> None:
+    exec(block, script)  # noqa: S102  the page's own script
 
 
 def _interrupted(c: openai.OpenAI, server: Server, shown: str) -> dict[str, object]:
@@ -78,8 +84,7 @@ def _interrupted(c: openai.OpenAI, server: Server, shown: str) -> dict[str, obje
     return seen
 
 
-def _check_events(c: openai.OpenAI, j: FineTuningJob, seen: dict[str, object]) -> None:
-    ev = list(c.fine_tuning.jobs.list_events(j.id, limit=50))
+def _check_events(ev: list[FineTuningJobEvent], j: FineTuningJob, seen: dict[str, object]) -> None:
     assert len({e.id for e in ev}) == len(ev)
     assert [e.created_at for e in ev] == sorted((e.created_at for e in ev), reverse=True)
     assert ev[0].message == "The job has successfully completed"
@@ -98,9 +103,8 @@ def _check_checkpoints(ck: list[FineTuningJobCheckpoint], fine_tuned_model: str)
     assert all(one.metrics.full_valid_loss is not None and one.metrics.train_loss is not None for one in ck)
 
 
-def _check_result_file(c: openai.OpenAI, j: FineTuningJob, last_loss: float | None) -> None:
+def _check_result_file(c: openai.OpenAI, j: FineTuningJob, text: str, last_loss: float | None) -> None:
     listed = {one.id: one for one in c.files.list(purpose="fine-tune-results")}
-    text = c.files.content(j.result_files[0]).text
     assert listed[j.result_files[0]] == c.files.retrieve(j.result_files[0])
     assert listed[j.result_files[0]].bytes == len(text)
     assert text.startswith("step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,")
