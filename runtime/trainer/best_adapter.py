@@ -51,7 +51,7 @@ def load(folder: JobFolder, model: PeftModel, step: int) -> bool:
     for place in (folder.best(step), folder.checkpoint(step) / "adapter"):
         try:
             with safe_open(place / WEIGHTS, framework="pt") as kept:
-                values = {name: kept.get_tensor(name.replace(".default.", ".")) for name in trained}
+                values = {name: kept.get_tensor(lora.stored_name(name)) for name in trained}
             break
         except UNREADABLE as error:
             log.warning("%s cannot be read: %s", place, error)

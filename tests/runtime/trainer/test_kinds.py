@@ -1,4 +1,4 @@
-"""Every kind of adapter: resumed to the bit, and served and merged as peft computes it."""
+"""Every kind of adapter: resumed to the bit, published as it was at its best, served and merged as peft computes it."""
 
 import json
 import shutil
@@ -18,6 +18,8 @@ from runtime.inference.engine import Engine
 from runtime.messages.export import Order
 from runtime.model.bases import quantization
 from runtime.model.device import pick
+from runtime.trainer import monitoring
+from runtime.trainer.evaluation import Evaluated
 from state.jobs import JobFolder
 from tests import completing, jobs, toys
 
@@ -49,10 +51,15 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 class Trained(Struct, frozen=True):
-    """A toy base and a job that has trained an adapter of one kind on it."""
+    """A toy base and a job that has trained an adapter of one kind on it: it was at its best after step 3 of 6."""
 
     base: Path
     folder: JobFolder
+
+    @property
+    def last(self) -> Path:
+        """The adapter after all steps."""
+        return self.folder.checkpoint(6) / "adapter"
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -60,10 +67,18 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     root = tmp_path_factory.mktemp("kinds")
     architecture, lora = KINDS[request.param]
     base = toys.make(root / "models" / "toy", architecture)
-    folder = jobs.make(root, lora_config=lora, training_config={"save_steps": 3, "learning_rate": 0.05})
-    jobs.train_here(folder)
+    settings = {"save_steps": 3, "learning_rate": 0.05, "keep": "best"}
+    folder = jobs.make(root, lora_config=lora, eval_texts=jobs.TEXTS[:1], training_config=settings)
+    losses = iter([0.5, 0.6])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(monitoring, "evaluate", lambda *_: Evaluated(loss=next(losses), token_accuracy=None))
+        jobs.train_here(folder)
     yield Trained(base, folder)
     shutil.rmtree(root)
+
+
+def _weights_after(folder: JobFolder, step: int) -> bytes:
+    return (folder.checkpoint(step) / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
 def _likely(model: Any) -> list[float]:
@@ -81,8 +96,16 @@ def test_a_run_that_goes_on_from_a_checkpoint_ends_with_the_same_bytes(trained: 
 
     jobs.train_here(again)
 
+    assert _weights_after(again, 6) == _weights_after(trained.folder, 6)
     assert jobs.weights(again) == jobs.weights(trained.folder)
     assert again.checkpoint_steps().count(6) == 1
+
+
+def test_it_is_published_as_it_was_at_its_best(trained: Trained) -> None:
+    record = json.loads((trained.folder.adapter / "adapter.json").read_text())
+
+    assert record["metrics"]["best_step"] == 3
+    assert jobs.weights(trained.folder) == _weights_after(trained.folder, 3) != _weights_after(trained.folder, 6)
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
@@ -93,7 +116,7 @@ def test_it_is_served_as_peft_computes_it(trained: Trained) -> None:
         engine,
         [
             completing.request(1, trained.base, None, **LIKELY),
-            completing.request(2, trained.base, trained.folder.adapter, **LIKELY),
+            completing.request(2, trained.base, trained.last, **LIKELY),
         ],
     )
 
@@ -101,7 +124,7 @@ def test_it_is_served_as_peft_computes_it(trained: Trained) -> None:
     plain = AutoModelForCausalLM.from_pretrained(
         str(trained.base), quantization_config=quantization(setup.torch_dtype), dtype=setup.torch_dtype
     )
-    expected = _likely(PeftModel.from_pretrained(plain, str(trained.folder.adapter)))
+    expected = _likely(PeftModel.from_pretrained(plain, str(trained.last)))
     assert beside[0] == alone
     assert alone.logprobs is not None
     assert beside[1].logprobs is not None
