@@ -65,7 +65,6 @@ def test_a_job_is_stopped_while_it_tokenizes(tmp_path: Path, toy: Path) -> None:
 
     folder.stop_file.unlink()
     folder.train_file.write_text(line * 2)
-    exit_code, output = jobs.run(folder)
-    assert exit_code == 0, output
+    jobs.train_here(folder)
     assert [path.name for path in folder.tokens.iterdir()] == ["train"]
     assert jobs.status(folder).message is None
