@@ -130,7 +130,8 @@ def run_trl(command: list[str], options: list[str], folder: JobFolder) -> Result
 def run_lathe(folder: JobFolder) -> Result:
     output, peak_mb, _ = run_measured([sys.executable, "-m", "runtime.trainer", str(folder.path)])
     points = metrics.read(folder.metrics_file)
-    seconds = (points[-1].elapsed_s or 0.0) + float(re.findall(r"The reference took ([\d.]+) s", output)[0])
+    reference_s = float(re.findall(r"Computing the reference of train: .* in ([\d.]+) s", output)[0])
+    seconds = (points[-1].elapsed_s or 0.0) + reference_s
     on_device_mb = points[-1].memory_mb or 0.0
     losses = [point.loss or 0.0 for point in points]
     return Result(len(points) * PAIRS / seconds, on_device_mb if torch.cuda.is_available() else peak_mb, losses)

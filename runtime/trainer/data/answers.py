@@ -2,7 +2,7 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from runtime.trainer.data.texts import text_of
+from runtime.model.text import decoded
 from runtime.trainer.masks.results import Masked
 
 
@@ -21,10 +21,10 @@ class ShortAnswers:
             for begin, end in document.spans:
                 said = end - 1 if document.tokens[end - 1] in ends else end
                 if said - begin < 2 or all(map(self._is_blank, document.tokens[begin:said])):
-                    return text_of(self._tokenizer, document.tokens[begin:said])
+                    return decoded(self._tokenizer, document.tokens[begin:said], special=True)
         return None
 
     def _is_blank(self, token: int) -> bool:
         if token not in self._blanks:
-            self._blanks[token] = not text_of(self._tokenizer, [token]).strip()
+            self._blanks[token] = not decoded(self._tokenizer, [token], special=True).strip()
         return self._blanks[token]

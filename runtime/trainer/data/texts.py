@@ -6,6 +6,7 @@ from itertools import pairwise
 from transformers import PreTrainedTokenizerBase
 
 from runtime.messages.preview import Piece
+from runtime.model.text import decoded
 from runtime.trainer.documents import Document
 from runtime.trainer.masks.pieces import shared_length
 
@@ -18,21 +19,17 @@ def pieces(tokenizer: PreTrainedTokenizerBase, document: Document) -> list[Piece
     character is in the later piece, which completes it.
     """
     borders = list(_borders(document))
-    whole = text_of(tokenizer, document.tokens)
+    whole = decoded(tokenizer, document.tokens, special=True)
     cuts = [0]
     for end, _ in borders[:-1]:
         # what the first tokens decode to, but for a character that they only begin
-        cuts.append(max(shared_length(whole, text_of(tokenizer, document.tokens[:end])), cuts[-1]))
+        cuts.append(max(shared_length(whole, decoded(tokenizer, document.tokens[:end], special=True)), cuts[-1]))
     cuts.append(len(whole))
     begins = [0, *(end for end, _ in borders)]
     return [
         Piece(whole[cut:behind], learned=learned, num_tokens=end - begin)
         for (cut, behind), begin, (end, learned) in zip(pairwise(cuts), begins, borders, strict=False)
     ]
-
-
-def text_of(tokenizer: PreTrainedTokenizerBase, tokens: list[int]) -> str:
-    return str(tokenizer.decode(tokens, clean_up_tokenization_spaces=False))
 
 
 def _borders(document: Document) -> Iterator[tuple[int, bool]]:

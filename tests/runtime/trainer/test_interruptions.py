@@ -173,7 +173,7 @@ def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that
 
     process = _launch_stuck(killed, "step 6")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     jobs.train_here(killed)
 
     assert jobs.weights(killed) == jobs.weights(whole)

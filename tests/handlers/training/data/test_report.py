@@ -81,9 +81,9 @@ def test_what_cannot_be_told_is_refused_in_words(queueing: Server, path: str, st
 @on_linux
 def test_a_client_that_goes_away_stops_its_report(queueing: Server) -> None:
     asking = Client(queueing, "/training/data/told/report?model_name=tiny-python")
-    wait_until(lambda: bool(queueing.asked("runtime.trainer.data.report")), "the rows are being read", timeout_s=60)
+    wait_until(lambda: bool(queueing.asked("runtime.trainer.data.report")), "the rows are being read")
 
     os.kill(queueing.asked("runtime.trainer.data.report")[0], signal.SIGSTOP)  # else it would soon end by itself
     asking.go_away()
 
-    wait_until(lambda: not queueing.asked("runtime.trainer.data.report"), "it is given up", timeout_s=60)
+    wait_until(lambda: not queueing.asked("runtime.trainer.data.report"), "it is given up")

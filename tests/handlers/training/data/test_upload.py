@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
 
 
 def test_upload_keeps_the_texts_under_their_name(queueing: Server) -> None:
@@ -299,7 +299,7 @@ def test_files_that_are_no_rows_are_refused_in_words(
 def test_what_the_query_says_is_refused_before_the_file_is_sent(
     queueing: Server, query: str, kind: str, error: str
 ) -> None:
-    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=120)
+    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=PATIENCE_S)
     connection.putrequest("POST", f"/api/training/data/upload?{query}")
     connection.putheader("Content-Type", kind)
     connection.putheader("Content-Length", "1000000")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from runtime.messages.preview import Next, Piece, Preview, Question
+from runtime.model.text import decoded
 from runtime.trainer.data.shown import show
-from runtime.trainer.data.texts import pieces, text_of
+from runtime.trainer.data.texts import pieces
 from runtime.trainer.documents import Document, whole
 from state.errors import ServiceError
 from state.row_source import RowSource
@@ -64,7 +65,7 @@ def test_pieces_are_faithful_with_every_template(family: str) -> None:
                 shown = pieces(tokenizer, document)
 
                 found += 1
-                assert "".join(piece.text for piece in shown) == text_of(tokenizer, document.tokens)
+                assert "".join(piece.text for piece in shown) == decoded(tokenizer, document.tokens, special=True)
                 marked = "".join(f"⟦{piece.text}⟧" if piece.learned else piece.text for piece in shown)
                 assert marked == masks.marked(tokenizer, document)
     assert found
@@ -75,12 +76,12 @@ def test_a_character_that_two_pieces_share_is_whole_in_the_later_one(family: str
     tokenizer = chats.tokenizer(family)
     text = "🙂 漢字"
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-    assert "\ufffd" in text_of(tokenizer, tokens[:-1])
+    assert "\ufffd" in decoded(tokenizer, tokens[:-1], special=True)
 
     for at in range(1, len(tokens)):
         before, behind = pieces(tokenizer, Document(tokens, [(at, len(tokens))]))
 
-        assert before.text + behind.text == text_of(tokenizer, tokens) == text
+        assert before.text + behind.text == decoded(tokenizer, tokens, special=True) == text
         assert "\ufffd" not in before.text
         assert (before.num_tokens, behind.num_tokens) == (at, len(tokens) - at)
 
