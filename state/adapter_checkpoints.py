@@ -6,9 +6,9 @@ adapter is. No adapter of one's own can have such a name.
 
 from msgspec import structs
 
-from state import adapter_places, adapters
+from state import adapter_places, adapters, jobs
 from state.adapters import CONFIG, Adapter
-from state.errors import NotFound
+from state.errors import BrokenFile, NotFound
 from state.root import DataRoot
 
 MARK = ":ckpt-step-"
@@ -27,13 +27,13 @@ def find(root: DataRoot, name: str) -> Adapter:
     try:
         published = adapters.read(root, adapters.find(root, adapter_name))
         job = adapter_places.job_of(root, published.path)
-        if job is None:
+        if job is None or jobs.read_status(job).status != "completed":  # or its checkpoints are of another run
             raise missing
         path = job.epoch(int(step))
         if not (path / CONFIG).exists() or not root.holds(path):
             raise missing
         own = adapters.read(root, path)
-    except FileNotFoundError:
+    except (FileNotFoundError, BrokenFile):
         raise missing from None
     return structs.replace(
         published,

@@ -144,13 +144,17 @@ class Index:
             return [self._jobs[job_id] for state in states for job_id in self._jobs_by_state[state].page()]
 
     def adapter(self, name: str) -> Adapter:
-        """An adapter by its files as they are now; one of an epoch's end by its own name. Raises NotFound."""
-        if adapter_checkpoints.MARK in name:
-            return adapter_checkpoints.find(self._root, name)
+        """An adapter by its files as they are now. Raises NotFound."""
         entry = self._refreshed_adapter(name)
         if entry is None:
             raise NotFound(f"Adapter {name} not found")
         return entry.adapter
+
+    def answering_adapter(self, name: str) -> Adapter:
+        """An adapter, or by a name of its own one as it was at an epoch's end, which only answers. Raises NotFound."""
+        if adapter_checkpoints.MARK in name:
+            return adapter_checkpoints.find(self._root, name)
+        return self.adapter(name)
 
     def adapters(self) -> list[Adapter]:
         """All adapters, the newest first."""

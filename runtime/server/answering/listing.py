@@ -36,7 +36,7 @@ def listed(root: DataRoot, index: Index) -> list[Answerer]:
 def find(root: DataRoot, index: Index, name: str) -> Answerer:
     """An adapter before a base model, by their files as they are now. Raises NotFound."""
     try:
-        adapter = index.adapter(name)
+        adapter = index.answering_adapter(name)
     except NotFound:
         model = _base(root, name)
         if model is None:

@@ -134,7 +134,7 @@ class Serving:
         if name is None:
             return self.loaded()
         try:
-            adapter = self._index.adapter(name)
+            adapter = self._index.answering_adapter(name)
         except NotFound:
             try:
                 return self.base(name)

@@ -51,16 +51,14 @@ class _Told:
         self._last = since
 
     def add(self, kind: str, message: str, at: datetime | None = None, **rest: Any) -> None:  # noqa: ANN401
-        self._last = max(self._last, at or self._last)
+        self._last = max(self._last, clock.aware(at) if at else self._last)
         event_id = f"ftevent-{self._job_id}-{kind}"
         self.events.append(Event(id=event_id, created_at=int(self._last.timestamp()), message=message, **rest))
 
 
 def _tell_figures(told: _Told, entry: JobEntry, started: datetime) -> None:
-    points = metrics.read(entry.folder.metrics_file)
-    kept = {*entry.folder.epoch_steps()}
     at, loss = started, Point(step=0, epoch=0.0)
-    for number, point in enumerate(points):
+    for point in metrics.read(entry.folder.metrics_file):
         if point.elapsed_s is not None:
             at = started + timedelta(seconds=point.elapsed_s)
         if _is_evaluation(point):
@@ -71,10 +69,6 @@ def _tell_figures(told: _Told, entry: JobEntry, started: datetime) -> None:
         else:
             loss = point
             told.add(f"train-{point.step}", _trained(point, entry), at, type="metrics", data=training_figures(point))
-        is_last_of_step = number + 1 == len(points) or points[number + 1].step != point.step
-        if point.step in kept and is_last_of_step:
-            changed = _changed(entry, point.step)
-            told.add(f"checkpoint-{point.step}", f"Checkpoint created at step {point.step}", changed)
 
 
 def _tell_end(told: _Told, entry: JobEntry) -> None:
@@ -83,6 +77,8 @@ def _tell_end(told: _Told, entry: JobEntry) -> None:
         case "completed":
             if status.stopped_early:
                 told.add("stopped-early", status.stopped_early, status.completed_at)
+            for step in sorted(entry.folder.epoch_steps()):  # not before: until then the oldest ones go
+                told.add(f"checkpoint-{step}", f"Checkpoint of step {step} is kept", status.completed_at)
             told.add("model", f"New fine-tuned model created: {status.adapter_name}", status.completed_at)
             told.add("results", f"Completed results file: {result_files.id_of(entry.job_id)}", status.completed_at)
             told.add("succeeded", "The job has successfully completed", status.completed_at)
@@ -132,10 +128,3 @@ def _named(point: Point, names: tuple[str, ...]) -> dict[str, float]:
 
 def _known(figures: dict[str, float | None]) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
-
-
-def _changed(entry: JobEntry, step: int) -> datetime | None:
-    try:
-        return clock.changed(entry.folder.epoch(step).stat())
-    except FileNotFoundError:  # it went just now
-        return None
