@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from msgspec import structs
 
-from state import adapters, chat_templates, folders, models, safetensors, store
+from state import adapters, chat_templates, folders, models, safetensors, saved_modules, store
 from state.adapters import CONFIG, RECORD, WEIGHTS, AdapterRecord, ChatSettings, Origin
 from state.config import ALL_LINEAR, LoraConfig, resolved_target_modules
 from state.errors import BrokenFile, NotFound, ServiceError
@@ -99,6 +99,8 @@ def shape(adapter: Path, name: str, wanted: LoraConfig | None, present: set[str]
     own = _read(adapter, name, present)
     if wanted is None:
         return own
+    if saved_modules.are_meant(wanted.modules_to_save or (), own.modules_to_save or ()):
+        own = structs.replace(own, modules_to_save=wanted.modules_to_save)  # the adapter has the full names
     for field in structs.fields(LoraConfig):
         if field.name in OF_NO_SHAPE:
             continue

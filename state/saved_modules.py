@@ -28,4 +28,10 @@ def check(config: LoraConfig, present: Collection[str], quantized: Collection[st
 def full_names(config: LoraConfig, modules: Iterable[str]) -> list[str]:
     """The modules that are meant, of these full names: PEFT alone would take `norm` for `input_layernorm` too."""
     names = config.modules_to_save or ()
-    return [module for module in modules if any(module == name or module.endswith(f".{name}") for name in names)]
+    return [module for module in modules if any(f".{module}".endswith(f".{name}") for name in names)]
+
+
+def are_meant(names: Collection[str], modules: Collection[str]) -> bool:
+    """Whether each of `modules` is meant by one of `names`, ends of full names, and each of `names` means one."""
+    meant = {name: {module for module in modules if f".{module}".endswith(f".{name}")} for name in names}
+    return all(meant.values()) and set().union(*meant.values()) == set(modules)

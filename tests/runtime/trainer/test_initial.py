@@ -5,14 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from safetensors.torch import load_file, save_file
 
 from runtime.messages.forecast import Question
 from runtime.trainer import initial
 from runtime.trainer.forecast import make_forecast
-from state import metrics
+from state import initial_adapters, metrics
 from state.adapters import ChatSettings
+from state.config import LoraConfig
 from state.errors import ServiceError
 from state.jobs import Job, JobFolder, read_job
 from state.root import DataRoot
@@ -102,6 +104,24 @@ def test_the_copys_own_damage_is_refused_in_words(root: Path) -> None:
 
     with pytest.raises(ServiceError, match=r"init_adapter/adapter_model.safetensors: lacks .*lora_B"):
         jobs.train_here(folder)
+
+
+def test_modules_in_full_are_asked_for_by_the_names_that_the_first_job_gave_them(root: Path) -> None:
+    """The adapter's own files have their full names."""
+    first = root / "adapters" / "first"
+    file = first / "adapter_config.json"
+    saved = ["lm_head", "model.layers.0.input_layernorm", "model.layers.1.input_layernorm"]
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"modules_to_save": saved}))
+
+    def shape(names: list[str] | None) -> LoraConfig:
+        lora = LORA | {"bias": "lora_only", "modules_to_save": names}
+        return initial_adapters.shape(first, "first", msgspec.convert(lora, LoraConfig), {"q_proj", "down_proj"})
+
+    for names in (["lm_head", "input_layernorm"], saved):
+        assert shape(names).modules_to_save == names
+    for other in (None, ["lm_head"], ["layernorm", "lm_head"], ["lm_head", "input_layernorm", "norm"]):
+        with pytest.raises(ServiceError, match=r"lora_config.modules_to_save is .*, and init_adapter first has"):
+            shape(other)
 
 
 @pytest.mark.parametrize(
