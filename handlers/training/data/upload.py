@@ -38,6 +38,8 @@ FILES = {
 """How a body that is a file may be announced, and as what it is read unless `file_name` says more."""
 Split = Literal["train", "eval"]
 """What a file is for: training, or evaluation."""
+FIELDS = ("dataset_name", "columns", "skip_invalid", "split")
+"""What a form may say beside its file."""
 
 
 class UploadRequest(Struct, forbid_unknown_fields=True):
@@ -77,8 +79,15 @@ class UploadOperation(Operation):
         split = Schema(type=OpenAPIType.STRING, enum=list(get_args(Split)))
         form = Schema(
             type=OpenAPIType.OBJECT,
-            properties={"file": file, "dataset_name": text, "split": split},
+            properties={
+                "file": file,
+                "dataset_name": text,
+                "columns": text,
+                "skip_invalid": Schema(type=OpenAPIType.BOOLEAN),
+                "split": split,
+            },
             required=["file"],
+            additional_properties=False,
         )
         content = {"application/json": OpenAPIMediaType(named), FORM: OpenAPIMediaType(form)}
         self.request_body = RequestBody(content=content | dict.fromkeys(FILES, OpenAPIMediaType(file)), required=True)
@@ -101,13 +110,13 @@ async def upload(  # noqa: PLR0913, PLR0917  its query parameters
     split: FromQuery[Split] = "train",
 ) -> UploadReply:
     kind = request.content_type[0]
+    if kind == "application/json" and split != "train":
+        raise ServiceError("split is for files: beside train_texts, send eval_texts")
     said = Said(dataset_name, file_name, _columns(columns), skip_invalid, split)
     await asyncio.to_thread(said.check, service.root)  # before the body comes, which may take hours
     if kind in FILES or kind == FORM:
         return await _from_file(request, service, said)
     if kind == "application/json":
-        if split != "train":
-            raise ServiceError("split is for files: beside train_texts, send eval_texts")
         body = b"".join([piece async for piece in pieces(request, _most_json(request))])
         data = decoded(request, UploadRequest, body)
         name = data.dataset_name or dataset_name
@@ -144,7 +153,10 @@ class Said(Struct):
         return self.dataset_name
 
     def with_fields(self, fields: dict[str, str]) -> "Said":
-        """With what a form says: it comes before the query."""
+        """With what a form says: it comes before the query. Raises ServiceError for what it cannot say."""
+        unknown = [name for name in fields if name not in FIELDS]
+        if unknown:
+            raise ServiceError(f"unknown field {', '.join(unknown)}: there is file, {', '.join(FIELDS)}")
         split = fields.get("split", self.split)
         if split not in {"train", "eval"}:
             raise ServiceError(f"split must not be {split!r}: use train or eval")
@@ -152,7 +164,7 @@ class Said(Struct):
             fields.get("dataset_name", self.dataset_name),
             self.file_name,
             _columns(fields["columns"]) if "columns" in fields else self.columns,
-            self.skip_invalid or fields.get("skip_invalid") == "true",
+            _yes_or_no("skip_invalid", fields["skip_invalid"]) if "skip_invalid" in fields else self.skip_invalid,
             "eval" if split == "eval" else "train",
         )
 
@@ -192,6 +204,13 @@ def _columns(text: str | None) -> dict[str, str] | None:
         raise ServiceError(
             'columns must be JSON that says which column is which key: {"prompt": "question", "completion": "answer"}'
         ) from None
+
+
+def _yes_or_no(name: str, text: str) -> bool:
+    try:
+        return msgspec.convert(text, bool, strict=False)  # as a query's
+    except msgspec.ValidationError:
+        raise ServiceError(f"{name} must be true or false, but is {text!r}") from None
 
 
 def _most_json(request: Request[Any, Any, Any]) -> int:

@@ -285,6 +285,30 @@ def test_files_that_are_no_rows_are_refused_in_words(
 
 
 @pytest.mark.parametrize(
+    ("field", "error"),
+    [
+        ({"splitt": "eval"}, "unknown field splitt: there is file, dataset_name, columns, skip_invalid, split"),
+        ({"file_name": "rows.csv"}, "unknown field file_name"),
+        ({"skip_invalid": "maybe"}, "skip_invalid must be true or false, but is 'maybe'"),
+    ],
+)
+def test_what_a_form_cannot_say_is_refused_and_the_data_set_stays(
+    queueing: Server, field: dict[str, str], error: str
+) -> None:
+    _upload(queueing, JSONL, dataset_name="said")
+    form = {"dataset_name": "said"} | field
+
+    reply = queueing.http.post("/training/data/upload", files={"file": ("a.jsonl", b'{"text": "b"}')}, data=form)
+
+    assert reply.status_code == 400
+    assert error in reply.json()["error"]
+    assert (queueing.root / "training_data" / "said" / "train.jsonl").read_bytes() == JSONL
+    form = {"dataset_name": "said", "skip_invalid": "True"}
+    taken = queueing.http.post("/training/data/upload", files={"file": ("a.jsonl", JSONL + WRONG)}, data=form)
+    assert taken.json()["num_skipped"] == 1
+
+
+@pytest.mark.parametrize(
     ("query", "kind", "error"),
     [
         ("columns=oops", "text/csv", "columns must be JSON"),
