@@ -34,19 +34,24 @@ def _spares(of: int) -> list[int]:
 
 def _waiting_spare(server: Server) -> int:
     """The pid of a spare that has come to its wait."""
+    found: list[int] = []
 
     def waits() -> bool:
-        return any("pipe_read" in _blocked_in(pid) for pid in _spares(server.process.pid))
+        found[:] = filter(_waits, _spares(server.process.pid))
+        return bool(found)
 
     wait_until(waits, "a spare trainer waits")
-    return _spares(server.process.pid)[0]
+    return found[0]
 
 
-def _blocked_in(pid: int) -> str:
+def _waits(pid: int) -> bool:
+    """Whether it has its imports behind it: before them it reads other pipes, and starts itself anew with settings."""
     try:
-        return Path(f"/proc/{pid}/wchan").read_text()
-    except FileNotFoundError:
-        return ""
+        return (
+            "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() and "torch" in Path(f"/proc/{pid}/maps").read_text()
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_spare_that_waits_has_computed_nothing_and_goes_with_a_server_that_is_killed(
