@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,11 +19,17 @@ CHATS = "".join(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _chats(queueing: Server) -> None:
+def _chats(queueing: Server) -> Iterator[None]:
+    """A data set, and a base model without a tokenizer, which goes again: other tests count the models."""
+    bare = queueing.root / "models" / "bare"
+    bare.mkdir()
+    shutil.copy(CHECKOUT / "models" / "tiny-python" / "config.json", bare)
     folder = queueing.root / "training_data" / "told"
     folder.mkdir()
     (folder / "train.jsonl").write_text(CHATS)
     (folder / "eval.jsonl").write_text(CHATS.splitlines()[0])
+    yield
+    shutil.rmtree(bare)
 
 
 def test_a_data_set_is_reported_on_and_shown_and_nothing_is_made(queueing: Server) -> None:
@@ -69,10 +76,6 @@ def test_a_data_set_is_reported_on_and_shown_and_nothing_is_made(queueing: Serve
     ],
 )
 def test_what_cannot_be_told_is_refused_in_words(queueing: Server, path: str, status: int, error: str) -> None:
-    bare = queueing.root / "models" / "bare"
-    bare.mkdir(exist_ok=True)
-    shutil.copy(CHECKOUT / "models" / "tiny-python" / "config.json", bare)
-
     reply = queueing.get(f"/training/data/{path}")
 
     assert (reply.status_code, list(reply.json()), reply.json()["error"][: len(error)]) == (status, ["error"], error)
