@@ -64,6 +64,8 @@ SPECIFIED = {
     "GET /v1/models": "v1/models/list.py",
     "GET /v1/models/{name}": "v1/models/show.py",
     "DELETE /v1/models/{name}": "v1/models/delete.py",
+    "POST /v1/fine_tuning/alpha/graders/run": "v1/fine_tuning/alpha/graders/run.py",
+    "POST /v1/fine_tuning/alpha/graders/validate": "v1/fine_tuning/alpha/graders/validate.py",
     "POST /v1/load_lora_adapter": "v1/load_lora_adapter.py",
     "POST /v1/unload_lora_adapter": "v1/unload_lora_adapter.py",
     "POST /v1/completions": "v1/completions.py",
