@@ -105,6 +105,8 @@ def _check_checkpoints(ck: list[FineTuningJobCheckpoint], fine_tuned_model: str)
 
 def _check_result_file(c: openai.OpenAI, j: FineTuningJob, text: str, last_loss: float | None) -> None:
     listed = {one.id: one for one in c.files.list(purpose="fine-tune-results")}
+    assert {one.purpose for one in listed.values()} == {"fine-tune-results"}
+    assert listed.keys() < {one.id for one in c.files.list(limit=2)}
     assert listed[j.result_files[0]] == c.files.retrieve(j.result_files[0])
     assert listed[j.result_files[0]].bytes == len(text)
     assert text.startswith("step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,")

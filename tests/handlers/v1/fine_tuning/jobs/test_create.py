@@ -165,8 +165,8 @@ def test_a_request_that_is_sent_again_finds_the_job_that_it_made(waiting: openai
             None,
         ),
         ({"lathe": {"training_config": {"epochs": 2}}}, "unknown field epochs", "lathe", None),
-        ({"lathe": {"colour": "red"}}, "unknown field lathe.colour", None, None),
-        ({"suffix": "x" * 65}, "suffix must have at most 64 characters", None, None),
+        ({"lathe": {"colour": "red"}}, "unknown field lathe.colour", "lathe.colour", None),
+        ({"suffix": "x" * 65}, "suffix must have at most 64 characters", "suffix", None),
         ({"suffix": "x", "lathe": {"adapter_name": "y"}}, "exclude each other", "suffix", None),
     ],
 )
