@@ -249,12 +249,12 @@ def create(  # noqa: PLR0913, PLR0917  a job's parts
     train: RowSource,
     held_out: RowSource | None,
     check: Callable[[int], None] = lambda _: None,
-    init: Path | None = None,
+    init: initial_adapters.Source | None = None,
 ) -> JobFolder:
     """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
 
     `check` is told how many rows are trained on, and may refuse them. Where `held_out` is the other side of a split,
-    its rows lie among the others. `init` is the folder of the adapter that it goes on from.
+    its rows lie among the others. `init` is the adapter that it goes on from.
     Raises ServiceError for rows that cannot be used; then nothing is left.
     """
     job_id = str(uuid.uuid4())

@@ -58,24 +58,24 @@ class Serving:
 
         Raises NotFound, and ServiceError with what is wrong with its files or its base.
         """
-        adapter = await asyncio.to_thread(self._index.adapter, name)
+        adapter = await asyncio.to_thread(self._index.answering_adapter, name)
         await self._have_loaded(adapter)
         async with self._changing:
-            self._current = await asyncio.to_thread(self._index.adapter, name)  # as it is by now, if it still is
+            self._current = await asyncio.to_thread(self._index.answering_adapter, name)  # as it is by now, if it is
 
     async def ready(self, name: str) -> None:
         """Have an adapter in memory. Which one answers without a name stays.
 
         Raises NotFound, and ServiceError with what is wrong with its files or its base.
         """
-        await self._have_loaded(await asyncio.to_thread(self._index.adapter, name))
+        await self._have_loaded(await asyncio.to_thread(self._index.answering_adapter, name))
 
     async def release(self, name: str) -> None:
         """Give back what an adapter takes of the memory; no request without a name is answered by it. Raises NotFound.
 
         The next request that names it loads it again.
         """
-        adapter = await asyncio.to_thread(self._index.adapter, name)
+        adapter = await asyncio.to_thread(self._index.answering_adapter, name)
         async with self._changing:
             if self.current_name == name:
                 self._current = None
@@ -194,7 +194,7 @@ class Serving:
             if current is None:
                 return
             try:
-                newest = await asyncio.to_thread(self._index.adapter, current.name)
+                newest = await asyncio.to_thread(self._index.answering_adapter, current.name)
             except NotFound:
                 log.warning("Adapter %s was removed while loaded: unloading it", current.name)
                 self._current = newest = None

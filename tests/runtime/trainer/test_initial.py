@@ -88,7 +88,7 @@ def test_a_plan_counts_the_parameters_of_the_adapter_that_is_gone_on_from(root: 
     job = Job(model_name="toy", init_adapter="first")
 
     plan = make_forecast(
-        Question(str(root), job, RowSource("train_texts", texts=jobs.TEXTS), None, str(tmp_path / "t"))
+        Question(str(root), job, RowSource("train_texts", texts=jobs.TEXTS), None, str(tmp_path))
     )
 
     weights = load_file(root / "adapters" / "first" / "adapter_model.safetensors")

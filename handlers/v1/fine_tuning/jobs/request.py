@@ -34,7 +34,7 @@ class LatheOptions(Struct, forbid_unknown_fields=True, frozen=True):
 
 class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
     model: Annotated[str, Meta(min_length=1)]
-    """A base model, or an adapter that the training goes on from."""
+    """A base model, or an adapter or a checkpoint of one, which the training goes on from."""
     training_file: Annotated[str, Meta(min_length=1)]
     """A file's id, or a data set's name."""
     validation_file: Annotated[str, Meta(min_length=1)] | None = None
@@ -91,7 +91,7 @@ class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
     def _model(self, root: DataRoot, index: Index) -> tuple[str, str | None]:
         """The base, and the adapter to go on from."""
         try:
-            return index.adapter(self.model).model_name, self.model
+            return index.answering_adapter(self.model).model_name, self.model
         except NotFound:
             pass
         try:

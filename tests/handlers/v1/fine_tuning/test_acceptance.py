@@ -49,6 +49,9 @@ def test_the_pages_script_trains_a_model_and_asks_its_checkpoints(
     _check_result_file(c, j, script["curve"], ck[0].metrics.full_valid_loss)
     earliest = ck[-1].fine_tuned_model_checkpoint
     assert (script["answer"].model, c.models.retrieve(earliest).id) == (earliest, earliest)
+    assert training.post(f"/adapters/{earliest}/load").status_code == 200
+    assert training.get("/adapters").json()["current_adapter"] == earliest
+    assert c.post("/unload_lora_adapter", body={"lora_name": earliest}, cast_to=str).startswith("Success")
 
     _run(tidy, script)
     assert list(c.fine_tuning.jobs.checkpoints.list(j.id)) == []
