@@ -129,7 +129,8 @@ class Serving:
     def answering(self, name: str | None) -> Answering:
         """Who goes by this name, an adapter before a base model; without one the loaded adapter.
 
-        Raises NotFound when nobody does, ServiceError when no adapter is loaded or the adapter is broken.
+        Raises NotFound when nobody does, or its base is not here, as nothing is downloaded for an answer; ServiceError
+        when no adapter is loaded or the adapter is broken.
         """
         if name is None:
             return self.loaded()
@@ -141,7 +142,10 @@ class Serving:
             except ServiceError as error:
                 raise NotFound(str(error)) from error
         _check(adapter)
-        return Answering(adapter.model_name, adapter)
+        try:
+            return Answering(self.base(adapter.model_name).model_name, adapter)
+        except ServiceError as error:
+            raise NotFound(f"Adapter {name} cannot answer: {error}") from error
 
     def loaded(self) -> Answering:
         """The loaded adapter. Raises ServiceError when there is none."""
@@ -153,8 +157,13 @@ class Serving:
         return Answering(self._current.model_name, self._current)
 
     def base(self, name: str) -> Answering:
-        """A base model without any adapter. Raises ServiceError when there is none of that name."""
-        models.find(self._root, name)
+        """A base model without any adapter. Raises ServiceError when none of that name is here."""
+        model = models.find(self._root, name)
+        if model.folder is None:
+            raise ServiceError(
+                f"Model {name} not available: it has not been downloaded. Do that with .venv/bin/hf download "
+                f"{model.source}, or train on it"
+            )
         return Answering(name, None)
 
     async def complete(
