@@ -5,7 +5,17 @@ from msgspec import structs
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, initial_adapters, initial_sources, jobs, lora_patterns, methods, models, saved_modules
+from state import (
+    config,
+    initial_adapters,
+    initial_sources,
+    jobs,
+    lora_patterns,
+    methods,
+    models,
+    report_to,
+    saved_modules,
+)
 from state.errors import ServiceError
 from state.initial_adapters import Source
 from state.jobs import Job, JobFolder
@@ -45,6 +55,7 @@ class Submission:
         config.check_evaluation(
             job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
         )
+        report_to.check(job.report_to)
         if job.chat_template is not None:
             check_chat_template(job.chat_template)
         if job.output_dir is not None:

@@ -190,7 +190,7 @@ def test_a_request_that_is_sent_again_finds_the_job_that_it_made(waiting: openai
         ({"validation_file": "nothing"}, "Dataset nothing not found", "validation_file", "invalid_validation_file"),
         ({"method": {"type": "reinforcement"}}, '"reinforcement" is not trained here: use', "method", None),
         ({"method": {"type": "dpo"}}, "holds rows that are no preferences", "training_file", "invalid_training_file"),
-        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "sends figures to", "integrations", None),
+        ({"integrations": [{"type": "wandb"}]}, "integrations[0].wandb is required", "integrations[0].wandb", None),
         ({"hyperparameters": {"beta": 0.1}}, 'beta goes with method "dpo" alone', "hyperparameters", None),
         ({"hyperparameters": {"learning_rate_multiplier": 1e6}}, "must be at most 5000", "hyperparameters", None),
         (
