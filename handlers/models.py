@@ -13,7 +13,7 @@ from state.models import Model
 
 
 class ModelReply(Struct):
-    """`source` is a folder of models/, or the hub id that is downloaded on first use.
+    """`source` is a folder of models/, or a hub id, which a training downloads first where it is not `downloaded`.
 
     `problem` is why it cannot be trained, as far as its files tell; null when nothing is wrong.
     """
@@ -56,7 +56,7 @@ def _describe(model: Model) -> ModelReply:
     return ModelReply(
         name=model.name,
         kind=model.kind,
-        source=model.folder.name if model.kind == "folder" and model.folder else model.source,
+        source=model.in_models or model.source,
         downloaded=model.folder is not None,
         architecture=str(architectures[0]) if isinstance(architectures, list) and architectures else None,
         context_length=models.context_length(config),

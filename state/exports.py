@@ -43,7 +43,7 @@ def sweep(root: DataRoot) -> None:
 def folder_of(root: DataRoot, adapter_name: str, export_format: str, output_dir: str | None) -> Path:
     """The folder that an export will be. Raises ServiceError when it may not be made, or is something else already."""
     parent = root.exports if output_dir is None else root.output_folder(output_dir)
-    target = parent / f"{adapter_name}-{export_format}"
+    target = parent / f"{adapter_name.replace(':', '-')}-{export_format}"  # a checkpoint's colon is none of a file's
     if os.path.lexists(target) and not _is_export(target, adapter_name, export_format):
         raise ServiceError(f"{root.shown(target)} exists and is no such export: move it away, or choose an output_dir")
     return target

@@ -13,13 +13,12 @@ from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
-from msgspec import structs
+from msgspec import Struct, structs
 
-from state import adapters, chat_templates, folders, models, safetensors, saved_modules, store
+from state import adapters, chat_templates, folders, saved_modules, store
 from state.adapters import CONFIG, RECORD, WEIGHTS, AdapterRecord, ChatSettings, Origin
 from state.config import ALL_LINEAR, LoraConfig, resolved_target_modules
-from state.errors import BrokenFile, NotFound, ServiceError
-from state.root import DataRoot
+from state.errors import ServiceError
 
 ORIGIN = "origin.json"
 OF_NO_SHAPE = frozenset({"lora_dropout", "task_type"})
@@ -34,42 +33,33 @@ OF_NO_MATTER = frozenset(
 """Fields of an adapter_config.json that do not change what an adapter's matrices do."""
 
 
-def find(root: DataRoot, name: str, model_name: str) -> Path:
-    """The folder of an adapter of this base. Raises ServiceError for one that cannot be gone on from."""
-    try:
-        folder = adapters.find(root, name)
-        adapter = adapters.read(root, folder)
-        safetensors.read_header(folder / WEIGHTS)
-    except (NotFound, FileNotFoundError, NotADirectoryError):
-        raise ServiceError(f"init_adapter {name} is not among the adapters") from None
-    except BrokenFile as error:
-        raise ServiceError(f"init_adapter {name} cannot be used: {error}") from error
-    if adapter.problem is not None:
-        raise ServiceError(f"init_adapter {name} cannot be used: {adapter.problem}")
-    own = models.resolve(root, adapter.model_name)
-    if own is None or own.source != models.find(root, model_name).source:
-        raise ServiceError(
-            f"init_adapter {name} is an adapter of {adapter.model_name or 'an unknown base'}, "
-            f"and model_name is {model_name}: an adapter fits its own base only"
-        )
-    return folder
+class Source(Struct, frozen=True):
+    """An adapter that is gone on from, by the name that was asked for."""
+
+    name: str
+    files: Path
+    """The folder of its two files."""
+    record: Path
+    """The folder of the files that say how it is asked."""
 
 
-def copy(adapter: Path, into: Path) -> None:
+def copy(adapter: Source, into: Path) -> None:
     """Copy an adapter's files to a folder that appears complete or not at all, in place of an older one.
 
     Raises ServiceError when the adapter goes or changes meanwhile.
     """
     try:
-        before = _identity(adapter)
+        before = _identity(adapter.files)
         with folders.appearing(into, replacing=True) as hidden:
-            for name in (CONFIG, WEIGHTS, RECORD, chat_templates.FILE):
-                if name in {CONFIG, WEIGHTS} or (adapter / name).exists():
-                    shutil.copyfile(adapter / name, hidden / name)
+            for name in (CONFIG, WEIGHTS):
+                shutil.copyfile(adapter.files / name, hidden / name)
+            for name in (RECORD, chat_templates.FILE):
+                if (adapter.record / name).exists():
+                    shutil.copyfile(adapter.record / name, hidden / name)
             with (hidden / WEIGHTS).open("rb") as weights:
                 sha256 = hashlib.file_digest(weights, "sha256").hexdigest()
             (hidden / ORIGIN).write_bytes(store.pretty(Origin(name=adapter.name, sha256=sha256)))
-            if _identity(adapter) != before:
+            if _identity(adapter.files) != before:
                 raise FileNotFoundError  # noqa: TRY301  what was copied is gone by now
     except FileNotFoundError:
         raise ServiceError(f"init_adapter {adapter.name} changed while it was copied: start the job again") from None

@@ -7,6 +7,7 @@
     status.json       where it stands; its owner is whoever holds trainer.lock
     metrics.jsonl     one line a log step
     samples.jsonl     the answers to the job's sample prompts, one a line
+    reports/          what `report_to` needs and makes (state/report_to.py)
     train.log         the trainer's stdout and stderr
     stop              exists = please stop
     pause             exists = please stop, and wait until somebody resumes
@@ -32,6 +33,7 @@ from state import chat_templates, clock, folders, initial_adapters, locks, metho
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
 from state.openai_view import OpenAIView
+from state.report_to import ReportTo
 from state.root import DataRoot
 from state.row_source import RowSource
 from state.rows import row
@@ -78,6 +80,8 @@ class Job(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Of the rows that it is trained on, and below of those that it is evaluated on, as they were when it was created
     (state/rows/tally.py)."""
     eval_sha256: str | None = None
+    report_to: ReportTo = []
+    """Where its figures are shown, too."""
     openai: OpenAIView | None = None
     """Of a job that was started in OpenAI's protocol."""
 
@@ -114,7 +118,7 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     completed_at: datetime | None = None
     error_message: str | None = None
     message: str | None = None
-    """What is done while no step is taken, and how far that is."""
+    """What is done while no step is taken, and how far that is; else why `report_to` is not served."""
     stopped_early: str | None = None
     """Why a completed run has fewer steps than `total_steps`; None where it has all."""
     pid: int | None = None
@@ -173,6 +177,10 @@ class JobFolder(Struct, frozen=True):
     @property
     def samples_file(self) -> Path:
         return self.path / "samples.jsonl"
+
+    @property
+    def reports(self) -> Path:
+        return self.path / "reports"
 
     @property
     def log_file(self) -> Path:
@@ -249,12 +257,12 @@ def create(  # noqa: PLR0913, PLR0917  a job's parts
     train: RowSource,
     held_out: RowSource | None,
     check: Callable[[int], None] = lambda _: None,
-    init: Path | None = None,
+    init: initial_adapters.Source | None = None,
 ) -> JobFolder:
     """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
 
     `check` is told how many rows are trained on, and may refuse them. Where `held_out` is the other side of a split,
-    its rows lie among the others. `init` is the folder of the adapter that it goes on from.
+    its rows lie among the others. `init` is the adapter that it goes on from.
     Raises ServiceError for rows that cannot be used; then nothing is left.
     """
     job_id = str(uuid.uuid4())

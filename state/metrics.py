@@ -41,6 +41,11 @@ class Point(Struct, kw_only=True, omit_defaults=True):
     elapsed_s: float | None = None
     """Time in the training loop, earlier attempts included."""
 
+    @property
+    def is_evaluation(self) -> bool:
+        """Its `eval_loss` may be None, where it is not a number."""
+        return self.tokens is None
+
 
 def append(path: Path, point: Point) -> None:
     store.append_line(path, point)

@@ -39,6 +39,11 @@ class Model(Struct, frozen=True, kw_only=True):
     """Where its files lie here; None for a hub model that has not been downloaded."""
 
     @property
+    def in_models(self) -> str | None:
+        """The name of its folder in `models/`; None for a hub model."""
+        return self.folder.name if self.folder is not None and str(self.folder) == self.source else None
+
+    @property
     def load_from(self) -> str:
         """What transformers is given to load: the folder where there is one, else the hub id to download."""
         return str(self.folder or self.source)
@@ -55,16 +60,28 @@ class Listing(Struct, frozen=True):
 def resolve(root: DataRoot, name: str) -> Model | None:
     """The model that a name stands for; None for an unknown one. A hub id may turn out not to exist."""
     if names.is_valid(name):
-        for parent in (root.models, BUNDLED):
-            folder = parent / name
-            if folders.has(folder, "config.json"):
-                return Model(name=name, source=str(folder), kind="folder", folder=folder)
-        hub_id = aliases(root).get(name)
-        if hub_id is not None:
-            return Model(name=name, source=hub_id, kind="alias", folder=hub_folder(hub_id))
+        folder = _in_models(root, name)
+        if folder is not None:
+            return Model(name=name, source=str(folder), kind="folder", folder=folder)
+        target = aliases(root).get(name)
+        if target is not None:
+            return _aliased(root, name, target)
     if _HUB_ID.fullmatch(name):
         return Model(name=name, source=name, kind="hub", folder=hub_folder(name))
     return None
+
+
+def _in_models(root: DataRoot, name: str) -> Path | None:
+    places = [parent / name for parent in (root.models, BUNDLED)]
+    return next((folder for folder in places if folders.has(folder, "config.json")), None)
+
+
+def _aliased(root: DataRoot, alias: str, target: str) -> Model:
+    """`target` is the name of a folder in `models/`, or a hub id."""
+    folder = _in_models(root, target) if names.is_valid(target) else None
+    if folder is not None:
+        return Model(name=alias, source=str(folder), kind="alias", folder=folder)
+    return Model(name=alias, source=target, kind="alias", folder=hub_folder(target))
 
 
 def find(root: DataRoot, name: str) -> Model:
@@ -93,11 +110,7 @@ def available(root: DataRoot) -> Listing:
         for name, folder in sorted(in_folders.items())
     ]
     short_names, problem = _read_aliases(root)
-    found += [
-        Model(name=alias, source=hub_id, kind="alias", folder=hub_folder(hub_id))
-        for alias, hub_id in sorted(short_names.items())
-        if alias not in in_folders
-    ]
+    found += [_aliased(root, alias, target) for alias, target in sorted(short_names.items()) if alias not in in_folders]
     for repository in sorted(hub_cache().glob("models--*--*")):
         hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
         snapshot = hub_folder(hub_id)
@@ -114,7 +127,7 @@ def _folders(parent: Path) -> Iterator[Path]:
 
 
 def aliases(root: DataRoot) -> dict[str, str]:
-    """Short names for hub ids: the bundled ones, and over them the data root's own. Raises BrokenFile."""
+    """Other names for hub ids and folders: the bundled ones, and over them the data root's own. Raises BrokenFile."""
     readable, problem = _read_aliases(root)
     if problem is not None:
         raise problem

@@ -196,6 +196,7 @@ def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server)
         eval_texts=["one two"],
         chat_template="{{ messages[0].content }}",
         training_config={"max_steps": 1},
+        report_to=["tensorboard"],
     )
     training.wait_for(job_id, "completed")
     documented = _documented(CHECKOUT / "training_jobs" / "README.md")

@@ -8,8 +8,18 @@ import msgspec
 from litestar import Request
 from litestar.exceptions import HTTPException
 
-from handlers._http.sentences import validation_sentence
+from handlers._http.sentences import validation_sentence, wrong_field
 from state.errors import ServiceError
+
+
+class Undeclared(HTTPException):
+    """A body that is not of the declared shape, or a parameter that there is not."""
+
+    def __init__(self, sentence: str, field: str | None) -> None:
+        """`field` is the one that is wrong, where it is known."""
+        super().__init__(sentence, status_code=400)
+        self.field = field
+
 
 Body = TypeVar("Body")
 Result = TypeVar("Result")
@@ -22,7 +32,7 @@ def decoded(request: Request[Any, Any, Any], kind: type[Body], body: bytes) -> B
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
     except msgspec.ValidationError as error:
-        raise HTTPException(validation_sentence(str(error), kind), status_code=400) from error
+        raise Undeclared(validation_sentence(str(error), kind), wrong_field(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise HTTPException(f"The request body is not valid JSON: {error}", status_code=400) from error
     except RecursionError as error:

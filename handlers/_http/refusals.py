@@ -18,6 +18,7 @@ from litestar.openapi.spec import OpenAPI
 from litestar.types import ASGIApp, Scope
 from msgspec import Struct
 
+from handlers._http.bodies import Undeclared
 from handlers._http.sentences import parameter_problem
 from runtime.server.processes import ProcessDied
 from state.errors import Busy, NotFound, ServiceError
@@ -76,12 +77,26 @@ def shaped(
 
     def handle(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
         response = in_shape(request, failure(request, error))
-        if isinstance(error, ServiceError) and isinstance(response.content, ProtocolErrorReply):
+        if isinstance(response.content, ProtocolErrorReply):
             problem = response.content.error
-            problem.param, problem.code = error.param, error.code or problem.code
+            problem.param = _param(error)
+            problem.code = error.code if isinstance(error, ServiceError) and error.code else problem.code
         return response
 
     return handle
+
+
+def _param(error: Exception) -> str | None:
+    """What is wrong, by its name in the body or in the URL; None where that is not known."""
+    match error:
+        case ServiceError():
+            return error.param
+        case Undeclared():
+            return error.field
+        case HTTPException(extra=[{"key": str(key)}, *_]):
+            return key
+        case _:
+            return None
 
 
 def in_shape(request: Request[Any, Any, Any], response: Response[ErrorReply]) -> Response[Any]:

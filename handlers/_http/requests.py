@@ -3,11 +3,10 @@
 from typing import Any
 
 from litestar import Request
-from litestar.exceptions import HTTPException
 from litestar.params import QueryParameter
 from litestar.types.empty import Empty
 
-from handlers._http.bodies import decoded
+from handlers._http.bodies import Undeclared, decoded
 
 
 class DeclaredRequest(Request[Any, Any, Any]):
@@ -50,4 +49,4 @@ def _check_query(request: Request[Any, Any, Any]) -> None:
     ]
     if unknown:
         offered = f"there is {', '.join(declared)}" if declared else "there is none here"
-        raise HTTPException(f"unknown query parameter {', '.join(unknown)}: {offered}", status_code=400)
+        raise Undeclared(f"unknown query parameter {', '.join(unknown)}: {offered}", unknown[0])

@@ -38,6 +38,18 @@ def validation_sentence(message: str, kind: object = None) -> str:
     return f"{field or _BODY}: {message}"
 
 
+def wrong_field(message: str) -> str | None:
+    """The field that such a message is about; None where it is about the body as a whole.
+
+    >>> wrong_field("Object missing required field `role` - at `$.messages[0]`")
+    'messages[0].role'
+    """
+    message, _, place = message.partition(" - at ")
+    field = place.strip("`").removeprefix("$").removeprefix(".")
+    named = re.fullmatch(r"Object (?:missing required|contains unknown) field `(.+)`", message)
+    return (_joined(field, named[1]) if named else field) or None
+
+
 def _missing(field: str, name: str) -> str:
     return f"{_joined(field, name)} is required"
 

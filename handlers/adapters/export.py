@@ -36,7 +36,7 @@ async def export_adapter(
     service: NamedDependency[Service],
     request: Request[Any, Any, Any],
 ) -> ExportReply:
-    adapter = service.index.adapter(adapter_name)
+    adapter = service.index.answering_adapter(adapter_name)
     folder = await while_connected(request, service.exporter.export(adapter, data.format, data.output_dir))
     sizes = {file.name: file.stat().st_size for file in sorted(folder.iterdir())}
     return ExportReply(

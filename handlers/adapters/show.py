@@ -64,4 +64,4 @@ class AdapterReply(Struct):
 
 @get("/adapters/{adapter_name:str}", opt={"action": "get adapter info"}, sync_to_thread=True)
 def show_adapter(adapter_name: FromPath[str], service: NamedDependency[Service]) -> AdapterReply:
-    return AdapterReply.of(service.index.adapter(adapter_name), service)
+    return AdapterReply.of(service.index.answering_adapter(adapter_name), service)

@@ -12,6 +12,7 @@ from state import chat_templates, job_rows
 from state.config import LoraConfig, TrainingConfig
 from state.job_rows import JobRows
 from state.jobs import Job
+from state.report_to import ReportTo
 from state.root import DataRoot
 from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
@@ -34,6 +35,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
     sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 42
     chat_template: chat_templates.Source | None = None
+    report_to: ReportTo = []
 
     def job(self) -> Job:
         return Job(
@@ -50,6 +52,7 @@ class StartRequest(Struct, forbid_unknown_fields=True):
             seed=self.seed,
             output_dir=self.output_dir,
             chat_template=self.chat_template,
+            report_to=self.report_to,
         )
 
     def rows(self, root: DataRoot) -> JobRows:

@@ -43,7 +43,8 @@ class StatusReply(Struct):
     """Why a completed job has taken fewer steps than `total_steps`; null where it has taken all."""
     error_message: str | None
     message: str | None
-    """What a running job does while it takes no step, such as tokenizing, and how far that is."""
+    """What a running job does while it takes no step, such as tokenizing, and how far that is; else why its
+    `report_to` is not served."""
 
 
 @get("/training/status/{job_id:str}", opt={"action": "get training status"})

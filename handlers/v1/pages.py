@@ -1,19 +1,35 @@
 """Pages of a list in OpenAI's protocol. Its clients ask for the next one until `has_more` is false."""
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
 
 from state.errors import ServiceError
 
 
 class Identified(Protocol):
-    id: str
+    @property
+    def id(self) -> str: ...
 
 
 Item = TypeVar("Item", bound=Identified)
 
 
-def page(items: Sequence[Item], after: str | None, limit: int) -> tuple[list[Item], bool]:
+class Page(Struct, Generic[Item], frozen=True):
+    items: list[Item]
+    has_more: bool
+
+    @property
+    def first_id(self) -> str | None:
+        return self.items[0].id if self.items else None
+
+    @property
+    def last_id(self) -> str | None:
+        return self.items[-1].id if self.items else None
+
+
+def page(items: Sequence[Item], after: str | None, limit: int) -> Page[Item]:
     """At most `limit` of the items that come after the one of this id, and whether there are more.
 
     Raises ServiceError for an id that is not among them.
@@ -22,6 +38,6 @@ def page(items: Sequence[Item], after: str | None, limit: int) -> tuple[list[Ite
     if after is not None:
         ids = [item.id for item in items]
         if after not in ids:
-            raise ServiceError(f"after: there is no {after} here: begin again without it")
+            raise ServiceError(f"after: there is no {after} here: begin again without it", param="after")
         first = ids.index(after) + 1
-    return list(items[first : first + limit]), len(items) > first + limit
+    return Page(list(items[first : first + limit]), len(items) > first + limit)

@@ -19,6 +19,8 @@ class Attempt:
         self.folder = folder
         self.status = jobs.read_status(folder)
         """What is so; on the disk by the next `write`."""
+        self.note: str | None = None
+        """What the status says for as long as nothing else is to be said."""
 
     def begin(self) -> None:
         """Declare the job running, by this process, and count the attempt.
@@ -30,6 +32,7 @@ class Attempt:
             shutil.rmtree(folder.checkpoints, ignore_errors=True)
             folder.metrics_file.unlink(missing_ok=True)
             folder.samples_file.unlink(missing_ok=True)
+            shutil.rmtree(folder.reports, ignore_errors=True)
         folder.publishing.unlink(missing_ok=True)
         for parent in (folder.checkpoints, folder.tokens):
             folders.sweep(parent)  # from here on, what is unfinished in there is being written
@@ -59,7 +62,7 @@ class Attempt:
 
     def pause(self) -> None:
         """Say that the job waits until somebody resumes it."""
-        self.write(structs.replace(self.status, status="paused", pid=None, message=None))
+        self.write(structs.replace(self.status, status="paused", pid=None, message=self.note))
 
     def tell(self, message: str) -> None:
         """Say what is done while no step is taken."""
@@ -92,6 +95,6 @@ class Attempt:
                 pid=None,
                 completed_at=clock.now(),
                 error_message=error_message,
-                message=None,
+                message=self.note,
             )
         )

@@ -15,6 +15,7 @@ from runtime.messages.forecast import Answer, Forecast, Question
 from runtime.model import libraries
 from runtime.process import cpu, question
 from runtime.process.exit import leave
+from state import initial_adapters, initial_sources
 from state.errors import ServiceError
 from state.job_rows import JobRows
 from state.root import DataRoot
@@ -40,8 +41,12 @@ def make_forecast(asked: Question) -> Forecast:
 
     job = asked.job
     root = DataRoot.at(Path(asked.root))
-    init = None if job.init_adapter is None else root.adapters / job.init_adapter
-    ready = prepare(root, job, JobRows(asked.train, asked.held_out), Path(asked.scratch), init)
+    scratch = Path(asked.scratch)
+    init = None
+    if job.init_adapter is not None:
+        init = scratch / "init_adapter"
+        initial_adapters.copy(initial_sources.find(root, job.init_adapter, job.model_name), init)
+    ready = prepare(root, job, JobRows(asked.train, asked.held_out), scratch, init)
     start_s = time.time() - psutil.Process().create_time()
     data = ready.data
     forecast = Forecast(

@@ -9,7 +9,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from runtime.model import adapter_files
-from state import initial_adapters
+from state import initial_adapters, initial_sources
 from state.adapters import WEIGHTS, ChatSettings
 from state.config import LoraConfig
 from state.errors import ServiceError
@@ -41,7 +41,7 @@ def place(root: DataRoot, folder: JobFolder, job: Job) -> Path | None:
     except FileNotFoundError:
         is_there = False
     if not is_there:
-        initial_adapters.copy(initial_adapters.find(root, name, job.model_name), folder.init_adapter)
+        initial_adapters.copy(initial_sources.find(root, name, job.model_name), folder.init_adapter)
     return folder.init_adapter
 
 

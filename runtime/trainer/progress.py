@@ -1,4 +1,7 @@
-"""What a run tells while it lasts: the moment in status.json, the curve in metrics.jsonl, both to the console."""
+"""What a run tells while it lasts: the moment in status.json, the curve in metrics.jsonl, both to the console.
+
+`report_to` has others follow the curve.
+"""
 
 import logging
 import resource
@@ -16,6 +19,7 @@ from runtime.trainer.checkpoint import Position
 from runtime.trainer.console import is_terminal
 from runtime.trainer.evaluation import Evaluated
 from runtime.trainer.preferences.figures import Figures
+from runtime.trainer.reports import Reports
 from state import metrics
 from state.config import TrainingConfig, steps_per_epoch, total_steps
 from state.jobs import Losses, Status
@@ -40,8 +44,12 @@ class Step(Struct, frozen=True, kw_only=True):
 class Progress:
     """Counts steps from a position on."""
 
-    def __init__(self, attempt: Attempt, position: Position, settings: TrainingConfig, num_examples: int) -> None:
+    def __init__(
+        self, attempt: Attempt, position: Position, settings: TrainingConfig, num_examples: int, reports: Reports
+    ) -> None:
+        """Has `reports` started."""
         self._attempt = attempt
+        self._reports = reports
         self._metrics_file = attempt.folder.metrics_file
         self._total_steps = total_steps(settings, num_examples)
         self._steps_per_epoch = steps_per_epoch(settings, num_examples)
@@ -55,6 +63,7 @@ class Progress:
             total=self._total_steps, initial=position.step, unit="step", disable=not is_terminal(), dynamic_ncols=True
         )
         metrics.rewind(self._metrics_file, position.step)
+        reports.start()
         self._write_status(structs.replace(self._after(position), current_loss=None, learning_rate=None))
 
     def close(self) -> None:
@@ -78,6 +87,7 @@ class Progress:
         number = self._position.step
         if number in (1, self._total_steps) or number % self._logging_steps == 0:
             self._log(taken)
+        self._reports.look()
         status = structs.replace(
             self._after(self._position), current_loss=taken.loss, learning_rate=taken.learning_rate
         )
@@ -141,7 +151,7 @@ class Progress:
             progress=round(percent, 2),
             current_step=position.step,
             total_steps=self._total_steps,
-            message=None,
+            message=self._attempt.note,
             metrics=Losses(position.train_loss, position.eval_loss),
         )
 

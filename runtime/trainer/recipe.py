@@ -15,6 +15,7 @@ from runtime.trainer.monitoring import Monitor
 from runtime.trainer.preferences import run as preferences
 from runtime.trainer.preparation import Ready, prepare
 from runtime.trainer.progress import Progress
+from runtime.trainer.reports import Reports
 from runtime.trainer.run import Run, compute_gradients, make_run
 from state import job_rows, jobs
 from state.adapters import Results
@@ -52,7 +53,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     checkpoints = Checkpoints(folder, run.model, run.optimizer, run.settings.save_total_limit)
     position = checkpoints.restore()
     with interruption.deferred():
-        progress = Progress(attempt, position, run.settings, len(run.data.train.rows))
+        reports = Reports(attempt, job)
+        progress = Progress(attempt, position, run.settings, len(run.data.train.rows), reports)
     monitor = Monitor(folder, run, progress, interruption)
 
     def save() -> None:
@@ -71,6 +73,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         stopped_early = early_stopping.sentence(progress.position, run.settings.early_stopping, run.data.total_steps)
         if stopped_early:
             log.info("%s", stopped_early)
+        reports.finish()
         log.info("Completed: the adapter is adapters/%s", name)
         attempt.complete(name, stopped_early)
 

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from handlers.v1.files import results
 from handlers.v1.files.file_object import FileObject, file_object
 from handlers.v1.pages import page
+from runtime.server.index import JobEntry
 from runtime.server.service import Service
 from state import result_files, uploaded_files
 
@@ -26,6 +27,14 @@ class FileList(Struct):
     object: Literal["list"] = field(default="list")
 
 
+class _Listed(Struct, frozen=True):
+    """What orders the list: of a job's file only those on the page are made."""
+
+    created_at: int
+    id: str
+    of: FileObject | JobEntry
+
+
 @get("/files", opt={"action": "list files"}, sync_to_thread=True)
 def list_files(
     service: NamedDependency[Service],
@@ -34,12 +43,17 @@ def list_files(
     order: FromQuery[Literal["asc", "desc"]] = "desc",
     after: FromQuery[str | None] = None,
 ) -> FileList:
-    """The result files of jobs are listed where their purpose is asked for: there is one for each job."""
-    if purpose == result_files.PURPOSE:
-        found = [results.result_object(job) for job in service.index.jobs("completed")]
-    else:
-        found = [file_object(file) for file in uploaded_files.everyone(service.root)]
-    asked = [file for file in found if purpose in {None, file.purpose}]
-    asked.sort(key=lambda file: (file.created_at, file.id), reverse=order == "desc")
-    files, has_more = page(asked, after, limit)
-    return FileList(files, has_more, files[0].id if files else None, files[-1].id if files else None)
+    """The files that were sent, and one of each job that has succeeded, made of its metrics."""
+    found: list[_Listed] = []
+    if purpose in {None, result_files.PURPOSE}:
+        made = service.index.jobs("completed")
+        found += [_Listed(results.created_at(job), result_files.id_of(job.job_id), job) for job in made]
+    sent = map(file_object, uploaded_files.everyone(service.root))
+    found += [_Listed(file.created_at, file.id, file) for file in sent if purpose in {None, file.purpose}]
+    found.sort(key=lambda one: (one.created_at, one.id), reverse=order == "desc")
+    listed = page(found, after, limit)
+    return FileList([_shown(one.of) for one in listed.items], listed.has_more, listed.first_id, listed.last_id)
+
+
+def _shown(of: FileObject | JobEntry) -> FileObject:
+    return of if isinstance(of, FileObject) else results.result_object(of)

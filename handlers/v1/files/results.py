@@ -21,12 +21,15 @@ def job_of(service: Service, file_id: str) -> JobEntry | None:
     return entry
 
 
+def created_at(entry: JobEntry) -> int:
+    return int((entry.status.completed_at or entry.created_at).timestamp())
+
+
 def result_object(entry: JobEntry) -> FileObject:
-    completed_at = entry.status.completed_at or entry.created_at
     return FileObject(
         id=result_files.id_of(entry.job_id),
         bytes=len(result_files.content(entry.folder)),
-        created_at=int(completed_at.timestamp()),
+        created_at=created_at(entry),
         filename=result_files.FILENAME,
         purpose=result_files.PURPOSE,
         status="processed",

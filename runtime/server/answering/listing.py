@@ -69,8 +69,7 @@ def _is_whole(model: Model) -> bool:
 
 
 def _of_base(model: Model) -> Answerer:
-    source = f"models/{model.name}" if model.kind == "folder" else model.source
-    return Answerer(model.name, source)
+    return Answerer(model.name, f"models/{model.in_models}" if model.in_models else model.source)
 
 
 def _of_adapter(root: DataRoot, adapter: Adapter) -> Answerer:

@@ -58,24 +58,24 @@ class Serving:
 
         Raises NotFound, and ServiceError with what is wrong with its files or its base.
         """
-        adapter = await asyncio.to_thread(self._index.adapter, name)
+        adapter = await asyncio.to_thread(self._index.answering_adapter, name)
         await self._have_loaded(adapter)
         async with self._changing:
-            self._current = await asyncio.to_thread(self._index.adapter, name)  # as it is by now, if it still is
+            self._current = await asyncio.to_thread(self._index.answering_adapter, name)  # as it is by now, if it is
 
     async def ready(self, name: str) -> None:
         """Have an adapter in memory. Which one answers without a name stays.
 
         Raises NotFound, and ServiceError with what is wrong with its files or its base.
         """
-        await self._have_loaded(await asyncio.to_thread(self._index.adapter, name))
+        await self._have_loaded(await asyncio.to_thread(self._index.answering_adapter, name))
 
     async def release(self, name: str) -> None:
         """Give back what an adapter takes of the memory; no request without a name is answered by it. Raises NotFound.
 
         The next request that names it loads it again.
         """
-        adapter = await asyncio.to_thread(self._index.adapter, name)
+        adapter = await asyncio.to_thread(self._index.answering_adapter, name)
         async with self._changing:
             if self.current_name == name:
                 self._current = None
@@ -129,7 +129,8 @@ class Serving:
     def answering(self, name: str | None) -> Answering:
         """Who goes by this name, an adapter before a base model; without one the loaded adapter.
 
-        Raises NotFound when nobody does, ServiceError when no adapter is loaded or the adapter is broken.
+        Raises NotFound when nobody does, or its base is not here, as nothing is downloaded for an answer; ServiceError
+        when no adapter is loaded or the adapter is broken.
         """
         if name is None:
             return self.loaded()
@@ -141,7 +142,10 @@ class Serving:
             except ServiceError as error:
                 raise NotFound(str(error)) from error
         _check(adapter)
-        return Answering(adapter.model_name, adapter)
+        try:
+            return Answering(self.base(adapter.model_name).model_name, adapter)
+        except ServiceError as error:
+            raise NotFound(f"Adapter {name} cannot answer: {error}") from error
 
     def loaded(self) -> Answering:
         """The loaded adapter. Raises ServiceError when there is none."""
@@ -153,8 +157,13 @@ class Serving:
         return Answering(self._current.model_name, self._current)
 
     def base(self, name: str) -> Answering:
-        """A base model without any adapter. Raises ServiceError when there is none of that name."""
-        models.find(self._root, name)
+        """A base model without any adapter. Raises ServiceError when none of that name is here."""
+        model = models.find(self._root, name)
+        if model.folder is None:
+            raise ServiceError(
+                f"Model {name} not available: it has not been downloaded. Do that with .venv/bin/hf download "
+                f"{model.source}, or train on it"
+            )
         return Answering(name, None)
 
     async def complete(
@@ -194,7 +203,7 @@ class Serving:
             if current is None:
                 return
             try:
-                newest = await asyncio.to_thread(self._index.adapter, current.name)
+                newest = await asyncio.to_thread(self._index.answering_adapter, current.name)
             except NotFound:
                 log.warning("Adapter %s was removed while loaded: unloading it", current.name)
                 self._current = newest = None

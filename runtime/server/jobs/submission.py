@@ -1,15 +1,23 @@
 """From a request to a pending job: every check is made before anything exists."""
 
-from pathlib import Path
-
 from msgspec import structs
 
 from runtime.server import hub
 from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
-from state import config, initial_adapters, jobs, lora_patterns, methods, models, saved_modules
-from state.config import LoraConfig
+from state import (
+    config,
+    initial_adapters,
+    initial_sources,
+    jobs,
+    lora_patterns,
+    methods,
+    models,
+    report_to,
+    saved_modules,
+)
 from state.errors import ServiceError
+from state.initial_adapters import Source
 from state.jobs import Job, JobFolder
 from state.models import Model
 from state.root import DataRoot
@@ -28,18 +36,18 @@ class Submission:
 
     def submit(self, job: Job, train: RowSource, held_out: RowSource | None) -> JobFolder:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
-        job = self.check(job, train, held_out)
-        init = self._init(job)
+        job, init = self._checked(job, train, held_out)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
             folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows), init)
             self._index.refresh_job(folder.job_id)
         return folder
 
-    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> Job:
-        """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read.
+    def check(self, job: Job, train: RowSource, held_out: RowSource | None) -> None:
+        """Raise ServiceError for a job that could not be submitted, as far as is known before its files are read."""
+        self._checked(job, train, held_out)
 
-        Returns it with the LoRA settings that it will have.
-        """
+    def _checked(self, job: Job, train: RowSource, held_out: RowSource | None) -> tuple[Job, Source | None]:
+        """The job with the LoRA settings that it will have, and the adapter that it goes on from. Raises as `check`."""
         methods.check_settings(job.training_config)
         for source in (train, *([held_out] if held_out else [])):
             if source.path is None:
@@ -47,29 +55,27 @@ class Submission:
         config.check_evaluation(
             job.training_config, has_rows=held_out is not None, has_prompts=bool(job.sample_prompts)
         )
+        report_to.check(job.report_to)
         if job.chat_template is not None:
             check_chat_template(job.chat_template)
         if job.output_dir is not None:
             self._root.output_folder(job.output_dir)
         model = _available(self._root, job.model_name)
-        job = structs.replace(job, lora_config=self._lora(job, model))
+        init = self._init(job)
+        lora = job.lora
+        if init is not None:
+            lora = initial_adapters.shape(init.files, init.name, job.lora_config, model.adaptable_modules)
+        job = structs.replace(job, lora_config=lora)
         check_training(job, model)
         if train.path is None:
             check_steps(job, sum(1 for _ in train.rows()))
         self._adapter_names.check_is_free("adapter_name", job.adapter_name)
-        return job
+        return job, init
 
-    def _lora(self, job: Job, model: "LocatedModel") -> LoraConfig:
-        init = self._init(job)
-        if init is None:
-            return job.lora
-        return initial_adapters.shape(init, init.name, job.lora_config, model.adaptable_modules)
-
-    def _init(self, job: Job) -> Path | None:
-        """The folder of the adapter that the job goes on from."""
+    def _init(self, job: Job) -> Source | None:
         if job.init_adapter is None:
             return None
-        return initial_adapters.find(self._root, job.init_adapter, job.model_name)
+        return initial_sources.find(self._root, job.init_adapter, job.model_name)
 
 
 def check_steps(job: Job, num_rows: int) -> None:

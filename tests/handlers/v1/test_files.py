@@ -61,8 +61,14 @@ def test_files_are_listed_page_by_page_the_newest_first(client: openai.OpenAI) -
     ascending = [file.id for file in client.files.list(limit=1, order="asc")]
     assert ascending == [file.id for file in client.files.list()][::-1]
     assert list(client.files.list(purpose="fine-tune-results")) == []
-    with pytest.raises(openai.BadRequestError, match="begin again without it"):
-        client.files.list(after="file-gone")
+    for query, sentence, param in (
+        ({"after": "file-gone"}, "begin again without it", "after"),
+        ({"limit": 0}, "limit must be at least 1", "limit"),
+        ({"colour": "red"}, "unknown query parameter colour", "colour"),
+    ):
+        with pytest.raises(openai.BadRequestError, match=sentence) as refused:
+            client.files.list(extra_query=query)
+        assert refused.value.param == param
 
 
 def test_a_file_whose_time_is_over_is_gone(client: openai.OpenAI, serving: Server) -> None:

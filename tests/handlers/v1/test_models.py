@@ -42,8 +42,36 @@ def test_what_cannot_answer_now_is_not_listed(serving: Server, client: openai.Op
     for name in ("empty", "of-empty", "of-alias", "broken", "codellama-7b-instruct"):
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve(name)
+    for name in ("of-alias", "codellama-7b-instruct", "someone/elses"):
+        with pytest.raises(openai.NotFoundError, match=f"{name}.* it has not been downloaded"):
+            client.completions.create(model=name, prompt="x")
+        with pytest.raises(openai.NotFoundError, match=f"{name}.* it has not been downloaded"):
+            client.chat.completions.create(model=name, messages=[{"role": "user", "content": "x"}], stream=True)
+    assert "it has not been downloaded" in _refusal(serving, "someone/elses")
     for name in ("of-empty", "of-alias", "broken"):
         shutil.rmtree(adapters / name)
+
+
+def _refusal(serving: Server, model_name: str) -> str:
+    reply = serving.post("/generate", {"prompt": "x", "model_name": model_name})
+    assert reply.status_code == 400
+    return str(reply.json()["error"])
+
+
+def test_an_alias_lets_a_script_name_openais_models(serving: Server, client: openai.OpenAI) -> None:
+    """It may stand for a folder in models/, and is listed as long as that is there."""
+    asked = "gpt-4o-mini-2024-07-18"
+    aliases = serving.root / "models" / "aliases.json"
+    aliases.write_text(json.dumps({asked: "toy", "gpt-3.5-turbo": "org/not-here"}))
+
+    answer = client.chat.completions.create(model=asked, messages=[{"role": "user", "content": "x"}], max_tokens=2)
+
+    assert answer.model == asked
+    assert client.models.retrieve(asked).model_dump()["root"] == "models/toy"
+    assert [model.id for model in client.models.list() if model.id.startswith("gpt-")] == [asked]
+    shown = {model["name"]: model for model in serving.get("/models").json()["models"]}
+    assert (shown[asked]["kind"], shown[asked]["source"], shown[asked]["downloaded"]) == ("alias", "toy", True)
+    aliases.unlink()
 
 
 def test_an_adapter_is_deleted_and_a_base_model_is_not(serving: Server, client: openai.OpenAI) -> None:

@@ -87,9 +87,7 @@ def test_what_becomes_of_the_adapter_later_does_not_change_the_job(root: Path) -
 def test_a_plan_counts_the_parameters_of_the_adapter_that_is_gone_on_from(root: Path, tmp_path: Path) -> None:
     job = Job(model_name="toy", init_adapter="first")
 
-    plan = make_forecast(
-        Question(str(root), job, RowSource("train_texts", texts=jobs.TEXTS), None, str(tmp_path / "t"))
-    )
+    plan = make_forecast(Question(str(root), job, RowSource("train_texts", texts=jobs.TEXTS), None, str(tmp_path)))
 
     weights = load_file(root / "adapters" / "first" / "adapter_model.safetensors")
     assert plan.trained_parameters == sum(tensor.numel() for tensor in weights.values())

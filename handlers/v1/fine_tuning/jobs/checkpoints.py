@@ -48,8 +48,8 @@ def list_checkpoints(
 ) -> CheckpointList:
     """None before the job has succeeded, or when its adapter has gone by its name."""
     entry = found(service, job_id)
-    listed, has_more = page(_checkpoints(service.root, entry), after, limit)
-    return CheckpointList(listed, has_more, listed[0].id if listed else None, listed[-1].id if listed else None)
+    listed = page(_checkpoints(service.root, entry), after, limit)
+    return CheckpointList(listed.items, listed.has_more, listed.first_id, listed.last_id)
 
 
 def _checkpoints(root: DataRoot, entry: JobEntry) -> list[Checkpoint]:

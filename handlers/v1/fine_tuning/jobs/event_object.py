@@ -61,7 +61,7 @@ def _tell_figures(told: _Told, entry: JobEntry, started: datetime) -> None:
     for point in metrics.read(entry.folder.metrics_file):
         if point.elapsed_s is not None:
             at = started + timedelta(seconds=point.elapsed_s)
-        if _is_evaluation(point):
+        if point.is_evaluation:
             data = evaluation_figures(point)
             if loss.step == point.step:
                 data = training_figures(loss) | data
@@ -106,10 +106,6 @@ def evaluation_figures(point: Point) -> dict[str, float]:
         "full_valid_mean_token_accuracy": point.eval_token_accuracy,
     }
     return _known(found) | _named(point, EVALUATED_REWARDS)
-
-
-def _is_evaluation(point: Point) -> bool:
-    return point.tokens is None  # whose loss may be None, where it is not a number
 
 
 def _trained(point: Point, entry: JobEntry) -> str:

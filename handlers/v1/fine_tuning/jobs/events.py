@@ -28,4 +28,5 @@ def list_events(
     after: FromQuery[str | None] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=10_000)] = 20,
 ) -> EventList:
-    return EventList(*page(events(found(service, job_id)), after, limit))
+    listed = page(events(found(service, job_id)), after, limit)
+    return EventList(listed.items, listed.has_more)

@@ -1,9 +1,11 @@
 """A job as OpenAI's protocol shows it."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from msgspec import Struct, field
 
+from handlers.v1.fine_tuning.jobs import integrations
+from handlers.v1.fine_tuning.jobs.integrations import Integration
 from runtime.server.index import JobEntry
 from runtime.server.service import Service
 from state import clock, fine_tuning, jobs, metrics, result_files
@@ -93,7 +95,7 @@ class FineTuningJob(Struct, kw_only=True):
     """Target tokens, each as often as it was learned; once the job has ended."""
     error: JobError | None
     seed: int
-    integrations: list[dict[str, Any]] = []
+    integrations: list[Integration]
     metadata: dict[str, str] | None
     user_provided_suffix: str | None
     lathe: LatheJob
@@ -136,6 +138,7 @@ def job_object(service: Service, entry: JobEntry) -> FineTuningJob:
         trained_tokens=sum(point.tokens or 0 for point in points) if status.status in jobs.FINISHED else None,
         error=_error(entry),
         seed=job.seed,
+        integrations=integrations.shown(job.report_to),
         metadata=view.metadata if view else None,
         user_provided_suffix=view.suffix if view else None,
         lathe=LatheJob(

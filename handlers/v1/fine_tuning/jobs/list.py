@@ -14,7 +14,6 @@ from handlers.v1.fine_tuning.jobs.job_object import FineTuningJob, job_id_of, jo
 from runtime.server.index import JobEntry
 from runtime.server.newest import Key
 from runtime.server.service import Service
-from state import fine_tuning
 from state.errors import NotFound, ServiceError
 
 MOST = 1000
@@ -75,5 +74,5 @@ def _entries(service: Service, last: Key | None) -> Iterator[JobEntry]:
 
 def _has(entry: JobEntry, pairs: dict[str, str]) -> bool:
     """Whether the job has all these pairs; of none, whether it has none."""
-    own = fine_tuning.view(entry.folder).metadata or {}
+    own = entry.metadata or {}
     return pairs.items() <= own.items() if pairs else not own

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, structs
 
 from handlers.v1.fine_tuning.jobs.hyperparameters import Hyperparameters, MethodRequest, training_config
+from handlers.v1.fine_tuning.jobs.integrations import Integration, as_reports
 from runtime.server.index import Index
 from state import chat_templates, job_rows, methods, models, training_data, uploaded_files
 from state.config import LoraConfig, TrainingConfig
@@ -12,6 +13,7 @@ from state.errors import NotFound, ServiceError
 from state.job_rows import JobRows
 from state.jobs import Job
 from state.openai_view import Metadata, OpenAIView, Suffix
+from state.report_to import ReportTo
 from state.root import DataRoot
 from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
@@ -30,11 +32,12 @@ class LatheOptions(Struct, forbid_unknown_fields=True, frozen=True):
     sample_tokens: SampleTokens = DEFAULT_SAMPLE_TOKENS
     output_dir: str | None = None
     chat_template: chat_templates.Source | None = None
+    report_to: ReportTo = []
 
 
 class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
     model: Annotated[str, Meta(min_length=1)]
-    """A base model, or an adapter that the training goes on from."""
+    """A base model, or an adapter or a checkpoint of one, which the training goes on from."""
     training_file: Annotated[str, Meta(min_length=1)]
     """A file's id, or a data set's name."""
     validation_file: Annotated[str, Meta(min_length=1)] | None = None
@@ -45,17 +48,12 @@ class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
     method: MethodRequest | None = None
     hyperparameters: Hyperparameters | None = None
     """As `method` has them; what older clients send."""
-    integrations: list[dict[str, object]] | None = None
+    integrations: Annotated[list[Integration], Meta(max_length=5)] | None = None
+    """Where its figures are shown, too."""
     lathe: LatheOptions | None = None
 
     def job(self, root: DataRoot, index: Index, request_sha256: str) -> Job:
         """Raises ServiceError for what cannot be had here, or is said twice."""
-        if self.integrations:
-            raise ServiceError(
-                "integrations: this server sends figures to nobody. Leave it out: a job's events have its figures, and "
-                "so has metrics.jsonl in its folder",
-                param="integrations",
-            )
         model_name, init_adapter = self._model(root, index)
         options = self.lathe or LatheOptions()
         if self.suffix is not None and options.adapter_name is not None:
@@ -74,6 +72,7 @@ class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
             seed=DEFAULT_SEED if self.seed is None else self.seed,
             output_dir=options.output_dir,
             chat_template=options.chat_template,
+            report_to=[*as_reports(self.integrations or []), *options.report_to],
             openai=OpenAIView(suffix=self.suffix, metadata=self.metadata, request_sha256=request_sha256),
         )
 
@@ -91,7 +90,7 @@ class CreateRequest(Struct, forbid_unknown_fields=True, frozen=True):
     def _model(self, root: DataRoot, index: Index) -> tuple[str, str | None]:
         """The base, and the adapter to go on from."""
         try:
-            return index.adapter(self.model).model_name, self.model
+            return index.answering_adapter(self.model).model_name, self.model
         except NotFound:
             pass
         try:

@@ -49,6 +49,9 @@ def test_the_pages_script_trains_a_model_and_asks_its_checkpoints(
     _check_result_file(c, j, script["curve"], ck[0].metrics.full_valid_loss)
     earliest = ck[-1].fine_tuned_model_checkpoint
     assert (script["answer"].model, c.models.retrieve(earliest).id) == (earliest, earliest)
+    assert training.post(f"/adapters/{earliest}/load").status_code == 200
+    assert training.get("/adapters").json()["current_adapter"] == earliest
+    assert c.post("/unload_lora_adapter", body={"lora_name": earliest}, cast_to=str).startswith("Success")
 
     _run(tidy, script)
     assert list(c.fine_tuning.jobs.checkpoints.list(j.id)) == []
@@ -105,6 +108,8 @@ def _check_checkpoints(ck: list[FineTuningJobCheckpoint], fine_tuned_model: str)
 
 def _check_result_file(c: openai.OpenAI, j: FineTuningJob, text: str, last_loss: float | None) -> None:
     listed = {one.id: one for one in c.files.list(purpose="fine-tune-results")}
+    assert {one.purpose for one in listed.values()} == {"fine-tune-results"}
+    assert listed.keys() < {one.id for one in c.files.list(limit=2)}
     assert listed[j.result_files[0]] == c.files.retrieve(j.result_files[0])
     assert listed[j.result_files[0]].bytes == len(text)
     assert text.startswith("step,train_loss,train_accuracy,valid_loss,valid_mean_token_accuracy\n1,")

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 import pytest
+from safetensors.torch import load_file, save_file
 
 from state import jobs
 from state.jobs import JobFolder
@@ -134,6 +135,40 @@ def test_an_adapters_name_goes_on_from_that_adapter(
     shutil.rmtree(queueing.root / "models" / "toy")
 
 
+def test_a_checkpoints_name_goes_on_from_that_checkpoint(
+    waiting: openai.OpenAI, queueing: Server, chats: str, toy: Path, trained: Path
+) -> None:
+    """With the weights of its step, asked as the finished adapter is."""
+    models, adapters = queueing.root / "models", queueing.root / "adapters"
+    shutil.copytree(toy, models / "toy")
+    shutil.copytree(trained, adapters / "finished")
+    record = json.loads((trained / "adapter.json").read_text())
+    (adapters / "finished" / "adapter.json").write_text(json.dumps(record | {"job_id": "first"}))
+    (adapters / "finished" / "chat_template.jinja").write_text("{{ messages }}")
+    first = JobFolder(queueing.job_folder("first"))
+    shutil.copytree(trained, first.epoch(4), ignore=shutil.ignore_patterns("adapter.json"))
+    weights = load_file(trained / "adapter_model.safetensors")
+    save_file({name: tensor / 2 for name, tensor in weights.items()}, first.epoch(4) / "adapter_model.safetensors")
+    first.job_file.write_text(json.dumps({"model_name": "toy"}))
+    first.status_file.write_text(json.dumps({"status": "completed", "adapter_name": "finished"}))
+    checkpoint = "finished:ckpt-step-4"
+
+    made = waiting.fine_tuning.jobs.create(model=checkpoint, training_file=chats)
+
+    job, copied = _job(queueing, made.id), JobFolder(queueing.job_folder(made.id.removeprefix("ftjob-"))).init_adapter
+    assert (job.model_name, job.init_adapter, made.model) == ("toy", checkpoint, checkpoint)
+    assert (copied / "adapter_model.safetensors").read_bytes() == (
+        first.epoch(4) / "adapter_model.safetensors"
+    ).read_bytes()
+    assert (copied / "chat_template.jinja").read_text() == "{{ messages }}"
+    assert json.loads((copied / "origin.json").read_text())["name"] == checkpoint
+    assert queueing.get(f"/adapters/{checkpoint}").json()["name"] == checkpoint
+    with pytest.raises(openai.BadRequestError, match="Model finished:ckpt-step-5 not available"):
+        waiting.fine_tuning.jobs.create(model="finished:ckpt-step-5", training_file=chats)
+    for folder in (models / "toy", adapters / "finished", first.path):
+        shutil.rmtree(folder)
+
+
 def test_a_request_that_is_sent_again_finds_the_job_that_it_made(waiting: openai.OpenAI, chats: str) -> None:
     asked: dict[str, Any] = {"model": MODEL, "training_file": chats, "metadata": {"try": "once"}}
     repeated = {"x-stainless-retry-count": "1"}
@@ -155,7 +190,7 @@ def test_a_request_that_is_sent_again_finds_the_job_that_it_made(waiting: openai
         ({"validation_file": "nothing"}, "Dataset nothing not found", "validation_file", "invalid_validation_file"),
         ({"method": {"type": "reinforcement"}}, '"reinforcement" is not trained here: use', "method", None),
         ({"method": {"type": "dpo"}}, "holds rows that are no preferences", "training_file", "invalid_training_file"),
-        ({"integrations": [{"type": "wandb", "wandb": {"project": "p"}}]}, "sends figures to", "integrations", None),
+        ({"integrations": [{"type": "wandb"}]}, "integrations[0].wandb is required", "integrations[0].wandb", None),
         ({"hyperparameters": {"beta": 0.1}}, 'beta goes with method "dpo" alone', "hyperparameters", None),
         ({"hyperparameters": {"learning_rate_multiplier": 1e6}}, "must be at most 5000", "hyperparameters", None),
         (
@@ -165,8 +200,8 @@ def test_a_request_that_is_sent_again_finds_the_job_that_it_made(waiting: openai
             None,
         ),
         ({"lathe": {"training_config": {"epochs": 2}}}, "unknown field epochs", "lathe", None),
-        ({"lathe": {"colour": "red"}}, "unknown field lathe.colour", None, None),
-        ({"suffix": "x" * 65}, "suffix must have at most 64 characters", None, None),
+        ({"lathe": {"colour": "red"}}, "unknown field lathe.colour", "lathe.colour", None),
+        ({"suffix": "x" * 65}, "suffix must have at most 64 characters", "suffix", None),
         ({"suffix": "x", "lathe": {"adapter_name": "y"}}, "exclude each other", "suffix", None),
     ],
 )

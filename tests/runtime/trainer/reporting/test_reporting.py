@@ -1,0 +1,151 @@
+"""A job's figures elsewhere (`report_to`): told once, in order, to one run, whatever becomes of the trainer."""
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from state import metrics, report_to, store
+from state.jobs import JobFolder, Status
+from state.metrics import Point
+from state.report_to import Tool
+from tests import jobs
+from tests.reporting import StandIns
+from tests.server import CHECKOUT, PATIENCE_S, wait_until
+
+WANDB = {"type": "wandb", "project": "p", "name": "n", "entity": "e", "tags": ["t"]}
+
+
+def _line(step: int, **figures: Any) -> Point:
+    return Point(step=step, epoch=step / 4, loss=3.0 - step / 10, tokens=8, elapsed_s=1.0, **figures)
+
+
+def _evaluation(step: int) -> Point:
+    return Point(step=step, epoch=step / 4, eval_loss=2.5, eval_token_accuracy=0.5)
+
+
+def _told(calls: list[list[Any]]) -> list[tuple[int, float]]:
+    """Step and loss, in the order in which they came."""
+    logged = [call[1] for call in calls if call[0] == "log"]
+    return [
+        (figures["step"], figures[name])
+        for figures in logged
+        for name in ("train/loss", "eval/loss")
+        if name in figures
+    ]
+
+
+def _is_told(folder: JobFolder, tool: Tool, step: int) -> bool:
+    told = report_to.told(folder.reports, tool)
+    assert told.problem is None
+    return told.step == step
+
+
+def _start(folder: JobFolder, tool: Tool) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "runtime.trainer.reporting", str(folder.path), tool]
+    return subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE)
+
+
+def _end(process: "subprocess.Popen[bytes]", said: bytes = b"") -> int:
+    """The trainer's end, which says nothing where it is killed."""
+    process.communicate(said, timeout=PATIENCE_S)
+    return process.returncode
+
+
+@pytest.mark.parametrize(
+    ("tool", "report", "began", "ended"),
+    [
+        ("wandb", WANDB, ["n", "p", "e", ["t"], "allow"], [["finish", 0], ["finish", 0]]),
+        ("mlflow", "mlflow", ["run-1", "RUNNING"], [["finish", "run-1", "SCHEDULED"], ["finish", "run-1", "FINISHED"]]),
+        ("trackio", {"type": "trackio", "name": "n"}, ["n-toy", "lathe", "allow"], [["finish"], ["finish"]]),
+    ],
+)
+def test_a_resumed_job_goes_on_with_its_run_and_tells_nothing_twice(
+    tmp_path: Path, stand_ins: StandIns, tool: Tool, report: object, began: list[object], ended: list[list[object]]
+) -> None:
+    """Its trainer was killed, and its curve rewound; what the killed one told is not told again."""
+    folder = jobs.make(tmp_path / "root", report_to=[report])
+    folder.reports.mkdir()
+    store.write_lines(folder.metrics_file, [_line(1), _line(2), _evaluation(2)])
+    killed = _start(folder, tool)
+    wait_until(lambda: _is_told(folder, tool, 2), "the first figures are told")
+    metrics.append(folder.metrics_file, _line(3))
+    assert _end(killed) == 0
+
+    metrics.rewind(folder.metrics_file, 2)
+    resumed = _start(folder, tool)
+    for point in (_line(3), _line(4), _evaluation(4)):
+        metrics.append(folder.metrics_file, point)
+    assert _end(resumed, b"completed") == 0
+
+    calls: list[list[Any]] = stand_ins.calls()
+    assert _told(calls) == [(1, 2.9), (2, 2.8), (2, 2.5), (3, 2.7), (4, 2.6), (4, 2.5)]
+    assert [call[:-1] for call in calls if call[0] == "finish"] == ended
+    begun = [call for call in calls if call[0] in {"init", "update_run"}]
+    assert len(begun) == 2
+    assert begun[0] == begun[1]  # by the same id
+    words = json.dumps(begun[0])
+    assert all(json.dumps(word) in words for word in began)
+
+
+def test_what_a_tool_raises_is_told_and_tried_again_when_the_trainer_has_ended(
+    tmp_path: Path, stand_ins: StandIns
+) -> None:
+    folder = jobs.make(tmp_path / "root", report_to=["wandb"])
+    folder.reports.mkdir()
+    store.write_lines(folder.metrics_file, [_line(1)])
+    store.write(folder.status_file, Status(status="cancelled"))
+    source = (stand_ins.folder / "wandb.py").read_text()
+    stand_ins.break_wandb()
+    process = _start(folder, "wandb")
+    wait_until(lambda: report_to.told(folder.reports, "wandb").problem is not None, "the problem is told")
+    assert report_to.told(folder.reports, "wandb").problem == "wandb: the host is unreachable"
+
+    (stand_ins.folder / "wandb.py").write_text(source)
+    second = _start(folder, "wandb")  # of another trainer, which waits for the first one's end
+    assert (_end(process), _end(second)) == (1, 0)
+
+    assert report_to.told(folder.reports, "wandb").problem is None
+    assert _told(stand_ins.calls()) == [(1, 2.9)]
+    assert [call[1] for call in stand_ins.calls() if call[0] == "finish"] == [1]
+
+
+def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_tool_fails(
+    tmp_path: Path, toy: Path, stand_ins: StandIns, caplog: pytest.LogCaptureFixture
+) -> None:
+    stand_ins.break_wandb()
+    root = tmp_path / "root"
+    (root / "models").mkdir(parents=True)
+    (root / "models" / "toy").symlink_to(toy)
+    folder = jobs.make(root, report_to=["tensorboard", "wandb"], eval_texts=["a text"], adapter_name="shown")
+
+    jobs.train_here(folder)
+
+    status = jobs.status(folder)
+    assert (status.status, status.message) == ("completed", "Not reported: wandb: the host is unreachable")
+    assert "Not reported: wandb: the host is unreachable (reports/wandb.log)" in caplog.text
+    points = metrics.read(folder.metrics_file)
+    scalars = list(_scalars(folder.reports / "tensorboard"))
+    trained = [point for point in points if not point.is_evaluation]
+    shown = [(step, value) for tag, step, value in scalars if tag == "train/loss"]
+    assert [step for step, _ in shown] == [point.step for point in trained]
+    assert [value for _, value in shown] == pytest.approx([point.loss for point in trained])
+    assert [step for tag, step, _ in scalars if tag == "eval/loss"] == [6]
+    assert {"train/learning_rate", "train/grad_norm", "eval/token_accuracy"} <= {tag for tag, _, _ in scalars}
+
+
+def _scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
+    """Of event files: a length of 8 bytes and its check of 4, a record, and its check of 4."""
+    for file in sorted(folder.iterdir()):
+        content = file.read_bytes()
+        while content:
+            length = struct.unpack("<Q", content[:8])[0]
+            event = Event.FromString(content[12 : 12 + length])
+            content = content[16 + length :]
+            yield from ((value.tag, event.step, value.simple_value) for value in event.summary.value)
