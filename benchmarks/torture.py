@@ -115,7 +115,7 @@ class Torture:
             self.counts[f"of the trainers {self._moment(phase, status)}"] += 1
 
     def _wait_for(self, folder: JobFolder, pattern: str) -> bool:
-        """Whether something of this name appeared in time; looks again and again without a pause."""
+        """Whether something of this name appeared in time."""
         end = time.monotonic() + WHOLE_JOB_S
         parent = (folder.path / pattern).parent
         name = pattern.rsplit("/", 1)[-1]
@@ -124,6 +124,7 @@ class Torture:
                 return True
             if jobs.read_status(folder).status in jobs.FINISHED:
                 return False
+            time.sleep(0.001)  # it is there for some milliseconds; without a pause, this takes a core from the trainers
         return False
 
     def _moment(self, phase: str, status: jobs.Status) -> str:
