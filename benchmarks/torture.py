@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.server import free_port, launch
+from benchmarks.server import launch, reserved_port
 from runtime.server.jobs.retries import MAX_ATTEMPTS
 from runtime.server.jobs.trainers import pid_of_trainer
 from state import adapter_places, adapters, jobs, metrics, safetensors
@@ -182,9 +182,9 @@ class Server:
     """`python main.py` with two slots."""
 
     def __init__(self, root: DataRoot) -> None:
-        port = free_port()
-        command = ("main.py", "--root", str(root.path), "--port", str(port), "--slots", "2")
-        self._process = launch(port, *command, log=root.path / "server.log")
+        with reserved_port() as port:
+            command = ("main.py", "--root", str(root.path), "--port", str(port), "--slots", "2")
+            self._process = launch(port, *command, log=root.path / "server.log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
 
     def start(self) -> str:
