@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.constant_server import BORN
-from benchmarks.server import free_port, launch
+from benchmarks.server import launch, reserved_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 SIZES = [100, 10_000, 100_000]
@@ -134,8 +134,8 @@ class Client:
 @contextmanager
 def server(*command: str) -> Iterator[tuple[subprocess.Popen[bytes], Client]]:
     """A server that answers, with its port as its command's last argument."""
-    port = free_port()
-    process = launch(port, *command, str(port))
+    with reserved_port() as port:
+        process = launch(port, *command, str(port))
     try:
         yield process, Client(port)
     finally:

@@ -46,10 +46,10 @@ def main() -> None:
 @contextmanager
 def server(root: Path, starts: list[float], *options: str) -> Iterator[httpx.Client]:
     """A server of its own; its time from start to first answer is added to `starts`."""
-    port = free_port()
-    began = time.monotonic()
-    process = launch(port, "main.py", "--root", str(root), "--port", str(port), *options)
-    starts.append(time.monotonic() - began)
+    with reserved_port() as port:
+        began = time.monotonic()
+        process = launch(port, "main.py", "--root", str(root), "--port", str(port), *options)
+        starts.append(time.monotonic() - began)
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=120) as http:
             yield http
@@ -83,10 +83,26 @@ def _answers(port: int) -> bool:
         connection.close()
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A free port, which nobody is given before the end of this block: no other server, and no client's connection.
+
+    A server listens there beside it, as both say SO_REUSEADDR. Elsewhere than on Linux that is not enough, and somebody
+    may be faster.
+    """
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        port = int(reserved.getsockname()[1])
+        if sys.platform != "linux":
+            reserved.close()
+        yield port
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """For a program that may not say SO_REUSEADDR."""
+    with reserved_port() as port:
+        return port
 
 
 def answers(http: httpx.Client) -> bool:

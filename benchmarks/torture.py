@@ -25,7 +25,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from benchmarks.server import free_port, launch
+from benchmarks.server import launch, reserved_port
 from runtime.server.jobs.retries import MAX_ATTEMPTS
 from runtime.server.jobs.trainers import pid_of_trainer
 from state import adapter_places, adapters, jobs, metrics, safetensors
@@ -115,7 +115,7 @@ class Torture:
             self.counts[f"of the trainers {self._moment(phase, status)}"] += 1
 
     def _wait_for(self, folder: JobFolder, pattern: str) -> bool:
-        """Whether something of this name appeared in time; looks again and again without a pause."""
+        """Whether something of this name appeared in time."""
         end = time.monotonic() + WHOLE_JOB_S
         parent = (folder.path / pattern).parent
         name = pattern.rsplit("/", 1)[-1]
@@ -124,6 +124,7 @@ class Torture:
                 return True
             if jobs.read_status(folder).status in jobs.FINISHED:
                 return False
+            time.sleep(0.001)  # it is there for some milliseconds; without a pause, this takes a core from the trainers
         return False
 
     def _moment(self, phase: str, status: jobs.Status) -> str:
@@ -181,9 +182,9 @@ class Server:
     """`python main.py` with two slots."""
 
     def __init__(self, root: DataRoot) -> None:
-        port = free_port()
-        command = ("main.py", "--root", str(root.path), "--port", str(port), "--slots", "2")
-        self._process = launch(port, *command, log=root.path / "server.log")
+        with reserved_port() as port:
+            command = ("main.py", "--root", str(root.path), "--port", str(port), "--slots", "2")
+            self._process = launch(port, *command, log=root.path / "server.log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60)
 
     def start(self) -> str:

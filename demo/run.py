@@ -8,19 +8,20 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 from tqdm import tqdm
 
-CHECKOUT = Path(__file__).resolve().parent.parent
+from benchmarks.server import CHECKOUT, reserved_port
+
 MODEL = "tiny-python"
 ADAPTER = "workshop-style"
 SHOWN = 4  # prompts whose answers are printed; all of them are counted
@@ -45,7 +46,7 @@ def demonstrate(http: httpx.Client) -> int:
     answers = [text[len(prompt) :] for text, prompt in zip(texts, prompts, strict=True)]
 
     heading(f"1. What {MODEL} answers before it is trained")
-    before = [generate(http, prompt, model_name=MODEL) for prompt in prompts]
+    before = generate(http, prompts, model_name=MODEL)
     for prompt, text in list(zip(prompts, before, strict=True))[:SHOWN]:
         show(prompt, text)
 
@@ -65,7 +66,7 @@ def demonstrate(http: httpx.Client) -> int:
         )
 
     heading("4. The same prompts, answered by the adapter")
-    after = [generate(http, prompt) for prompt in prompts]
+    after = generate(http, prompts)
     for prompt, text in list(zip(prompts, after, strict=True))[:SHOWN]:
         show(prompt, text)
     learned = sum(text == answer for text, answer in zip(after, answers, strict=True))
@@ -94,9 +95,15 @@ def follow(http: httpx.Client, job_id: str) -> None:
     print(f"   completed in {time.monotonic() - began:.0f} s, final loss {now['current_loss']:.4f}")
 
 
-def generate(http: httpx.Client, prompt: str, **fields: object) -> str:
-    body = {"prompt": prompt, "max_new_tokens": 100, "stop": ["\n\n###"]} | fields
-    return str(call(http, "POST", "/generate", body)["text"])
+def generate(http: httpx.Client, prompts: list[str], **fields: object) -> list[str]:
+    """Asked side by side: the server computes their tokens together."""
+
+    def answer(prompt: str) -> str:
+        body = {"prompt": prompt, "max_new_tokens": 100, "stop": ["\n\n###"]} | fields
+        return str(call(http, "POST", "/generate", body)["text"])
+
+    with ThreadPoolExecutor(len(prompts)) as clients:
+        return list(clients.map(answer, prompts))
 
 
 def call(http: httpx.Client, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401  JSON
@@ -114,25 +121,22 @@ def read_texts() -> list[str]:
 @contextlib.contextmanager
 def server(root: Path) -> Iterator[httpx.Client]:
     """A Lathe server on a free port, ended with the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with (root / "server.log").open("wb") as log:
+    without_key = os.environ | {"LATHE_API_KEY": ""}  # the shell may have one, for a server of its own
+    with reserved_port() as port, (root / "server.log").open("wb") as log:
         command = [sys.executable, "main.py", "--root", str(root), "--port", str(port)]
-        without_key = os.environ | {"LATHE_API_KEY": ""}  # the shell may have one, for a server of its own
         process = subprocess.Popen(command, cwd=CHECKOUT, stdout=log, stderr=log, env=without_key)
-    try:
-        with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=120) as http:
-            wait_for_answer(http, process)
-            print(f"Lathe serves {http.base_url} on the data root {root}")
-            yield http
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
+        try:
+            with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=600) as http:
+                wait_for_answer(http, process)
+                print(f"Lathe serves {http.base_url} on the data root {root}")
+                yield http
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
 
 
 def wait_for_answer(http: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if process.poll() is not None:
             raise RuntimeError(f"the server ended with exit code {process.returncode}")
         with contextlib.suppress(httpx.TransportError):

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from runtime.process import cpu
+from tests import processes
 from tests.server import Server
 
 # Before torch is imported: a model that a test computes in its own process uses the cores as a trainer's does. Of tests
@@ -17,6 +18,12 @@ for name, value in cpu.SETTINGS.items():
     os.environ.setdefault(name, value)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True)
+def _end_started() -> Iterator[None]:
+    yield
+    processes.end_started()
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from runtime.trainer.recipe import train
 from state import jobs, metrics
 from state.jobs import JobFolder
 from state.root import DataRoot
+from tests import processes
 from tests.server import CHECKOUT, PATIENCE_S
 
 TEXTS = [
@@ -35,7 +36,7 @@ def make(root: Path, name: str = "job_toy", *, texts: list[str] = TEXTS, **field
 def launch(folder: JobFolder, module: str = "runtime.trainer", *options: str) -> subprocess.Popen[str]:
     """`python -m runtime.trainer JOB_DIR`, its output kept."""
     command = [sys.executable, "-m", module, str(folder.path), *options]
-    return subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return processes.start(command, CHECKOUT)
 
 
 def run(folder: JobFolder) -> tuple[int, str]:

@@ -4,7 +4,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from benchmarks.server import reserved_port
 from runtime.server.jobs.trainers import pid_of_trainer
 from state import jobs
 from state.jobs import JobFolder
@@ -36,10 +36,7 @@ class Server:
         """`wrapper` is a command that starts the one behind it."""
         self.root = root
         self.log = root / "server.log"
-        with closing(_reserved_port()) as reserved, self.log.open("ab") as log:
-            self.port = int(reserved.getsockname()[1])
-            if sys.platform != "linux":
-                reserved.close()
+        with reserved_port() as self.port, self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*wrapper, sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
                 cwd=CHECKOUT,
@@ -189,15 +186,3 @@ def _read(file: Path) -> str:
         return file.read_text()
     except (FileNotFoundError, ProcessLookupError):
         return ""
-
-
-def _reserved_port() -> socket.socket:
-    """A free port, which nobody is given while this socket is open: no other test's server, and no client's connection.
-
-    The server listens there beside it, as both say SO_REUSEADDR. Elsewhere that is not enough: the caller closes it,
-    and somebody may be faster.
-    """
-    reserved = socket.socket()
-    reserved.bind(("127.0.0.1", 0))
-    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    return reserved

@@ -1,5 +1,6 @@
 """What happens when: the promises of docs/what-happens-when.md that no single module keeps."""
 
+import json
 import os
 import shutil
 import signal
@@ -18,7 +19,7 @@ from tests.processes import is_alive, on_linux
 from tests.server import CHECKOUT, PATIENCE_S, Client, Server, wait_until
 
 NO_INOTIFY = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
-LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
+LONG = {"max_steps": 100_000, "save_steps": 20, "logging_steps": 20}
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_job_that_was_accepted_survives_a_server_killed_at_once(start: Callabl
 def test_ctrl_c_ends_the_server_and_no_trainer(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    server.wait_for_step(job_id, 50)
+    server.wait_for_step(job_id, 20)
     trainer = server.trainer(job_id)
     asking = Client(server, "/generate", {"prompt": "x", "model_name": "tiny-python", "max_new_tokens": 2000})
     wait_until(lambda: bool(server.children()), "the inference worker has begun")
@@ -75,7 +76,7 @@ def test_ctrl_c_ends_the_server_and_no_trainer(start: Callable[..., Server]) -> 
 def test_a_job_folder_that_is_renamed_while_it_runs_goes_on_under_its_new_name(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    server.wait_for_step(job_id, 50)
+    server.wait_for_step(job_id, 20)
 
     server.job_folder(job_id).rename(server.root / "training_jobs" / "job_renamed")
 
@@ -89,7 +90,7 @@ def test_a_job_folder_that_is_renamed_while_it_runs_goes_on_under_its_new_name(s
 def test_a_job_folder_that_is_removed_while_it_runs_stays_removed(start: Callable[..., Server]) -> None:
     server = start()
     job_id = server.start(model_name="toy", training_config=LONG)
-    server.wait_for_step(job_id, 50)
+    server.wait_for_step(job_id, 20)
     trainer, folder = server.trainer(job_id), server.job_folder(job_id)
     with (folder / "train.log").open() as console:
         shutil.rmtree(folder, ignore_errors=True)  # it leaves what is written meanwhile
@@ -126,8 +127,8 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
 ) -> None:
     shutil.copytree(toy, small_disk / "models" / "toy")
     server = start_server(root=small_disk)
-    job_id = server.start(model_name="toy", training_config=LONG | {"max_steps": 400})
-    server.wait_for_step(job_id, 50)
+    job_id = server.start(model_name="toy", training_config=LONG)
+    server.wait_for_step(job_id, 20)
 
     _fill(small_disk / "ballast")
     failed = server.wait_for(job_id, "failed")
@@ -142,9 +143,13 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
     assert not [path for path in (small_disk / "training_jobs").iterdir() if path.name.startswith(".")]
 
     (small_disk / "ballast").unlink()
+    last_step = failed["current_step"] + 10
+    file = server.job_folder(job_id) / "job.json"
+    job = json.loads(file.read_text())
+    file.write_text(json.dumps(job | {"training_config": LONG | {"max_steps": last_step}}))
     assert server.post(f"/training/resume/{job_id}").status_code == 200
     done = server.wait_for(job_id, "completed")
-    assert done["current_step"] == 400
+    assert done["current_step"] == last_step
     assert "Going on from step-" in (server.job_folder(job_id) / "train.log").read_text()
     server.close()
 

@@ -4,11 +4,13 @@ Each function names the version that it was read in. tests/runtime/model/test_pr
 version has it no more. torch and transformers are imported late: `uncompiled` is used while they are imported first.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
-from functools import partial
+from functools import partial, wraps
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
@@ -26,6 +28,33 @@ def uncompiled() -> Iterator[None]:
         yield
     finally:
         torch.compile = own
+
+
+def leave_out_distributed() -> None:
+    """Have torch say that it was built without `torch.distributed`, as some builds of it are.
+
+    Read in transformers 5.23.0 (utils/import_utils.py) and huggingface_hub 2.4.0 (serialization/_torch.py): nothing
+    else keeps them from importing what spreads a tensor over machines.
+    """
+    vars(import_module("torch.distributed"))["is_available"] = lambda: False
+    sys.modules.setdefault("torch.distributed.tensor", None)  # type: ignore[arg-type]  # typeshed does not know of it
+
+
+def list_models_once() -> None:
+    """Have transformers find out once what its models' files define: it reads 1,600 files of source for it.
+
+    Read in transformers 5.23.0 (utils/import_utils.py): it remembers this by the path, and once says `models`, once
+    `models/__init__.py`.
+    """
+    names = vars(import_module("transformers.utils.import_utils"))
+    own = names["create_import_structure_from_path"]
+
+    @wraps(own)
+    def remembered(path: str | Path) -> object:
+        folder = Path(path)
+        return own(folder.parent if folder.name == "__init__.py" else folder)
+
+    names["create_import_structure_from_path"] = remembered
 
 
 def _as_it_is(function: Callable[..., Any] | None = None, **_: object) -> Callable[..., Any]:

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks import torture
 from benchmarks.torture import COLD, SPARE, WAS_SPARE, trainer_of
 from state import locks, store
 from state.jobs import Status
@@ -14,13 +17,19 @@ from tests.server import CHECKOUT
 WAITS = "import sys; print(); sys.stdout.flush(); sys.stdin.read()"
 
 
-def test_a_few_random_kills_of_trainers_of_both_kinds_lose_nothing() -> None:
-    command = [sys.executable, "-m", "benchmarks.torture", "--kills", "2", "--minutes", "5"]
+def test_a_few_random_kills_of_trainers_of_both_kinds_lose_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = {"max_steps": 20, "batch_size": 2, "logging_steps": 2, "save_steps": 2, "learning_rate": 1e-3}
+    monkeypatch.setattr(torture, "JOB", torture.JOB | {"training_config": short})
+    monkeypatch.setattr(torture, "WHOLE_JOB_S", 5.0)
+    monkeypatch.setattr(sys, "argv", ["torture", "--kills", "2", "--minutes", "5"])
 
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=1200, check=False)
+    exit_code = torture.main()
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    counts = json.loads(done.stdout[: done.stdout.rindex("}") + 1])
+    told = capsys.readouterr().out
+    assert exit_code == 0, told
+    counts = json.loads(told[: told.rindex("}") + 1])
     assert counts[f"killed {COLD}"] >= 1
     assert counts[f"killed {WAS_SPARE}"] >= 1
     assert counts["jobs equal to the undisturbed one"] == counts["jobs"]

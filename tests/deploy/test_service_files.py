@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from benchmarks.server import free_port
+from benchmarks.server import reserved_port
 from state import jobs
 from state.jobs import JobFolder
 from state.version import VERSION
@@ -100,33 +100,39 @@ def _may_make_pid_namespaces() -> bool:
 
 @pytest.mark.skipif(not _may_make_pid_namespaces(), reason="needs Linux, root and unshare: a container's own processes")
 def test_a_container_that_is_stopped_has_its_trainers_write_a_checkpoint_first(tmp_path: Path) -> None:
-    port = free_port()
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    container = subprocess.Popen(
-        [*PID_NAMESPACE, START, "--root", tmp_path, "--port", str(port), "--no-spare-trainer"],
-        cwd=CHECKOUT,
-        env=environment,
-    )
-    try:
-        with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=PATIENCE_S) as client:
-            wait_until(lambda: _answers(client), "the server in the container answers")
-            settings = {"max_steps": 100_000, "save_steps": 100_000, "max_seq_length": 16}
-            job = {"model_name": MODEL, "train_texts": ["def add(a, b):"], "training_config": settings}
-            job_id = client.post("/training/start", json=job).json()["job_id"]
-            folder = JobFolder(tmp_path / "training_jobs" / f"job_{job_id}")
-            wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step")
+    with reserved_port() as port:
+        container = subprocess.Popen(
+            [*PID_NAMESPACE, START, "--root", tmp_path, "--port", str(port), "--no-spare-trainer"],
+            cwd=CHECKOUT,
+            env=environment,
+        )
+        try:
+            with httpx.Client(base_url=f"http://localhost:{port}/api", timeout=PATIENCE_S) as client:
+                wait_until(lambda: _answers(client), "the server in the container answers")
+                folder = _training(client, tmp_path)
 
-            shell = _shell_inside(container)
-            os.kill(_first_process(container), signal.SIGTERM)
+                shell = _shell_inside(container)
+                os.kill(_first_process(container), signal.SIGTERM)
 
-            assert container.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
-            shell.wait(timeout=PATIENCE_S)
-    finally:
-        container.kill()
-        container.wait()
+                assert container.wait(timeout=PATIENCE_S) == 128 + signal.SIGTERM
+                shell.wait(timeout=PATIENCE_S)
+        finally:
+            container.kill()
+            container.wait()
     # the server may have seen the trainer's end before its own
     assert jobs.read_status(folder).status in {"running", "pending"}, "the next container's server goes on with the job"
     assert folder.checkpoint_steps()
+
+
+def _training(client: httpx.Client, root: Path) -> JobFolder:
+    """A job that has made a step, and has hours to go."""
+    settings = {"max_steps": 100_000, "save_steps": 100_000, "max_seq_length": 16}
+    job = {"model_name": MODEL, "train_texts": ["def add(a, b):"], "training_config": settings}
+    job_id = client.post("/training/start", json=job).json()["job_id"]
+    folder = JobFolder(root / "training_jobs" / f"job_{job_id}")
+    wait_until(lambda: jobs.read_status(folder).current_step > 0, "the trainer has made a step")
+    return folder
 
 
 def _answers(client: httpx.Client) -> bool:

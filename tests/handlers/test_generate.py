@@ -1,10 +1,12 @@
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
 
 
 def test_a_base_model_answers_where_it_is_named(training: Server) -> None:
@@ -45,21 +47,32 @@ def test_generate_refuses_what_cannot_be_meant(training: Server, fields: dict[st
     assert error in reply.json()["error"]
 
 
-def test_the_server_answers_while_a_model_loads_and_generates(start_server: Callable[..., Server]) -> None:
-    """A worker's first answer takes seconds; every question asked meanwhile is answered before it is there."""
+def test_the_server_answers_while_a_model_loads_and_generates(
+    start_server: Callable[..., Server], tmp_path: Path, endless: Path
+) -> None:
+    """A worker takes seconds to load a model; this one generates for an hour then."""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "endless").symlink_to(endless)
     server = start_server()
-    done = threading.Event()
+    generates, may_end = threading.Event(), threading.Event()
 
     def generate() -> None:
-        server.post("/generate", {"prompt": "def f(", "model_name": "tiny-python", "max_new_tokens": 250})
-        done.set()
+        asked = {"prompt": "def f(", "model": "endless", "max_tokens": 100_000, "stream": True}
+        url = f"http://localhost:{server.port}/v1/completions"
+        with httpx.stream("POST", url, json=asked, timeout=PATIENCE_S) as answer:
+            next(answer.iter_lines())
+            generates.set()
+            may_end.wait(PATIENCE_S)
 
     asking = threading.Thread(target=generate)
     asking.start()
-    answered = 0
-    while not done.is_set():
+    while_it_loads = 0
+    while not generates.is_set():
         assert server.get("/training/jobs").status_code == 200
-        answered += not done.is_set()
+        while_it_loads += not generates.is_set()
+    for _ in range(10):
+        assert server.get("/training/jobs").status_code == 200
+    may_end.set()
     asking.join()
 
-    assert answered >= 50
+    assert while_it_loads >= 10

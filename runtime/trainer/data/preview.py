@@ -15,7 +15,7 @@ from state.errors import ServiceError
 
 def main() -> NoReturn:
     asked = question.read(Question)
-    libraries.do_without_torch()
+    libraries.load_without_torch()
     from runtime.trainer.data.shown import show  # noqa: PLC0415  it imports transformers
 
     try:

@@ -7,7 +7,7 @@ from tests.server import Server, wait_until
 
 
 def test_a_cancelled_job_goes_on_from_its_checkpoint_to_the_result_it_would_have_had(training: Server) -> None:
-    settings = {"max_steps": 400, "logging_steps": 40, "save_steps": 100, "learning_rate": 0.01}
+    settings = {"max_steps": 160, "logging_steps": 16, "save_steps": 40, "learning_rate": 0.01}
     whole, stopped = (training.start(model_name="toy", training_config=settings) for _ in range(2))
     training.wait_for(whole, "completed")
     training.wait_for(stopped, "running")
@@ -26,8 +26,8 @@ def test_a_cancelled_job_goes_on_from_its_checkpoint_to_the_result_it_would_have
             "message": f"Training job {stopped} resumed successfully",
         },
     )
-    assert 0 < halfway < 400
-    assert done["current_step"] == 400
+    assert 0 < halfway < 160
+    assert done["current_step"] == 160
     assert not (training.job_folder(stopped) / "stop").exists()
     curves = [
         [(point.step, point.loss) for point in metrics.read(training.job_folder(job_id) / "metrics.jsonl")]

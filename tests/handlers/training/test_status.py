@@ -29,7 +29,7 @@ def test_status_tells_a_job_from_waiting_to_completed(training: Server) -> None:
         model_name="toy",
         train_texts=[f"number {n}" for n in range(8)],
         eval_texts=["number 9"],
-        training_config={"num_epochs": 30, "gradient_accumulation_steps": 1, "logging_steps": 5},
+        training_config={"num_epochs": 10, "gradient_accumulation_steps": 1, "logging_steps": 5},
     )
     waiting = training.status(job_id)
     running = training.wait_for(job_id, "running")
@@ -49,7 +49,7 @@ def test_status_tells_a_job_from_waiting_to_completed(training: Server) -> None:
     assert progress == sorted(progress)
     assert all((now["progress"] == 100.0) == (now["status"] == "completed") for now in seen)
     done = seen[-1]
-    assert (done["current_step"], done["total_steps"]) == (240, 240)
+    assert (done["current_step"], done["total_steps"]) == (80, 80)
     assert done["current_loss"] > 0
     assert done["metrics"]["train_loss"] > 0
     assert done["metrics"]["eval_loss"] > 0

@@ -98,10 +98,11 @@ def test_a_changed_model_gets_a_new_copy_and_the_old_one_goes(tmp_path: Path, to
 
 def test_processes_that_start_at_once_quantize_once(tmp_path: Path, toy: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from runtime.model import bases, base_cache;"
+        "import os, sys; from pathlib import Path; from runtime.model import libraries; libraries.load();"
+        "from runtime.model import bases, base_cache;"
         "from runtime.model.device import pick;"
         "keep = base_cache.keep; base_cache.keep = lambda *given: print('made') or keep(*given);"
-        "bases.load_base(sys.argv[1], pick(), Path(sys.argv[2]))"
+        "bases.load_base(sys.argv[1], pick(), Path(sys.argv[2])); sys.stdout.flush(); os._exit(0)"
     )
     command = [sys.executable, "-c", program, str(toy), str(tmp_path / "bases")]
     started = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(2)]

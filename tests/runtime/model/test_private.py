@@ -1,9 +1,8 @@
 """The doors into other libraries that are not public. When one of these fails after an update, its sentence says what
-Lathe has lost, and runtime/model/private.py where to mend it.
+Lathe has lost, and runtime/model/private.py where to mend it. tests/runtime/model/test_libraries.py has those that
+make imports lighter.
 """
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM, modeling_utils
 
 from runtime.model import private
-from tests.server import CHECKOUT
-
-
-def test_bitsandbytes_is_imported_uncompiled() -> None:
-    """Else torch's compiler is imported by every trainer, which takes 1.4 s of CPU time."""
-    program = (
-        "import sys, torch; from runtime.model import private; compiling = torch.compile\n"
-        "with private.uncompiled(): import bitsandbytes\n"
-        "assert torch.compile is compiling; print('torch._inductor.compile_fx' in sys.modules)"
-    )
-
-    done = subprocess.run([sys.executable, "-c", program], cwd=CHECKOUT, capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "False"
 
 
 def test_transformers_reads_weights_by_pread(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
