@@ -4,7 +4,11 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from state import store
+from state import growing, store
+from state.growing import Position
+
+PIECE = 2_000  # bytes, in which a whole line is
+MOST_READ = 400_000  # bytes read on at once: 2,000 points, more or less
 
 
 class Point(Struct, kw_only=True, omit_defaults=True):
@@ -57,6 +61,84 @@ def read(path: Path) -> list[Point]:
         return list(store.read_intact_lines(path, Point))
     except FileNotFoundError:
         return []
+
+
+class Stretch(Struct, frozen=True):
+    """Points that follow one another. `is_anew`: they are the first of the file, whatever was read of it before."""
+
+    points: list[Point]
+    end: Position
+    is_anew: bool
+
+
+def read_on(path: Path, position: Position | None) -> Stretch:
+    """The points behind a position, some at a time; from the beginning where the file was written anew since.
+
+    A line whose end is not there yet is left for later.
+    """
+    part = growing.read_on(path, position, MOST_READ) if position is not None else None
+    is_anew = part is None
+    if part is None:
+        part = growing.read_at(path, 0, MOST_READ)
+    taken = part.content.rfind(b"\n") + 1
+    if not taken and len(part.content) == MOST_READ:
+        taken = MOST_READ  # nothing of Lathe's: no line is so long
+    return Stretch(list(store.intact_lines(part.content[:taken], Point)), part.position(taken), is_anew)
+
+
+def read_all_on(path: Path, position: Position | None) -> Stretch:
+    """All that `read_on` would tell, time after time."""
+    stretch = read_on(path, position)
+    points, end, is_anew = stretch.points, stretch.end, stretch.is_anew
+    while (more := read_on(path, end)).end != end:
+        if more.is_anew:
+            points, is_anew = [], True
+        points.extend(more.points)
+        end = more.end
+    return Stretch(points, end, is_anew)
+
+
+def thinned(points: list[Point], most: int) -> list[Point]:
+    """So many of them, with the first, the last, and those of the lowest and highest figures between: spikes stay.
+
+    So do those whose loss is not a number.
+    """
+    if len(points) <= most:
+        return points
+    bins = max(1, (most - 2) // 5)
+    chosen = {0, len(points) - 1}
+    for number in range(bins):
+        part = range(len(points) * number // bins, len(points) * (number + 1) // bins)
+        chosen.update(_extremes(part, [point.loss for point in points[part.start : part.stop]]))
+        chosen.update(_extremes(part, [point.eval_loss for point in points[part.start : part.stop]]))
+        chosen.update([at for at in part if points[at].loss is None and points[at].eval_loss is None][:1])
+    return [points[at] for at in sorted(chosen)]
+
+
+def _extremes(places: range, figures: list[float | None]) -> list[int]:
+    found = [(figure, at) for at, figure in zip(places, figures, strict=True) if figure is not None]
+    return [min(found)[1], max(found)[1]] if found else []
+
+
+class _Loss(Struct):
+    loss: float | None = None
+
+
+def sketch(path: Path, points: int = 32) -> list[float]:
+    """A few of the training losses, evenly from the first to the last. Of a long file, only that much is read."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= points * PIECE:
+        losses = _losses(growing.read_at(path, 0, points * PIECE).content)
+    else:
+        offsets = [(size - PIECE) * number // (points - 1) for number in range(points)]
+        pieces = (growing.read_at(path, offset, PIECE) for offset in offsets)
+        losses = [loss for piece in pieces for loss in _losses(piece.content)[:1]]
+    last = len(losses) - 1
+    return losses if last < points else [losses[last * number // (points - 1)] for number in range(points)]
+
+
+def _losses(content: bytes) -> list[float]:
+    return [round(line.loss, 4) for line in store.intact_lines(content, _Loss) if line.loss is not None]
 
 
 def rewind(path: Path, step: int) -> None:

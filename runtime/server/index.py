@@ -12,15 +12,17 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runtime.server.listing import Listing
 from runtime.server.newest import Key, Newest
+from runtime.server.revisions import Revisions
 from state import adapter_checkpoints, adapters, clock, jobs
 from state.adapters import Adapter
 from state.errors import BrokenFile, Busy, NotFound
@@ -43,6 +45,8 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     model_name: str
     adapter_name: str | None
     """The name that the job asks for its adapter."""
+    suffix: str | None
+    """What OpenAI's protocol asks to be in its name."""
     status: Status
     problem: str | None
     created_at: datetime
@@ -57,6 +61,13 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def key(self) -> Key:
         return (self.created_at, self.job_id)
+
+    @property
+    def adapter(self) -> str | None:
+        """The name that its adapter was given, or will be."""
+        if self.status.adapter_name or self.adapter_name or not self.model_name:
+            return self.status.adapter_name or self.adapter_name
+        return jobs.default_adapter_name(self.model_name, self.job_id, self.suffix)
 
     @property
     def error_message(self) -> str | None:
@@ -88,8 +99,11 @@ class Index:
         self.jobs_are_read = False
         """Whether every job has been read once; until then lists lack some."""
         self.adapters_are_read = False
-        self.num_changes = 0
-        """How often an entry came, changed or went."""
+        self.revisions = Revisions()
+        """When which entry came, changed or went."""
+        self.ended: Counter[JobState] = Counter()
+        """How many jobs have come to an end since it began, by the end."""
+        self.steps_taken = 0
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -116,12 +130,17 @@ class Index:
             listed = self._all_jobs if status is None else self._jobs_by_state[status]
             return [self._jobs[job_id] for job_id in listed.page(after, limit)]
 
+    def known_jobs(self, ids: Iterable[str]) -> list[JobEntry]:
+        """Those of these jobs that there are, as last read."""
+        with self._lock:
+            return [self._jobs[job_id] for job_id in ids if job_id in self._jobs]
+
     def count_jobs(self, status: JobState | None = None) -> int:
         return len(self._all_jobs if status is None else self._jobs_by_state[status])
 
     def count(self) -> int:
         """Jobs and adapters."""
-        return len(self._all_jobs) + len(self._all_adapters)
+        return len(self._all_jobs) + self.count_adapters()
 
     @property
     def has_unfinished(self) -> bool:
@@ -158,10 +177,18 @@ class Index:
             return adapter_checkpoints.find(self._root, name)
         return self.adapter(name)
 
-    def adapters(self) -> list[Adapter]:
-        """All adapters, the newest first."""
+    def adapters(self, limit: int | None = None) -> list[Adapter]:
+        """Adapters, the newest first, and not more than `limit`."""
         with self._lock:
-            return [self._adapters[name].adapter for name in self._all_adapters.page()]
+            return [self._adapters[name].adapter for name in self._all_adapters.page(limit=limit)]
+
+    def count_adapters(self) -> int:
+        return len(self._all_adapters)
+
+    def known_adapters(self, names: Iterable[str]) -> list[Adapter]:
+        """Those of these adapters that there are, as last read."""
+        with self._lock:
+            return [self._adapters[name].adapter for name in names if name in self._adapters]
 
     def job_ids(self) -> set[str]:
         """The jobs that are known, and whatever else in `training_jobs/` may be one."""
@@ -198,23 +225,32 @@ class Index:
         with self._lock:
             if self._jobs.get(job_id) is not known:
                 return False
-            self.num_changes += 1
+            if _says(known) != _says(newest):
+                self.revisions.note("jobs", job_id)
             if known is not None:
                 self._all_jobs.remove(known.key)
                 self._jobs_by_state[known.status.status].remove(known.key)
             if newest is None:
                 self._jobs.pop(job_id, None)
             else:
+                if known is not None:
+                    self._count(known.status, newest.status)
                 self._jobs[job_id] = newest
                 self._all_jobs.add(newest.key)
                 self._jobs_by_state[newest.status.status].add(newest.key)
             return True
 
+    def _count(self, before: Status, now: Status) -> None:
+        self.steps_taken += max(0, now.current_step - before.current_step)
+        if now.status in jobs.FINISHED and before.status not in jobs.FINISHED:
+            self.ended[now.status] += 1
+
     def _keep_adapter(self, name: str, known: AdapterEntry | None, newest: AdapterEntry | None) -> bool:
         with self._lock:
             if self._adapters.get(name) is not known:
                 return False
-            self.num_changes += 1
+            if _says(known) != _says(newest):
+                self.revisions.note("adapters", name)
             if known is not None:
                 self._all_adapters.remove(known.key)
             if newest is None:
@@ -223,6 +259,11 @@ class Index:
                 self._adapters[name] = newest
                 self._all_adapters.add(newest.key)
             return True
+
+
+def _says(entry: JobEntry | AdapterEntry | None) -> JobEntry | AdapterEntry | None:
+    """An entry whenever it was read: a file that was changed just now is read twice."""
+    return None if entry is None else structs.replace(entry, stamp=0)
 
 
 def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry | None:
@@ -241,6 +282,7 @@ def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry |
         path=str(folder.path),
         model_name=sys.intern(model_name),
         adapter_name=job.adapter_name if job else known.adapter_name if known else None,
+        suffix=job.openai.suffix if job and job.openai else known.suffix if known else None,
         status=status or (known.status if known else Status()),
         problem=job_problem or status_problem,
         created_at=created_at,

@@ -28,8 +28,11 @@ from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
 from runtime.server.jobs.repeated import Repeated
 from runtime.server.jobs.room import Room
+from runtime.server.jobs.sparks import Sparks
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
+from runtime.server.meter import Meter
+from runtime.server.news.lookout import Lookout
 from runtime.server.watch import Watch
 from state import exports, folders
 from state.root import DataRoot
@@ -57,6 +60,11 @@ class Service(Struct, frozen=True):
     exporter: Exporter
     forecaster: Forecaster
     inspector: Inspector
+    sparks: Sparks
+    lookout: Lookout
+    meter: Meter
+    ending: asyncio.Event
+    """Set as soon as the server is asked to end: whoever would go on for as long as it lives ends then."""
     unload_after_s: float
     """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
@@ -83,7 +91,8 @@ class Service(Struct, frozen=True):
         index = Index(root)
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
-        worker = Worker(root.quantized_bases, place=accelerators.inferring)
+        meter = Meter()
+        worker = Worker(root.quantized_bases, place=accelerators.inferring, meter=meter)
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
@@ -91,6 +100,7 @@ class Service(Struct, frozen=True):
         serving = Serving(root, index, adapter_names, worker)
         evaluator = Evaluator(root, serving, lambda: bool(trainers.living))
         room = Room(root, machine, accelerators, partial(_give_way, evaluator, worker))
+        queue = Queue(root, index, trainers, launcher, accelerators, room, slots)
         return cls(
             root=root,
             machine=machine,
@@ -99,7 +109,7 @@ class Service(Struct, frozen=True):
             repeated=Repeated(index),
             imports=imports,
             trainers=trainers,
-            queue=Queue(root, index, trainers, launcher, accelerators, room, slots),
+            queue=queue,
             serving=serving,
             tokenizing=Tokenizing(root, serving, worker),
             lora_loading=LoraLoading(root, imports, serving),
@@ -108,6 +118,10 @@ class Service(Struct, frozen=True):
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),
             inspector=Inspector(root),
+            sparks=Sparks(),
+            lookout=Lookout(root, index.revisions, queue, serving, worker),
+            meter=meter,
+            ending=asyncio.Event(),
             unload_after_s=unload_after_s,
         )
 
@@ -122,6 +136,7 @@ class Service(Struct, frozen=True):
             "Following the loaded adapter": partial(watch.follow_loaded, self.serving),
             "Evaluations": self.evaluator.run,
             "The job queue": partial(self._work_the_queue, follow.jobs_are_read),
+            "Ending inference": self._end_inference,
         }
         if self.unload_after_s > 0:
             works["Unloading idle inference"] = self._unload_when_idle
@@ -141,6 +156,11 @@ class Service(Struct, frozen=True):
         while True:
             await asyncio.sleep(min(5.0, self.unload_after_s / 4))
             await self.worker.rest(self.unload_after_s)
+
+    async def _end_inference(self) -> None:
+        """As soon as the server is to end: the answers that are being written end, and nobody waits for them."""
+        await self.ending.wait()
+        await asyncio.shield(self.worker.close())  # the end of the service waits for it, too
 
     async def _work_the_queue(self, jobs_are_read: asyncio.Event) -> None:
         """Only when every job is known: the oldest comes first, and trainers that live take up their slots."""

@@ -51,6 +51,7 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                ends_at=None,
                 stopped_early=None,
                 message=None,
             )
@@ -62,7 +63,7 @@ class Attempt:
 
     def pause(self) -> None:
         """Say that the job waits until somebody resumes it."""
-        self.write(structs.replace(self.status, status="paused", pid=None, message=self.note))
+        self.write(structs.replace(self.status, status="paused", pid=None, ends_at=None, message=self.note))
 
     def tell(self, message: str) -> None:
         """Say what is done while no step is taken."""
@@ -95,6 +96,7 @@ class Attempt:
                 pid=None,
                 completed_at=clock.now(),
                 error_message=error_message,
+                ends_at=None,
                 message=self.note,
             )
         )

@@ -23,6 +23,7 @@ SPECIFIED = {
     "POST /api/training/plan": "training/plan.py",
     "GET /api/training/status/{job_id}": "training/status.py",
     "GET /api/training/jobs": "training/jobs/list.py",
+    "GET /api/training/jobs/{job_id}": "training/jobs/show.py",
     "DELETE /api/training/jobs/{job_id}": "training/jobs/delete.py",
     "POST /api/training/stop/{job_id}": "training/stop.py",
     "POST /api/training/pause/{job_id}": "training/pause.py",
@@ -48,6 +49,8 @@ SPECIFIED = {
     "POST /api/generate": "generate.py",
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
+    "GET /api/events": "events.py",
+    "GET /api/machine": "machine.py",
     "POST /v1/files": "v1/files/upload.py",
     "GET /v1/files": "v1/files/list.py",
     "GET /v1/files/{file_id}": "v1/files/show.py",
@@ -78,6 +81,7 @@ SPECIFIED = {
     "POST /v1/chat/completions": "v1/chat/completions.py",
     "POST /tokenize": "at_root/tokenize.py",
     "POST /detokenize": "at_root/detokenize.py",
+    "GET /metrics": "at_root/metrics.py",
     "GET /tokenizer_info": "at_root/tokenizer_info.py",
 }
 
@@ -94,7 +98,7 @@ def _route(place: str, handler: HTTPRouteHandler) -> str:
 
 def _sentence(path: str, reply: httpx.Response) -> str:
     error = reply.json()["error"]
-    return str(error if path.startswith("/api") else error["message"])
+    return str(error if path.startswith(("/api", "/metrics")) else error["message"])
 
 
 def _file(handler: HTTPRouteHandler) -> str:
@@ -134,6 +138,7 @@ def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, ro
     [
         ("GET /training/status/x", "Job x not found"),
         ("GET /training/metrics/x", "Job x not found"),
+        ("GET /training/jobs/x", "Job x not found"),
         ("GET /training/logs/x", "Job x not found"),
         ("POST /training/stop/x", "Job x not found"),
         ("POST /training/resume/x", "Job x not found"),
