@@ -42,7 +42,8 @@ class Base:
         self.scored_chunk = max(1, min(self.prefill_chunk, LOGITS_BYTES // self.runner.logits_bytes))
         """Tokens of prompts in one pass where the logits of all of them are wanted."""
         self.texts = TokenTexts(self.tokenizer)
-        self.prompts = Prompts(self.tokenizer, vocabulary(self.model, self.tokenizer))
+        self.vocabulary = vocabulary(self.model, self.tokenizer)
+        self.prompts = Prompts(self.tokenizer, self.vocabulary)
         self.end_tokens = end_tokens(source, self.tokenizer)
 
     def empty_prefix_cache(self) -> bool:

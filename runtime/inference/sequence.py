@@ -32,6 +32,7 @@ class Sequence:
         self.is_cancelled = is_cancelled
         self.adapter = adapter
         prompt = base.prompts.tokens(request.prompt, request.chat)
+        _check_bias(request.sampling.logit_bias, base.vocabulary)
         self._end_tokens = base.end_tokens.union(stop_ids(base.tokenizer, request.chat.stop_tokens))
         self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
@@ -42,7 +43,7 @@ class Sequence:
         """Tokens that memory is set aside for, the computed ones included."""
         self.cache: Any = base.runner.new_cache()
         self._echo = _echo(request, base, prompt) if request.sampling.echo else None
-        self._sampler = Sampler(request.sampling, base.model.device)
+        self._sampler = Sampler(request.sampling, base.model.device, prompt)
         self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
         self._text_begin = len(self._echo.text) if self._echo else 0
         self._logprobs: list[TokenLogprob] = []
@@ -145,6 +146,14 @@ class Sequence:
 def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:
     text = request.prompt if isinstance(request.prompt, str) else None
     return PromptEcho(base.tokenizer, base.texts, text, prompt, request.sampling.top_logprobs)
+
+
+def _check_bias(biases: dict[int, float], vocabulary: int) -> None:
+    unknown = next((token for token in biases if not 0 <= token < vocabulary), None)
+    if unknown is not None:
+        raise ServiceError(
+            f"logit_bias names a token that the model does not have, {unknown}: its tokens are 0 to {vocabulary - 1}"
+        )
 
 
 def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:
