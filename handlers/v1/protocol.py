@@ -56,7 +56,12 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     store: bool | None = None
 
     def sampling(
-        self, max_new_tokens: int | None, top_logprobs: int | None, *, echo: bool = False
+        self,
+        max_new_tokens: int | None,
+        top_logprobs: int | None,
+        *,
+        echo: bool = False,
+        json_schema: str | None = None,
     ) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
@@ -78,6 +83,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
                 frequency_penalty=self.frequency_penalty or 0.0,
                 repetition_penalty=self.repetition_penalty or 1.0,
                 logit_bias=self.logit_bias or {},
+                json_schema=json_schema,
                 top_logprobs=top_logprobs,
                 echo=echo,
             )

@@ -26,14 +26,19 @@ class Sampler:
             self._generator.manual_seed(parameters.seed)
         self._counts: dict[int, int] = {}
 
-    def choose(self, logits_V: torch.Tensor) -> int:
+    def choose(self, logits_V: torch.Tensor, forbidden_V: torch.Tensor | None = None) -> int:
         """The next token. Raises ServiceError for a NaN, an infinite logit, or none above minus infinity."""
         if not math.isfinite(float(logits_V.max())):
             raise ServiceError(
                 f"The model computed NaN or infinity after {sum(self._counts.values())} new tokens: its weights, or "
                 "the adapter's, have values beyond what it can compute with"
             )
-        token = self._draw(self._penalized(self._biased(logits_V.float())))
+        wanted_V = self._penalized(self._biased(logits_V.float()))
+        if forbidden_V is not None:
+            wanted_V = wanted_V.masked_fill(forbidden_V, -math.inf)
+            if wanted_V.max() == -math.inf:
+                raise ServiceError("The answer cannot go on as it is asked for: the model never writes what may follow")
+        token = self._draw(wanted_V)
         self._counts[token] = self._counts.get(token, 0) + 1
         return token
 

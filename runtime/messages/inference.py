@@ -61,6 +61,8 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     """Divides the positive logits of tokens that the prompt or the completion has, and multiplies their negative."""
     logit_bias: dict[int, float] = {}
     """Added to the logits of these tokens."""
+    json_schema: str | None = None
+    """In JSON: the completion is held to it."""
     top_logprobs: int | None = None
     """Return the log probability of each token, and of so many of the most likely tokens in its place."""
     echo: bool = False
