@@ -4,10 +4,13 @@ The one place that knows both the routes and the runtime: the parts are built he
 """
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from litestar import Litestar, Router
@@ -83,13 +86,15 @@ def main(arguments: list[str] | None = None) -> int:
                 unload_after_s=60 * options.unload_after,
                 memory_mb=options.memory_mb,
             )
-            uvicorn.run(
+            config = uvicorn.Config(
                 guarded(build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key),
                 host=options.host,
                 port=options.port,
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
+            with suppress(KeyboardInterrupt):  # the server has ended, and Ctrl-C asked for no more
+                Server(config, service).run()
     except locks.LockHeld:
         print(f"{_owner(root)} works on {root.path}: stop it, or choose another --root", file=sys.stderr)
         return 1
@@ -100,6 +105,18 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{root.path} cannot be used as a data root: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+class Server(uvicorn.Server):
+    """Tells the service at once that it is to end. Streams would go on until the time for shutting down is over."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        asyncio.get_running_loop().call_soon_threadsafe(self._service.ending.set)
 
 
 class Owner(Struct):

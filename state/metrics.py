@@ -4,7 +4,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from state import store
+from state import growing, store
+from state.growing import Position
+
+MOST_READ = 400_000  # bytes read on at once: 2,000 points, more or less
 
 
 class Point(Struct, kw_only=True, omit_defaults=True):
@@ -52,6 +55,29 @@ def read(path: Path) -> list[Point]:
         return list(store.read_intact_lines(path, Point))
     except FileNotFoundError:
         return []
+
+
+class Stretch(Struct, frozen=True):
+    """Points that follow one another. `is_anew`: they are the first of the file, whatever was read of it before."""
+
+    points: list[Point]
+    end: Position
+    is_anew: bool
+
+
+def read_on(path: Path, position: Position | None) -> Stretch:
+    """The points behind a position, some at a time; from the beginning where the file was written anew since.
+
+    A line whose end is not there yet is left for later.
+    """
+    part = growing.read_on(path, position, MOST_READ) if position is not None else None
+    is_anew = part is None
+    if part is None:
+        part = growing.read_at(path, 0, MOST_READ)
+    taken = part.content.rfind(b"\n") + 1
+    if not taken and len(part.content) == MOST_READ:
+        taken = MOST_READ  # nothing of Lathe's: no line is so long
+    return Stretch(list(store.intact_lines(part.content[:taken], Point)), part.position(taken), is_anew)
 
 
 def rewind(path: Path, step: int) -> None:

@@ -86,7 +86,12 @@ def read_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
 
 def read_intact_lines(path: Path, kind: type[Record]) -> Iterator[Record]:
     """The lines of a .jsonl file that a machine appends to; a line torn by a crash is passed over."""
-    for line in read_bytes(path).splitlines():
+    return intact_lines(read_bytes(path), kind)
+
+
+def intact_lines(content: bytes, kind: type[Record]) -> Iterator[Record]:
+    """The same of what was read of one."""
+    for line in content.splitlines():
         with suppress(msgspec.DecodeError, UnicodeDecodeError):
             yield msgspec.json.decode(line, type=kind)
 

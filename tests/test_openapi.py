@@ -20,6 +20,7 @@ def test_schemathesis_finds_nothing(queueing: Server, tmp_path: Path) -> None:
         f"http://localhost:{queueing.port}/schema/openapi.json",
         "--max-examples=25",
         "--phases=coverage,fuzzing",
+        "--exclude-path=/api/events",  # never ends
         f"--exclude-checks={','.join(LEFT_OUT)}",
         "--request-timeout=120",  # the first question of a tokenizer starts a worker
         "--seed=5001",

@@ -7,6 +7,7 @@ from litestar.di import NamedDependency
 from msgspec import Struct
 
 from runtime.server.service import Service
+from state.adapters import Adapter
 
 
 class ListedMetrics(Struct):
@@ -40,21 +41,21 @@ class AdaptersReply(Struct):
 
 @get("/adapters", opt={"action": "list adapters"}, sync_to_thread=True)
 def list_adapters(service: NamedDependency[Service]) -> AdaptersReply:
-    current = service.serving.current_name
     complete = service.index.adapters_are_read
-    listed = [
-        ListedAdapter(
-            name=adapter.name,
-            path=service.root.shown(adapter.path),
-            model_name=adapter.model_name,
-            created_at=adapter.created_at,
-            size_mb=adapter.size_mb,
-            description=adapter.description,
-            tags=adapter.tags,
-            is_loaded=adapter.name == current,
-            metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
-            problem=adapter.problem,
-        )
-        for adapter in service.index.adapters()
-    ]
-    return AdaptersReply(listed, total=len(listed), current_adapter=current, complete=complete)
+    rows = [listed(service, adapter) for adapter in service.index.adapters()]
+    return AdaptersReply(rows, total=len(rows), current_adapter=service.serving.current_name, complete=complete)
+
+
+def listed(service: Service, adapter: Adapter) -> ListedAdapter:
+    return ListedAdapter(
+        name=adapter.name,
+        path=service.root.shown(adapter.path),
+        model_name=adapter.model_name,
+        created_at=adapter.created_at,
+        size_mb=adapter.size_mb,
+        description=adapter.description,
+        tags=adapter.tags,
+        is_loaded=adapter.name == service.serving.current_name,
+        metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
+        problem=adapter.problem,
+    )

@@ -12,15 +12,16 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from runtime.server.listing import Listing
 from runtime.server.newest import Key, Newest
+from runtime.server.revisions import Revisions
 from state import adapter_checkpoints, adapters, clock, jobs
 from state.adapters import Adapter
 from state.errors import BrokenFile, Busy, NotFound
@@ -86,8 +87,8 @@ class Index:
         self.jobs_are_read = False
         """Whether every job has been read once; until then lists lack some."""
         self.adapters_are_read = False
-        self.num_changes = 0
-        """How often an entry came, changed or went."""
+        self.revisions = Revisions()
+        """When which entry came, changed or went."""
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -114,12 +115,17 @@ class Index:
             listed = self._all_jobs if status is None else self._jobs_by_state[status]
             return [self._jobs[job_id] for job_id in listed.page(after, limit)]
 
+    def known_jobs(self, ids: Iterable[str]) -> list[JobEntry]:
+        """Those of these jobs that there are, as last read."""
+        with self._lock:
+            return [self._jobs[job_id] for job_id in ids if job_id in self._jobs]
+
     def count_jobs(self, status: JobState | None = None) -> int:
         return len(self._all_jobs if status is None else self._jobs_by_state[status])
 
     def count(self) -> int:
         """Jobs and adapters."""
-        return len(self._all_jobs) + len(self._all_adapters)
+        return len(self._all_jobs) + self.count_adapters()
 
     @property
     def has_unfinished(self) -> bool:
@@ -156,10 +162,18 @@ class Index:
             return adapter_checkpoints.find(self._root, name)
         return self.adapter(name)
 
-    def adapters(self) -> list[Adapter]:
-        """All adapters, the newest first."""
+    def adapters(self, limit: int | None = None) -> list[Adapter]:
+        """Adapters, the newest first, and not more than `limit`."""
         with self._lock:
-            return [self._adapters[name].adapter for name in self._all_adapters.page()]
+            return [self._adapters[name].adapter for name in self._all_adapters.page(limit=limit)]
+
+    def count_adapters(self) -> int:
+        return len(self._all_adapters)
+
+    def known_adapters(self, names: Iterable[str]) -> list[Adapter]:
+        """Those of these adapters that there are, as last read."""
+        with self._lock:
+            return [self._adapters[name].adapter for name in names if name in self._adapters]
 
     def job_ids(self) -> set[str]:
         """The jobs that are known, and whatever else in `training_jobs/` may be one."""
@@ -196,7 +210,8 @@ class Index:
         with self._lock:
             if self._jobs.get(job_id) is not known:
                 return False
-            self.num_changes += 1
+            if _says(known) != _says(newest):
+                self.revisions.note("jobs", job_id)
             if known is not None:
                 self._all_jobs.remove(known.key)
                 self._jobs_by_state[known.status.status].remove(known.key)
@@ -212,7 +227,8 @@ class Index:
         with self._lock:
             if self._adapters.get(name) is not known:
                 return False
-            self.num_changes += 1
+            if _says(known) != _says(newest):
+                self.revisions.note("adapters", name)
             if known is not None:
                 self._all_adapters.remove(known.key)
             if newest is None:
@@ -221,6 +237,11 @@ class Index:
                 self._adapters[name] = newest
                 self._all_adapters.add(newest.key)
             return True
+
+
+def _says(entry: JobEntry | AdapterEntry | None) -> JobEntry | AdapterEntry | None:
+    """An entry whenever it was read: a file that was changed just now is read twice."""
+    return None if entry is None else structs.replace(entry, stamp=0)
 
 
 def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry | None:

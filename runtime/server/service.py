@@ -29,6 +29,7 @@ from runtime.server.jobs.repeated import Repeated
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
+from runtime.server.news.lookout import Lookout
 from runtime.server.watch import Watch
 from state import exports, folders
 from state.root import DataRoot
@@ -55,6 +56,9 @@ class Service(Struct, frozen=True):
     exporter: Exporter
     forecaster: Forecaster
     inspector: Inspector
+    lookout: Lookout
+    ending: asyncio.Event
+    """Set as soon as the server is asked to end: whoever would go on for as long as it lives ends then."""
     unload_after_s: float
     """How long the inference worker keeps its memory while nobody asks it anything; 0: for ever."""
 
@@ -88,6 +92,7 @@ class Service(Struct, frozen=True):
         trainers = Trainers(launcher, accelerators)
         imports = Imports(root, index, adapter_names)
         serving = Serving(root, index, adapter_names, worker)
+        queue = Queue(root, index, trainers, launcher, accelerators, room, slots)
         return cls(
             root=root,
             machine=machine,
@@ -96,7 +101,7 @@ class Service(Struct, frozen=True):
             repeated=Repeated(index),
             imports=imports,
             trainers=trainers,
-            queue=Queue(root, index, trainers, launcher, accelerators, room, slots),
+            queue=queue,
             serving=serving,
             tokenizing=Tokenizing(root, serving, worker),
             lora_loading=LoraLoading(root, imports, serving),
@@ -104,6 +109,8 @@ class Service(Struct, frozen=True):
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),
             inspector=Inspector(root),
+            lookout=Lookout(root, index.revisions, queue, serving, worker),
+            ending=asyncio.Event(),
             unload_after_s=unload_after_s,
         )
 
@@ -117,6 +124,7 @@ class Service(Struct, frozen=True):
             "Following what changes": follow.follow_restless,
             "Following the loaded adapter": partial(watch.follow_loaded, self.serving),
             "The job queue": partial(self._work_the_queue, follow.jobs_are_read),
+            "Ending inference": self._end_inference,
         }
         if self.unload_after_s > 0:
             works["Unloading idle inference"] = self._unload_when_idle
@@ -136,6 +144,11 @@ class Service(Struct, frozen=True):
         while True:
             await asyncio.sleep(min(5.0, self.unload_after_s / 4))
             await self.worker.rest(self.unload_after_s)
+
+    async def _end_inference(self) -> None:
+        """As soon as the server is to end: the answers that are being written end, and nobody waits for them."""
+        await self.ending.wait()
+        await asyncio.shield(self.worker.close())  # the end of the service waits for it, too
 
     async def _work_the_queue(self, jobs_are_read: asyncio.Event) -> None:
         """Only when every job is known: the oldest comes first, and trainers that live take up their slots."""

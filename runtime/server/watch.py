@@ -98,9 +98,9 @@ class Watch:
         due = time.monotonic()
         for listed, refresh in ((index.job_ids, index.refresh_job), (index.adapter_names, index.refresh_adapter)):
             for part in _parts(await asyncio.to_thread(listed), together):
-                before = index.num_changes
+                before = index.revisions.newest
                 await asyncio.to_thread(_each, refresh, part)
-                if index.num_changes != before:
+                if index.revisions.newest != before:
                     self._stirred.set()
                     self._changed()
                 due += slice_s * len(part) / together

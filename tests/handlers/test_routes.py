@@ -49,6 +49,7 @@ SPECIFIED = {
     "POST /api/generate": "generate.py",
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
+    "GET /api/events": "events.py",
     "POST /v1/files": "v1/files/upload.py",
     "GET /v1/files": "v1/files/list.py",
     "GET /v1/files/{file_id}": "v1/files/show.py",

@@ -78,11 +78,11 @@ async def _last_seen(service: Service, job_id: str) -> Key:
 
 def _rows(entries: list[JobEntry]) -> bytes:
     pieces = (entries[start : start + PIECE] for start in range(0, len(entries), PIECE))
-    encoded = (msgspec.json.encode([_listed(entry) for entry in piece]) for piece in pieces)
+    encoded = (msgspec.json.encode([listed(entry) for entry in piece]) for piece in pieces)
     return b",".join(piece[1:-1] for piece in encoded)
 
 
-def _listed(entry: JobEntry) -> ListedJob:
+def listed(entry: JobEntry) -> ListedJob:
     return ListedJob(
         job_id=entry.job_id,
         model_name=entry.model_name,

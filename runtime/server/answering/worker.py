@@ -87,13 +87,18 @@ class Worker:
         """Requests that have not been answered."""
         return self._in_flight
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a process, which holds memory."""
+        return self._life is not None and _is_usable(self._life)
+
     async def load(self, source: str, adapter: AdapterFiles) -> None:
         """Have a base and an adapter ready. Raises ServiceError, and what was loaded before answers on; ProcessDied."""
         await self._ask_one(Load(id=next(self._ids), source=source, adapter=adapter))
 
     async def unload(self, path: str | None = None) -> None:
         """Let go of all adapters, or of the one in a folder; the base stays in memory. Raises ProcessDied."""
-        if self._life is not None and _is_usable(self._life):
+        if self.is_running:
             await self._ask_one(Unload(next(self._ids), path))
 
     async def ask_tokenizer(

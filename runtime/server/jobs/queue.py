@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from runtime.server.index import Index, JobEntry
-from runtime.server.jobs import control, retries
+from runtime.server.jobs import control, places, retries
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.backoff import Backoff
 from runtime.server.jobs.launch import Launcher
+from runtime.server.jobs.places import Place
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.trainers import Ended, Trainers
 from runtime.server.jobs.transition import end
@@ -78,6 +79,10 @@ class Queue:
     def obstacle(self, job_id: str) -> str | None:
         """Why a job that waits cannot be run, where its own folder cannot say so."""
         return self._backoff.reason(job_id)
+
+    def places(self) -> dict[str, Place]:
+        """Of each job that waits, the next one first, its place and what it waits for. It costs what they are."""
+        return places.of(self._index.unfinished(), self._trainers.living, self.slots, self.obstacle)
 
     async def _try_a_round(self) -> None:
         if not self._rounds.may_try(ROUND):
