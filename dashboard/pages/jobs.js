@@ -78,12 +78,12 @@ function Ended({ jobs, total, next, query }) {
   const picked = jobs.filter((job) => chosen.has(job.job_id));
   const columns = [
     { key: "name", label: "Name", kind: "lead", cell: (job) => html`<a href=${address(["jobs", job.job_id])}>${nameOf(job)}</a>` },
-    { key: "state", label: "State", cell: (job) => html`<${State} status=${job.status} />${whyNot(job)}`, plain: true },
-    { key: "model", label: "Base", cell: (job) => html`<span class="wrap">${job.model_name || "–"}</span>` },
-    { key: "steps", label: "Steps", kind: "num", cell: (job) => number(job.step) },
+    { key: "state", label: "State", kind: "wide", cell: (job) => html`<${State} status=${job.status} />${whyNot(job)}`, plain: true },
+    { key: "model", label: "Base", cell: (job) => html`<div class="line" title=${job.model_name}>${job.model_name || "–"}</div>` },
+    { key: "steps", label: "Steps", kind: "num off", cell: (job) => number(job.step) },
     { key: "loss", label: "Loss", kind: "num", cell: (job) => figure(job.loss) },
-    { key: "eval", label: "Eval", kind: "num", cell: (job) => figure(job.eval_loss) },
-    { key: "took", label: "Took", kind: "num", cell: (job) => duration(took(job)) },
+    { key: "eval", label: "Eval", kind: "num off", cell: (job) => figure(job.eval_loss) },
+    { key: "took", label: "Took", kind: "num off", cell: (job) => duration(took(job)) },
     { key: "ended", label: "Ended", kind: "nowrap", cell: (job) => html`<time datetime=${job.completed_at} title=${when(job.completed_at)}>${ago(job.completed_at)}</time>` },
     { key: "curve", label: "Curve", cell: (job) => html`<${Spark} values=${job.spark} />`, plain: true },
   ];
@@ -114,9 +114,7 @@ function Ended({ jobs, total, next, query }) {
 }
 
 const whyNot = (job) =>
-  job.status === "failed" && job.error_message
-    ? html`<div class="small quiet wrap">${job.error_message.split("\n")[0].slice(0, 120)}</div>`
-    : null;
+  job.error_message && html`<div class="small quiet line" title=${job.error_message}>${job.error_message}</div>`;
 
 function Chosen({ jobs, onDone }) {
   if (jobs.length === 0) return null;

@@ -105,7 +105,7 @@ function useDraft(query) {
     const known = { ...(query.model && { model_name: query.model }), ...(query.dataset && { dataset_name: query.dataset }) };
     const begin = (found) => setDraft({ ...found, values: { ...found.values, ...known } });
     if (query.from) {
-      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job.config ?? {})), setError);
+      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job.written ?? {})), setError);
     } else begin(saved() ?? fresh());
   }, [query.from, query.model, query.dataset]);
   useEffect(() => {

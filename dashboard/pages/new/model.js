@@ -11,7 +11,7 @@ export function Model({ values, set, wrong }) {
   const chosen = models.find((model) => model.name === values.model_name);
   return html`<${Field} id="model_name" label="Base model" help=${about(chosen, values.model_name)}
       error=${wrong?.path === "model_name" && wrong.sentence}>
-      <input list="models" autocomplete="off" spellcheck="false" placeholder="tiny-python" value=${values.model_name ?? ""}
+      <input list="models" autocomplete="off" spellcheck=${false} placeholder="tiny-python" value=${values.model_name ?? ""}
         onInput=${(event) => set("model_name", event.target.value.trim())} />
     <//>
     <datalist id="models">

@@ -87,7 +87,7 @@ function FromPaste({ draft, change, error }) {
   const write = (event) => change((before) => ({ ...before, texts: event.target.value }));
   return html`<${Field} id="rows" label="Texts" error=${error}
       help="With a line --- between them. What the model shall write stands behind a line ### Response:">
-      <textarea class="mono" rows="10" spellcheck="false" placeholder=${EXAMPLE} value=${draft.texts} onInput=${write}></textarea>
+      <textarea class="mono" rows="10" spellcheck=${false} placeholder=${EXAMPLE} value=${draft.texts} onInput=${write}></textarea>
     <//>
     ${count > 0 && html`<p class="small quiet figures"><${Icon} name="check" /> ${plural(count, "text")}</p>`}`;
 }

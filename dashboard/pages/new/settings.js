@@ -51,7 +51,7 @@ function Prompts({ draft, change, error }) {
   const write = (event) => change((before) => ({ ...before, prompts: event.target.value }));
   return html`<${Field} id="sample_prompts" label="Sample prompts" error=${error}
     help="The model answers them before training and at every evaluation. Up to 8, with a line --- between them.">
-    <textarea class="mono" rows="4" spellcheck="false" value=${draft.prompts} onInput=${write}></textarea>
+    <textarea class="mono" rows="4" spellcheck=${false} value=${draft.prompts} onInput=${write}></textarea>
   <//>`;
 }
 
