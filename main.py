@@ -22,6 +22,7 @@ from msgspec import Struct
 from handlers import find_handlers
 from handlers._http import api_key, description, refusals, requests
 from handlers._http.api_key import ApiKey
+from handlers._http.compressed import Compressed
 from handlers._http.same_origin import SameOrigin
 from runtime.process import machine
 from runtime.process.noise import hush_libraries
@@ -62,6 +63,7 @@ def build_app(service: Service, max_body_mb: int) -> Litestar:
 
 def guarded(app: ASGIApp, names: list[str], key: str | None) -> ASGIApp:
     """The application behind those who decide on who is let in. `names` are its host names beside the loopback ones."""
+    app = Compressed(app)
     return SameOrigin(app if key is None else ApiKey(app, key), names)
 
 
