@@ -58,12 +58,16 @@ function Form({ draft, change }) {
     }
   };
   const press = () => (plan.forecast?.fits === false && !plan.isOld ? setAsksAnyway(true) : start());
-  const keys = (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) press();
-  };
+  const isWorking = useRef(false);
+  useCtrlEnter(async () => {
+    if (isWorking.current) return;
+    isWorking.current = true;
+    await press();
+    isWorking.current = false;
+  });
   const each = { values: draft.values, set, wrong: field && { path: field, sentence: wrong.message } };
 
-  return html`<div class="beside" ref=${form} onKeyDown=${keys}>
+  return html`<div class="beside" ref=${form}>
     <div class="stack form">
       <div class="panel stack">
         <${Model} ...${each} />
@@ -92,6 +96,19 @@ function Form({ draft, change }) {
       <p>${plan.forecast.advice}</p>
     <//>`}
   </div>`;
+}
+
+// Wherever the focus is on the page.
+function useCtrlEnter(act) {
+  const newest = useRef();
+  newest.current = act;
+  useEffect(() => {
+    const keys = (event) => {
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) newest.current();
+    };
+    addEventListener("keydown", keys);
+    return () => removeEventListener("keydown", keys);
+  }, []);
 }
 
 const placeOf = (path) => (path === "train_texts" || path === "dataset_name" ? "rows" : path);
