@@ -26,6 +26,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	$(BIN)/python dashboard/vendor/refresh.py --check
 
 test: setup
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal

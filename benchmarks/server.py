@@ -84,14 +84,16 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def reserved_port() -> Iterator[int]:
-    """A free port, which nobody is given before the end of this block: no other server, and no client's connection.
+def reserved_port(port: int = 0) -> Iterator[int]:
+    """A port that nobody is given before the end of this block: no other server, and no client's connection.
 
-    A server listens there beside it, as both say SO_REUSEADDR. Elsewhere than on Linux that is not enough, and somebody
-    may be faster.
+    It is a free one where `port` is 0; else one where a server has just been killed. A server listens there beside it,
+    as both say SO_REUSEADDR. Elsewhere than on Linux that is not enough, and somebody may be faster.
     """
     with socket.socket() as reserved:
-        reserved.bind(("127.0.0.1", 0))
+        if port:  # connections of the server before linger there
+            reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", port))
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = int(reserved.getsockname()[1])
         if sys.platform != "linux":

@@ -31,12 +31,17 @@ class Server:
     """Starts on construction; `close` ends it as Ctrl-C does, `kill` as nothing should."""
 
     def __init__(
-        self, root: Path, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+        self,
+        root: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
-        """`wrapper` is a command that starts the one behind it."""
+        """`wrapper` is a command that starts the one behind it; `port` is one where a server has just been killed."""
         self.root = root
         self.log = root / "server.log"
-        with reserved_port() as self.port, self.log.open("ab") as log:
+        with reserved_port(port) as self.port, self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*wrapper, sys.executable, "main.py", "--root", str(root), "--port", str(self.port), *COLD, *options],
                 cwd=CHECKOUT,

@@ -1,0 +1,150 @@
+// One event stream a tab. Its event id is a cursor into the server's own files: whatever happens in between (sleep, a
+// killed server, a hidden tab), the next stream goes on where the last one was, and nothing comes twice.
+
+import { useEffect } from "preact/hooks";
+import { change, read, say } from "./store.js";
+import { addPoints, forgetCurves, setColumns } from "./curves.js";
+import { addLog, forgetLogs } from "./logs.js";
+import { endingOf } from "./words.js";
+
+const SILENCE_MS = 25_000; // the server beats after 10 s of silence: two beats may be lost
+const LONGEST_WAIT_MS = 15_000;
+
+const wanted = new Map(); // what each component on the page wants to be told of
+let source = null;
+let opened = ""; // what the open stream was asked for
+let cursor = null;
+let failures = 0;
+let timer = 0;
+
+// Have the curve of these jobs, and the log of this one, for as long as the component is on the page.
+export function useStreamed({ curve = [], log = null }) {
+  const key = [...curve, "", log].join(" ");
+  useEffect(() => {
+    const me = {};
+    wanted.set(me, { curve, log });
+    soon();
+    return () => {
+      wanted.delete(me);
+      soon();
+    };
+  }, [key]);
+}
+
+export function start() {
+  document.addEventListener("visibilitychange", () => (document.hidden ? sleep() : open()));
+  addEventListener("online", open);
+  if (!document.hidden) soon();
+}
+
+let scheduled = false;
+function soon() {
+  if (scheduled) return;
+  scheduled = true;
+  queueMicrotask(() => {
+    scheduled = false;
+    if (!document.hidden && (source === null || opened !== asked())) open();
+  });
+}
+
+function asked() {
+  const curve = [...new Set([...wanted.values()].flatMap((want) => want.curve))].sort();
+  const log = [...wanted.values()].map((want) => want.log).find(Boolean);
+  const parameters = {};
+  if (curve.length) parameters.curve = curve.join(",");
+  if (log) parameters.log = log;
+  return new URLSearchParams(parameters).toString();
+}
+
+const following = (id) => [...wanted.values()].some((want) => want.curve.includes(id));
+
+function open() {
+  close();
+  opened = asked();
+  const known = cursor === null ? [] : [`after=${encodeURIComponent(cursor)}`];
+  forgetCurves((id) => !following(id) || cursor?.includes(`c.${id}=`));
+  forgetLogs((id) => cursor?.includes(`l.${id}=`));
+  const query = [opened, ...known].filter(Boolean).join("&");
+  source = new EventSource(`/api/events${query && `?${query}`}`);
+  for (const [kind, take] of Object.entries(KINDS)) source.addEventListener(kind, (event) => hear(event, take));
+  source.onerror = lose;
+  watch();
+}
+
+function close() {
+  clearTimeout(timer);
+  source?.close();
+  source = null;
+}
+
+function sleep() {
+  close();
+  change({ connection: { state: "asleep", since: Date.now() } });
+}
+
+function hear(event, take) {
+  if (event.target !== source) return;
+  failures = 0;
+  if (event.lastEventId !== "") cursor = event.lastEventId;
+  const { connection } = read();
+  if (connection.state !== "live") {
+    change({ connection: { state: "live", since: Date.now() } });
+    if (connection.state === "lost") say("The connection is back.");
+  }
+  take(JSON.parse(event.data));
+  watch();
+}
+
+function watch() {
+  clearTimeout(timer);
+  timer = setTimeout(lose, SILENCE_MS);
+}
+
+function lose() {
+  close();
+  const { connection } = read();
+  if (connection.state !== "lost") {
+    change({ connection: { state: "lost", since: Date.now() } });
+    if (connection.state === "live") say("The connection is lost. Trying again.");
+  }
+  timer = setTimeout(open, Math.min(LONGEST_WAIT_MS, 1000 * 2 ** failures));
+  failures += 1;
+}
+
+const KINDS = {
+  hello(greeting) {
+    const before = read().hello;
+    setColumns(greeting.columns);
+    const isOther = before !== null && before.boot !== greeting.boot;
+    change({
+      hello: greeting,
+      greetings: read().greetings + (isOther ? 1 : 0),
+      outdated: before !== null && before.version !== greeting.version ? greeting.version : read().outdated,
+    });
+  },
+  // After a reset `changed` is the list's first page, and whatever else was known may be otherwise now.
+  jobs({ reset, changed, gone }) {
+    const known = read().jobs;
+    const jobs = new Map(reset ? [] : known);
+    let endings = read().endings + (reset ? 1 : 0);
+    for (const job of changed) {
+      const before = known.get(job.job_id);
+      jobs.set(job.job_id, { ...before, ...job });
+      if (before?.status !== job.status) endings += 1;
+      const sentence = before && endingOf(before, job);
+      if (sentence) say(sentence);
+    }
+    for (const id of gone) jobs.delete(id);
+    change({ jobs, endings: endings + gone.length });
+  },
+  adapters() {
+    change({ adapterChanges: read().adapterChanges + 1 });
+  },
+  data() {
+    change({ dataChanges: read().dataChanges + 1 });
+  },
+  points: ({ job, reset, points }) => addPoints(job, reset, points),
+  log: ({ job, reset, text }) => addLog(job, reset, text),
+  machine: (machine) => change({ machine }),
+  beat() {},
+};
