@@ -3,6 +3,7 @@
 import { html } from "htm/preact";
 import { render } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
+import { keepFocus } from "./lib/focus.js";
 import { useRoute } from "./lib/router.js";
 import { start } from "./lib/stream.js";
 import { Frame } from "./parts/frame.js";
@@ -48,5 +49,7 @@ function App() {
   return html`<${Frame} current=${first}><${View} key=${page.path.join("/")} path=${page.path.slice(1)} query=${query} /><//>`;
 }
 
+const root = document.getElementById("app");
 start();
-render(html`<${App} />`, document.getElementById("app"));
+keepFocus(root);
+render(html`<${App} />`, root);

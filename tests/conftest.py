@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,11 +43,10 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start servers of the test's own; on `tmp_path` unless another root is given."""
     started: list[Server] = []
 
-    def start(
-        *options: str, root: Path = tmp_path, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
-    ) -> Server:
+    def start(*options: str, root: Path = tmp_path, **how: Any) -> Server:
+        """`how` is as in Server."""
         root.mkdir(exist_ok=True)
-        started.append(Server(root, *options, environment=environment, wrapper=wrapper))
+        started.append(Server(root, *options, **how))
         return started[-1]
 
     yield start

@@ -31,12 +31,17 @@ class Server:
     """Starts on construction; `close` ends it as Ctrl-C does, `kill` as nothing should."""
 
     def __init__(
-        self, root: Path, *options: str, environment: dict[str, str] | None = None, wrapper: Sequence[str] = ()
+        self,
+        root: Path,
+        *options: str,
+        environment: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+        port: int = 0,
     ) -> None:
-        """`wrapper` is a command that starts the one behind it."""
+        """`wrapper` is a command that starts the one behind it; `port` is one where a server has just been killed."""
         self.root = root
         self.log = root / "server.log"
-        with closing(_reserved_port()) as reserved, self.log.open("ab") as log:
+        with closing(_reserved_port(port)) as reserved, self.log.open("ab") as log:
             self.port = int(reserved.getsockname()[1])
             if sys.platform != "linux":
                 reserved.close()
@@ -191,13 +196,15 @@ def _read(file: Path) -> str:
         return ""
 
 
-def _reserved_port() -> socket.socket:
-    """A free port, which nobody is given while this socket is open: no other test's server, and no client's connection.
+def _reserved_port(port: int = 0) -> socket.socket:
+    """A port that nobody is given while this socket is open: no other test's server, and no client's connection.
 
-    The server listens there beside it, as both say SO_REUSEADDR. Elsewhere that is not enough: the caller closes it,
-    and somebody may be faster.
+    It is a free one where `port` is 0. The server listens there beside it, as both say SO_REUSEADDR. Elsewhere that is
+    not enough: the caller closes it, and somebody may be faster.
     """
     reserved = socket.socket()
-    reserved.bind(("127.0.0.1", 0))
+    if port:  # connections of the server before linger there
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", port))
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return reserved

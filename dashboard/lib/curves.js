@@ -1,6 +1,6 @@
 // Curves as columns: one array of numbers for each figure, which grow at their end as the run does.
 
-import { change, read } from "./store.js";
+import { change } from "./store.js";
 
 let columns = [];
 
@@ -10,19 +10,37 @@ export function setColumns(names) {
 }
 
 export function addPoints(job, reset, points) {
-  const before = reset ? undefined : read().curves.get(job);
-  const curve = before ?? { columns: Object.fromEntries(columns.map((name) => [name, []])), length: 0, version: 0 };
+  const curve = (reset ? null : curves.get(job)) ?? { columns: Object.fromEntries(columns.map((name) => [name, []])), version: 0 };
   for (const point of points) columns.forEach((name, at) => curve.columns[name].push(point[at] ?? null));
-  put(job, { columns: curve.columns, length: curve.length + points.length, version: curve.version + 1 });
+  put(job, curve.columns, (curves.get(job)?.version ?? 0) + 1);
+}
+
+// A curve as a whole, as the server sends those that do not grow: a list of each figure that it has.
+export function putCurve(job, found) {
+  put(job, { ...Object.fromEntries(columns.map((name) => [name, []])), ...found }, (curves.get(job)?.version ?? 0) + 1);
 }
 
 export function forgetCurves(isKept) {
-  const curves = new Map([...read().curves].filter(([job]) => isKept(job)));
-  if (curves.size !== read().curves.size) change({ curves });
+  for (const job of curves.keys()) if (!isKept(job)) curves.delete(job);
+  show();
 }
 
-function put(job, curve) {
-  change({ curves: new Map(read().curves).set(job, curve) });
+const curves = new Map();
+let isWaiting = false;
+
+function put(job, found, version) {
+  curves.set(job, { columns: found, length: found.step?.length ?? 0, version });
+  show();
+}
+
+// A long curve comes in many parts: what is on the screen changes once a frame, with all that has come by then.
+function show() {
+  if (isWaiting) return;
+  isWaiting = true;
+  requestAnimationFrame(() => {
+    isWaiting = false;
+    change({ curves: new Map(curves) });
+  });
 }
 
 export const FIGURES = {

@@ -68,13 +68,15 @@ function asked() {
   return new URLSearchParams(parameters).toString();
 }
 
+const following = (id) => [...wanted.values()].some((want) => want.curve.includes(id));
+
 function open() {
   close();
   if (holders > 0) return;
   opened = asked();
   const known = cursor === null ? [] : [`after=${encodeURIComponent(cursor)}`];
-  forgetCurves((id) => cursor?.includes(`c.${id}=`) && opened.includes(id));
-  forgetLogs((id) => cursor?.includes(`l.${id}=`) && opened.includes(id));
+  forgetCurves((id) => !following(id) || cursor?.includes(`c.${id}=`));
+  forgetLogs((id) => cursor?.includes(`l.${id}=`));
   const query = [opened, ...known].filter(Boolean).join("&");
   source = new EventSource(`/api/events${query && `?${query}`}`);
   for (const [kind, take] of Object.entries(KINDS)) source.addEventListener(kind, (event) => hear(event, take));

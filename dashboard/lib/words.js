@@ -19,7 +19,7 @@ export const nameOf = (job) => job.adapter_name || job.job_id;
 // What a screen reader is told when a job ends; nothing for other changes.
 export function endingOf(before, job) {
   if (before.status === job.status || !ENDED.includes(job.status)) return null;
-  const loss = job.status === "completed" && job.current_loss !== null ? `, loss ${figure(job.current_loss)}` : "";
+  const loss = job.status === "completed" && job.loss !== null ? `, loss ${figure(job.loss)}` : "";
   return `${nameOf(job)} ${STATES[job.status].word}${loss}.`;
 }
 

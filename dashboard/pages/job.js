@@ -3,6 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
 import { remove, useAsk } from "../lib/api.js";
+import { together } from "../lib/jobs.js";
 import { address, go } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
 import { ago, duration, figure, memory, number, took, when } from "../lib/format.js";
@@ -23,7 +24,7 @@ const WORDS = [["curve", "Curve"], ["log", "Log"], ["settings", "Settings"], ["s
 export function View({ path: [id], query }) {
   const row = useStore((state) => state.jobs.get(id));
   const { data, error, again } = useAsk(`/api/training/jobs/${encodeURIComponent(id)}`, row?.status);
-  const job = data && { ...data, ...row };
+  const job = data && together(data, row);
   const percent = job?.status === "running" ? `${Math.floor(job.progress)} % · ` : "";
   useTitle(job ? `${percent}${nameOf(job)}` : "Job");
   if (error && !data) return html`<${Heading}>Job ${id}<//><${Failed} error=${error} again=${again} />`;
@@ -64,13 +65,11 @@ function Head({ job }) {
 
 function Standing({ job }) {
   useClock(job.status === "running");
-  const loss = job.current_loss ?? job.metrics?.train_loss;
-  const evalLoss = job.eval_loss ?? job.metrics?.eval_loss;
   return html`<section class="panel stack" aria-label="Where it stands">
     <${Progress} job=${job} />
     <${Facts} facts=${[
-      ["Loss", figure(loss)],
-      ["Eval loss", evalLoss == null ? null : figure(evalLoss)],
+      ["Loss", figure(job.loss)],
+      ["Eval loss", job.eval_loss == null ? null : figure(job.eval_loss)],
       ["Speed", job.tokens_per_second == null ? null : `${number(job.tokens_per_second)} tok/s`],
       ["Memory", job.memory_mb == null ? null : memory(job.memory_mb)],
       [job.status === "running" ? "Runs for" : "Took", took(job) === null ? null : duration(took(job))],
@@ -85,7 +84,7 @@ function Sentence({ job }) {
   if (job.status === "pending" || job.status === "paused") return html`<p class="small">${waitsFor(job)}</p>`;
   if (job.status === "completed") return html`<${Completed} job=${job} />`;
   if (job.status === "failed") return html`<${FailedJob} job=${job} />`;
-  return html`<p class="small quiet">${STATES[job.status]?.word}${job.current_step ? ` after step ${number(job.current_step)}` : ""}</p>`;
+  return html`<p class="small quiet">${STATES[job.status]?.word}${job.step ? ` after step ${number(job.step)}` : ""}</p>`;
 }
 
 function Completed({ job }) {

@@ -20,7 +20,7 @@ export function View({ query }) {
   const endings = useStore((state) => state.endings);
   const jobs = useStore((state) => state.jobs);
   const { data, error, again } = useAsk(
-    `/api/training/jobs${search({ limit: PAGE, status: query.status, after: query.after })}`,
+    `/api/training/jobs${search({ limit: PAGE, status: query.status, q: query.q, after: query.after })}`,
     endings,
   );
   const unfinished = useUnfinished(endings);
@@ -28,7 +28,7 @@ export function View({ query }) {
 
   if (error && !data) return html`<${Head} /><${Failed} error=${error} again=${again} />`;
   if (!data) return html`<${Head} />`;
-  const isFirst = data.complete && data.total === 0 && !query.status && !query.after;
+  const isFirst = data.complete && data.total === 0 && !query.status && !query.q && !query.after;
   if (isFirst) return html`<${FirstVisit} />`;
   const now = [...jobs.values()];
   const running = now.filter((job) => job.status === "running").sort(oldestFirst);
@@ -78,19 +78,22 @@ function Ended({ jobs, total, next, query }) {
   const picked = jobs.filter((job) => chosen.has(job.job_id));
   const columns = [
     { key: "name", label: "Name", kind: "lead", cell: (job) => html`<a href=${address(["jobs", job.job_id])}>${nameOf(job)}</a>` },
-    { key: "state", label: "State", cell: (job) => html`<${State} status=${job.status} />${whyNot(job)}`, plain: true },
-    { key: "model", label: "Base", cell: (job) => html`<span class="wrap">${job.model_name || "–"}</span>` },
-    { key: "steps", label: "Steps", kind: "num", cell: (job) => number(job.current_step) },
-    { key: "loss", label: "Loss", kind: "num", cell: (job) => figure(job.current_loss) },
-    { key: "eval", label: "Eval", kind: "num", cell: (job) => figure(job.eval_loss) },
-    { key: "took", label: "Took", kind: "num", cell: (job) => duration(took(job)) },
+    { key: "state", label: "State", kind: "wide", cell: (job) => html`<${State} status=${job.status} />${whyNot(job)}`, plain: true },
+    { key: "model", label: "Base", cell: (job) => html`<div class="line" title=${job.model_name}>${job.model_name || "–"}</div>` },
+    { key: "steps", label: "Steps", kind: "num off", cell: (job) => number(job.step) },
+    { key: "loss", label: "Loss", kind: "num", cell: (job) => figure(job.loss) },
+    { key: "eval", label: "Eval", kind: "num off", cell: (job) => figure(job.eval_loss) },
+    { key: "took", label: "Took", kind: "num off", cell: (job) => duration(took(job)) },
     { key: "ended", label: "Ended", kind: "nowrap", cell: (job) => html`<time datetime=${job.completed_at} title=${when(job.completed_at)}>${ago(job.completed_at)}</time>` },
     { key: "curve", label: "Curve", cell: (job) => html`<${Spark} values=${job.spark} />`, plain: true },
   ];
   return html`<section class="stack" aria-labelledby="ended">
     <div class="row apart">
       <h2 id="ended">Ended</h2>
-      <div class="row compact">
+      <div class="row compact" role="search">
+        <label>Find
+          <input type="search" value=${query.q ?? ""} onInput=${(event) => setQuery({ q: event.target.value, after: "", page: "" })} />
+        </label>
         <label>Show
           <select value=${query.status ?? ""} onChange=${(event) => setQuery({ status: event.target.value, after: "", page: "" })}>
             <option value="">all</option>
@@ -100,7 +103,7 @@ function Ended({ jobs, total, next, query }) {
       </div>
     </div>
     ${jobs.length === 0
-      ? html`<p class="quiet">${query.status ? `No job has ${STATES[query.status]?.word ?? "this state"} on this page.` : "None yet."}</p>`
+      ? html`<p class="quiet">${query.q || query.status ? "No such job on this page." : "None yet."}</p>`
       : html`<div class="panel flush">
           <${Table} caption="Jobs that have ended, the newest first" columns=${columns} rows=${jobs}
             idOf=${(job) => job.job_id} nameOf=${nameOf} chosen=${chosen} onChoose=${setChosen} />
@@ -111,9 +114,7 @@ function Ended({ jobs, total, next, query }) {
 }
 
 const whyNot = (job) =>
-  job.status === "failed" && job.error_message
-    ? html`<div class="small quiet wrap">${job.error_message.split("\n")[0].slice(0, 120)}</div>`
-    : null;
+  job.error_message && html`<div class="small quiet line" title=${job.error_message}>${job.error_message}</div>`;
 
 function Chosen({ jobs, onDone }) {
   if (jobs.length === 0) return null;
@@ -141,9 +142,9 @@ function Pages({ total, next, query }) {
   return html`<nav class="pages" aria-label="Pages of the list">
     <span class="quiet">page ${number(page)} of ${number(Math.ceil(total / PAGE))}, ${plural(total, "job")} in all</span>
     <span class="row">
-      ${page > 1 && html`<${LinkButton} icon="left" href=${address(["jobs"], { status: query.status })}>Newest<//>`}
+      ${page > 1 && html`<${LinkButton} icon="left" href=${address(["jobs"], { status: query.status, q: query.q })}>Newest<//>`}
       ${next !== null &&
-      html`<${LinkButton} href=${address(["jobs"], { status: query.status, after: next, page: page + 1 })}>Older<//>`}
+      html`<${LinkButton} href=${address(["jobs"], { status: query.status, q: query.q, after: next, page: page + 1 })}>Older<//>`}
     </span>
   </nav>`;
 }

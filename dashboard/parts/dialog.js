@@ -24,7 +24,7 @@ export function Dialog({ title, yes, danger = false, onYes, onClose, children })
   useEffect(() => {
     const opener = document.activeElement;
     box.current.showModal();
-    return () => (opener?.isConnected ? opener : document.querySelector("h1"))?.focus();
+    return () => opener?.focus();
   }, []);
   const done = async () => {
     setRefusal(null);

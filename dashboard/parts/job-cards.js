@@ -30,7 +30,7 @@ export function RunningJob({ job }) {
     <${Progress} job=${job} />
     <div class="row apart">
       <${Facts} facts=${[
-        ["Loss", figure(job.current_loss)],
+        ["Loss", figure(job.loss)],
         ["Eval loss", job.eval_loss == null ? null : figure(job.eval_loss)],
         ["Speed", job.tokens_per_second == null ? null : `${number(job.tokens_per_second)} tok/s`],
         ["Memory", job.memory_mb == null ? null : memory(job.memory_mb)],
@@ -47,7 +47,7 @@ export function RunningJob({ job }) {
 export function Progress({ job }) {
   const tone = { completed: "good", failed: "bad", cancelled: "quiet", pending: "quiet", paused: "quiet" }[job.status];
   const steps = job.total_steps
-    ? `step ${number(job.current_step)} of ${number(job.total_steps)}`
+    ? `step ${number(job.step)} of ${number(job.total_steps)}`
     : job.status === "running" ? "no step yet" : "";
   const epoch = job.epoch == null ? "" : ` · epoch ${number(job.epoch, 1)}${job.num_epochs ? ` of ${job.num_epochs}` : ""}`;
   return html`<div class="stack" style=${{ gap: "6px" }}>
@@ -67,7 +67,7 @@ export function Actions({ job }) {
     ${job.status === "running" && html`<${Button} icon="pause" onPress=${() => act("pause", job)}>Pause<//>`}
     ${resumable &&
     html`<${Button} icon="again" onPress=${() => act("resume", job)}>
-      ${job.current_step ? `Resume from step ${number(job.current_step)}` : "Try again"}
+      ${job.step ? `Resume from step ${number(job.step)}` : "Try again"}
     <//>`}
     ${unfinished &&
     html`<${AskFirst} icon="stop" word="Stop" title="Stop ${nameOf(job)}?" yes="Stop the job" onYes=${() => act("stop", job)}>

@@ -143,7 +143,7 @@ def furnished(root: Path, *, ended: int = 70) -> Iterator[None]:
     adapter(root, "hostile", now=now, description=HOSTILE, tags=["<b>bold</b>", "مرحبا"])
     (root / "adapters" / NAMES[0] / "adapter_config.json").write_text('{"peft_type": "OFT"}')
     dataset(root, "support", [_chat(n) for n in range(200)] + ["{not json", {"messages": []}])
-    dataset(root, "hostile", [{"text": HOSTILE}, {"prompt": HOSTILE, "completion": HOSTILE}])
+    dataset(root, "hostile", [{"text": HOSTILE}, {"text": HOSTILE + "again"}])
     with ExitStack() as held:
         held.enter_context(locks.hold(running.trainer_lock, timeout_s=5))
         yield

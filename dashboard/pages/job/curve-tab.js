@@ -1,14 +1,18 @@
 // The curves of a job, and of those that it is compared with: compare=ID,ID&smooth=0.6&x=step&y=log&from=…&to=…
 
 import { html } from "htm/preact";
+import { useEffect, useState } from "preact/hooks";
 import { useAsk } from "../../lib/api.js";
 import { FIGURES, has } from "../../lib/curves.js";
+import { useEndedCurves } from "../../lib/ended-curves.js";
 import { setQuery } from "../../lib/router.js";
 import { useStore } from "../../lib/store.js";
 import { useStreamed } from "../../lib/stream.js";
-import { nameOf } from "../../lib/words.js";
+import { ENDED, nameOf } from "../../lib/words.js";
+import { loadPlot } from "../../lib/library.js";
 import { Button } from "../../parts/button.js";
 import { Curve } from "../../parts/curve.js";
+import { Failed } from "../../parts/small.js";
 import { Differences } from "./differences.js";
 
 const MOST = 8; // lines that can be told apart
@@ -17,9 +21,11 @@ const SMALL = Object.keys(FIGURES).filter((figure) => figure !== "loss");
 export function CurveTab({ job, query }) {
   const others = [...new Set((query.compare ?? "").split(",").filter((id) => id && id !== job.job_id))].slice(0, MOST - 1);
   const ids = [job.job_id, ...others];
-  useStreamed({ curve: ids });
-  const curves = useStore((state) => state.curves);
   const rows = useStore((state) => state.jobs);
+  const isEnded = (id) => ENDED.includes((id === job.job_id ? job : rows.get(id))?.status);
+  useStreamed({ curve: ids.filter((id) => !isEnded(id)) });
+  useEndedCurves(ids.filter(isEnded), query.from !== undefined);
+  const curves = useStore((state) => state.curves);
   const remove = (id) => setQuery({ compare: others.filter((other) => other !== id).join(",") });
   const runs = ids
     .map((id, n) => ({
@@ -31,10 +37,12 @@ export function CurveTab({ job, query }) {
     }))
     .filter((run) => run.curve?.length > 0);
   const shared = sharedOf(query);
+  const library = useLibrary();
 
   return html`<section class="stack" aria-label="Curves">
     <${Choices} query=${query} job=${job} others=${others} />
-    ${runs.length === 0
+    ${library.error && html`<${Failed} error=${library.error} again=${() => location.reload()} />`}
+    ${!library.isHere ? null : runs.length === 0
       ? html`<p class="quiet">${job.status === "running" ? job.message ?? "The first point comes with the first log step." : "No point was logged."}</p>`
       : html`
           <${Curve} runs=${runs} figure="loss" weight=${shared.weight} isLog=${query.y === "log"} ...${shared.each} />
@@ -47,6 +55,14 @@ export function CurveTab({ job, query }) {
         `}
     ${others.length > 0 && html`<${Differences} ids=${ids} />`}
   </section>`;
+}
+
+function useLibrary() {
+  const [library, setLibrary] = useState({ isHere: Boolean(globalThis.uPlot), error: null });
+  useEffect(() => {
+    loadPlot().then(() => setLibrary({ isHere: true, error: null }), (error) => setLibrary({ isHere: false, error }));
+  }, []);
+  return library;
 }
 
 function sharedOf(query) {

@@ -16,7 +16,7 @@ export function SettingsTab({ job }) {
   return html`<section class="stack" aria-label="Settings">
     <div class="row apart">
       <h2>As the run has them</h2>
-      <${CopyButton} text=${() => asCurl("/api/training/start", requestOf(record))}>Copy as curl<//>
+      <${CopyButton} text=${() => asCurl("/api/training/start", requestOf(job.written ?? record))}>Copy as curl<//>
     </div>
     <div class="panel"><${Pairs} pairs=${changed} /></div>
     ${rest.length > 0 &&
