@@ -95,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
                 ),
                 host=options.host,
                 port=options.port,
+                log_config=None,  # its words go where all others do
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )

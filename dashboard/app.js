@@ -14,6 +14,10 @@ import * as jobs from "./pages/jobs.js";
 const PAGES = {
   jobs: async ([id]) => (id === undefined ? jobs : import("./pages/job.js")),
   new: () => import("./pages/new.js"),
+  adapters: ([name]) => (name === undefined ? import("./pages/adapters.js") : import("./pages/adapter.js")),
+  play: () => import("./pages/play.js"),
+  data: ([name]) => (name === undefined ? import("./pages/data.js") : import("./pages/dataset.js")),
+  machine: () => import("./pages/machine.js"),
 };
 
 function App() {

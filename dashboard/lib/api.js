@@ -61,3 +61,16 @@ export function useAsk(path, key = 0) {
   const mine = answer.path === path ? answer : { data: null, error: null };
   return { data: mine.data, error: mine.error, again: () => setAgain((n) => n + 1) };
 }
+
+// What several paths answer, those that are refused left out.
+export function useAskAll(paths) {
+  const [answers, setAnswers] = useState([]);
+  useEffect(() => {
+    const leaving = new AbortController();
+    Promise.allSettled(paths.map((path) => get(path, leaving.signal))).then((all) => {
+      if (!leaving.signal.aborted) setAnswers(all.filter((one) => one.value).map((one) => one.value));
+    });
+    return () => leaving.abort();
+  }, [paths.join(" ")]);
+  return answers;
+}

@@ -24,6 +24,13 @@ export function memory(mb) {
   return mb < 1024 ? `${number(mb)} MB` : `${number(mb / 1024, mb < 10240 ? 1 : 0)} GB`;
 }
 
+// Of files, in 10^6 bytes.
+export function size(mb) {
+  if (mb === null || mb === undefined) return NOTHING;
+  if (mb < 1) return `${number(mb * 1000)} kB`;
+  return mb < 1000 ? `${number(mb, mb < 10 ? 1 : 0)} MB` : `${number(mb / 1000, 1)} GB`;
+}
+
 export function duration(seconds) {
   if (seconds === null || seconds === undefined || seconds < 0) return NOTHING;
   if (seconds < 60) return `${Math.round(seconds)} s`;

@@ -88,13 +88,20 @@ function Sentence({ job }) {
 }
 
 function Completed({ job }) {
-  const compare = address(["play"], { models: [job.model_name, job.adapter_name].filter(Boolean).join(",") });
+  const compare = address(["play"], { models: [job.model_name, job.adapter_name].filter(Boolean).join(","), ...firstQuestion(job) });
   return html`<div class="row">
     ${job.adapter_name &&
     html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>
       <${LinkButton} icon="layers" href=${address(["adapters", job.adapter_name])}>The adapter<//>`}
     ${job.stopped_early && html`<span class="small wrap">${job.stopped_early}</span>`}
   </div>`;
+}
+
+// What the job has answered on its way is what one wants to ask first.
+function firstQuestion(job) {
+  const prompt = job.config?.sample_prompts?.[0];
+  if (typeof prompt === "string") return { ask: prompt, as: "text" };
+  return { ask: prompt?.findLast((turn) => turn.role === "user")?.content };
 }
 
 function FailedJob({ job }) {

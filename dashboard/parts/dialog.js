@@ -6,7 +6,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Button } from "./button.js";
 import { Icon } from "./icon.js";
 
-// A button that opens a dialog. `onYes` may return a promise: the dialog stays until it is kept, and shows a refusal.
+// A button that opens a dialog; Enter in a field of it is the same as `yes`. `onYes` may return a promise: the dialog stays until it is kept, and shows a refusal.
 export function AskFirst({ icon, kind = "", word, title, yes, danger = true, onYes, children, ...rest }) {
   const [open, setOpen] = useState(false);
   return html`
@@ -32,14 +32,14 @@ export function Dialog({ title, yes, danger = false, onYes, onClose, children })
     onClose();
   };
   return html`<dialog ref=${box} aria-labelledby="dialog-title" onClose=${onClose}>
-    <div class="stack">
+    <form onSubmit=${(event) => event.preventDefault()}>
       <h2 id="dialog-title">${title}</h2>
       <div class="wrap stack">${children}</div>
       ${refusal && html`<div class="note bad" role="alert"><${Icon} name="alert" /><div>${refusal.message}</div></div>`}
       <div class="row">
-        <${Button} kind=${danger ? "danger" : "main"} onPress=${done} onRefused=${setRefusal}>${yes}<//>
+        <${Button} type="submit" kind=${danger ? "danger" : "main"} onPress=${done} onRefused=${setRefusal}>${yes}<//>
         <${Button} kind="bare" onPress=${onClose}>Not now<//>
       </div>
-    </div>
+    </form>
   </dialog>`;
 }

@@ -26,6 +26,11 @@ const PATHS = {
   bin: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
   table: "M4 5h16v14H4zM4 10h16M12 10v9",
   fit: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  send: "M4 12h15M13 6l6 6-6 6",
+  upload: "M12 15V4M7 9l5-5 5 5M5 20h14",
+  pen: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
+  box: "M4 8l8-4 8 4v8l-8 4-8-4zM4 8l8 4 8-4M12 12v8",
+  scale: "M12 4v16M7 20h10M5 8h14M5 8l-2 6h5zM19 8l-3 6h5z",
   again: "M20 12a8 8 0 1 1-2.500-5.800M20 3v5h-5",
 };
 

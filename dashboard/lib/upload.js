@@ -1,0 +1,23 @@
+// A file sent as it is. fetch cannot say how much of it has gone: this is what XMLHttpRequest is still for.
+
+import { query, Refusal } from "./api.js";
+
+// `onSent(fraction)` is called on the way. Throws a Refusal, AbortError when `signal` says so.
+export function upload(file, { dataset_name, columns, skip_invalid, split }, signal, onSent) {
+  const said = { dataset_name, columns, skip_invalid: skip_invalid || undefined, split, file_name: file.name };
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/api/training/data/upload${query(said)}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.responseType = "json";
+    request.upload.onprogress = (event) => event.lengthComputable && onSent(event.loaded / event.total);
+    request.onload = () => {
+      if (request.status < 300 && request.response) resolve(request.response);
+      else reject(new Refusal(request.status, request.response?.error ?? `The server answered ${request.status} without a reason`));
+    };
+    request.onerror = () => reject(new Refusal(0, "The server does not answer. Is it running? Start it with: make serve"));
+    request.onabort = () => reject(new DOMException("It was stopped", "AbortError"));
+    signal.addEventListener("abort", () => request.abort());
+    request.send(file);
+  });
+}

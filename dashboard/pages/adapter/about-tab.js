@@ -1,0 +1,46 @@
+// How an adapter was trained; beside others (with=NAME,NAME) what they differ in.
+
+import { html } from "htm/preact";
+import { useAsk, useAskAll } from "../../lib/api.js";
+import { address } from "../../lib/router.js";
+import { isSet, SETTINGS, shown } from "../../lib/settings.js";
+import { pathOf } from "../../parts/adapter-actions.js";
+import { Differing } from "../../parts/differing.js";
+import { Facts } from "../../parts/small.js";
+import { figure } from "../../lib/format.js";
+
+// An adapter's record has all settings in one place: r, not lora_config.r.
+const LABELS = new Map(SETTINGS.map(({ path, label }) => [path.split(".").at(-1), label]));
+const SAY_NOTHING = new Set(["data_sha256", "eval_sha256", "task_type"]);
+
+export function AboutTab({ adapter, query }) {
+  const others = (query.with ?? "").split(",").filter((name) => name && name !== adapter.name);
+  const pairs = Object.entries(adapter.training_config).filter(([, value]) => isSet(value) && value !== false);
+  return html`<section class="stack" aria-label="Settings">
+    ${others.length > 0 && html`<${Beside} adapter=${adapter} others=${others} />`}
+    ${pairs.length === 0
+      ? html`<p class="quiet">It was trained elsewhere: its settings are not known.</p>`
+      : html`<h2>As it was trained</h2>
+          <div class="panel"><dl class="pairs">
+            ${pairs.map(([name, value]) => html`<dt key=${name}>${LABELS.get(name) ?? ""} <code>${name}</code></dt>
+              <dd class="figures">${Array.isArray(value) ? value.join(", ") : shown(value)}</dd>`)}
+          </dl></div>`}
+    <${ItsJob} name=${adapter.name} />
+  </section>`;
+}
+
+function Beside({ adapter, others }) {
+  const all = [adapter, ...useAskAll(others.map((name) => pathOf(name)))];
+  if (all.length < 2) return null;
+  return html`
+    <${Differing} named=${all.map((one) => [one.name, new Map(Object.entries(one.training_config))])} leftOut=${SAY_NOTHING} />
+    <div class="panel"><${Facts} facts=${all.map((one) => [`Loss of ${one.name}`, figure(one.metrics.eval_loss ?? one.metrics.final_loss)])} /></div>
+  `;
+}
+
+function ItsJob({ name }) {
+  const { data } = useAsk(`/api/training/jobs?limit=20&status=completed&q=${encodeURIComponent(name)}`);
+  const job = data?.jobs.find((one) => one.adapter_name === name);
+  if (!job) return null;
+  return html`<p class="small">Made by <a href=${address(["jobs", job.job_id])}>job ${job.job_id}</a>.</p>`;
+}

@@ -1,0 +1,112 @@
+// #/data/NAME?model=…&learn=…&max=…&file=…&first=…: what a data set is for a model, and its rows as the model learns them.
+
+import { html } from "htm/preact";
+import { useState } from "preact/hooks";
+import { patch, remove, useAsk } from "../lib/api.js";
+import { number, plural, size } from "../lib/format.js";
+import { address, go, setQuery } from "../lib/router.js";
+import { useStore } from "../lib/store.js";
+import { LinkButton } from "../parts/button.js";
+import { AskFirst } from "../parts/dialog.js";
+import { Field } from "../parts/field.js";
+import { Facts, Failed, Heading, Note, useTitle } from "../parts/small.js";
+import { KINDS } from "./data.js";
+import { Examples } from "./dataset/examples.js";
+import { Findings, Problems } from "./dataset/findings.js";
+import { Lengths } from "./dataset/lengths.js";
+
+const LEARN = [["", "answers; of plain texts all"], ["completions", "what follows ### Response:"], ["all", "every token"]];
+
+export function View({ path: [name], query }) {
+  const changes = useStore((state) => state.dataChanges);
+  const { data, error, again } = useAsk(pathOf(name), changes);
+  const { data: models } = useAsk("/api/models");
+  useTitle(name);
+  if (error && !data) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
+  if (!data) return html`<${Heading}>${name}<//>`;
+  const here = (models?.models ?? []).filter((model) => model.downloaded && model.problem === null).map((model) => model.name);
+  const model = query.model ?? here[0];
+  return html`
+    <${Head} dataset=${data} model=${model} />
+    <${Contents} dataset=${data} />
+    ${data.num_rows === 0 && html`<${Note} tone="warn">No row was found in it.<//>`}
+    ${models && model === undefined && html`
+      <${Problems} dataset=${data} />
+      <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
+    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${changes} />`}
+  `;
+}
+
+const pathOf = (name, rest = "") => `/api/training/data/${encodeURIComponent(name)}${rest}`;
+
+// By the model's tokenizer and the trainer's own masks.
+function Read({ dataset, model, models, query, changes }) {
+  const name = dataset.dataset_name;
+  const asked = new URLSearchParams({ model_name: model });
+  if (query.learn) asked.set("learn", query.learn);
+  const max = query.max ? `&max_seq_length=${encodeURIComponent(query.max)}` : "";
+  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), changes);
+  const offered = models.includes(model) ? models : [model, ...models];
+  return html`
+    <div class="row compact" role="group" aria-label="As it is learned">
+      <label>For <select value=${model} onChange=${(event) => setQuery({ model: event.target.value })}>
+        ${offered.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
+      <label>Learn <select value=${query.learn ?? ""} onChange=${(event) => setQuery({ learn: event.target.value })}>
+        ${LEARN.map(([value, word]) => html`<option key=${value} value=${value}>${word}</option>`)}</select></label>
+      <label>Longest row <input type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
+        onChange=${(event) => setQuery({ max: event.target.value })} /> tokens</label>
+    </div>
+    ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
+    ${!report && !error && html`<p class="quiet" aria-busy="true">Reading all ${number(dataset.num_rows)} rows…</p>`}
+    ${report && html`<${Findings} report=${report} /><${Lengths} report=${report} />`}
+    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} changes=${changes} files=${dataset.files} />`}
+  `;
+}
+
+function Head({ dataset, model }) {
+  const { dataset_name: name, path, files } = dataset;
+  const [newName, setNewName] = useState(name);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const rename = async () => {
+    await patch(pathOf(name), { dataset_name: newName.trim() });
+    go(["data", newName.trim()]);
+  };
+  const erase = async () => {
+    await remove(pathOf(name));
+    go(["data"]);
+  };
+  return html`<div class="stack" style=${{ gap: "4px" }}>
+    <a class="small" href="#/data">‹ Data</a>
+    <div class="head">
+      <${Heading}>${name}<//>
+      <div class="end">
+        <${LinkButton} kind="main" icon="plus" href=${address(["new"], { dataset: name, model })}>Train on it<//>
+        <${AskFirst} icon="pen" word="Rename…" title="Rename ${name}" yes="Rename" danger=${false} onYes=${rename}>
+          <${Field} id="new-name" label="New name" help="Jobs have copies of their own: they go on.">
+            <input value=${newName} onInput=${(event) => setNewName(event.target.value)} autocomplete="off" spellcheck=${false} />
+          <//>
+        <//>
+        <${AskFirst} icon="bin" kind="bare" label="Delete this data set" title="Delete ${name}?" yes="Delete for good" onYes=${erase}>
+          <p><code>${path}</code> goes, with all that is in it: ${plural(files.length, "file")} of rows, ${size(bytes / 1e6)}, and whatever else you keep there.</p>
+          <p>Jobs have copies of their own, and stay.</p>
+        <//>
+      </div>
+    </div>
+    <p class="quiet small wrap"><code>${path}</code></p>
+  </div>`;
+}
+
+function Contents({ dataset }) {
+  const unused = Object.keys(dataset.unused_keys);
+  return html`<section class="panel stack" aria-label="What it holds">
+    <${Facts} facts=${[
+      ["Kind", KINDS[dataset.row_kind] ?? dataset.row_kind],
+      ["Examples", number(dataset.num_usable)],
+      ["Cannot be used", dataset.num_invalid === 0 ? null : html`<span class="bad">${number(dataset.num_invalid)}</span>`],
+      ["Size", size(dataset.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6)],
+      ["Files", dataset.files.map((file) => file.name).join(", ")],
+    ]} />
+    ${unused.length > 0 && html`<p class="small quiet wrap">Not read, since they mean nothing: ${unused.map((key) => `${key} (${number(dataset.unused_keys[key])})`).join(", ")}</p>`}
+    ${dataset.ignored_files.length > 0 && html`<p class="small quiet wrap">Other files in the folder: ${dataset.ignored_files.join(", ")}</p>`}
+  </section>`;
+}
