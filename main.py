@@ -150,7 +150,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--root",
         type=Path,
         default=Path(os.environ.get("LATHE_ROOT") or CHECKOUT),
-        help="data root: adapters/, training_jobs/, training_data/, models/ (default: LATHE_ROOT, else the checkout)",
+        help="data root: adapters/, training_jobs/, … (default: LATHE_ROOT, else the checkout)",
     )
     parser.add_argument("--slots", type=int, help="jobs side by side; 0 only queues (default: one per accelerator)")
     parser.add_argument("--max-body-mb", type=int, default=256, help="largest request body (default: %(default)s)")

@@ -18,6 +18,11 @@ def name(adapter_name: str, step: int) -> str:
     return f"{adapter_name}{MARK}{step}"
 
 
+def adapter_of(name: str) -> str:
+    """The adapter that goes by this name, or is of this name's epoch's end."""
+    return name.partition(MARK)[0]
+
+
 def find(root: DataRoot, name: str) -> Adapter:
     """Raises NotFound."""
     adapter_name, _, step = name.rpartition(MARK)

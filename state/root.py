@@ -10,7 +10,7 @@ from state.errors import ServiceError
 
 
 class DataRoot(msgspec.Struct, frozen=True):
-    """The folders in one place: five that people see, and `.cache/`. `path` is absolute and free of symlinks."""
+    """The folders in one place: six that people see, and `.cache/`. `path` is absolute and free of symlinks."""
 
     path: Path
 
@@ -35,6 +35,10 @@ class DataRoot(msgspec.Struct, frozen=True):
         return self.path / "models"
 
     @property
+    def evaluations(self) -> Path:
+        return self.path / "evaluations"
+
+    @property
     def exports(self) -> Path:
         """Where exports appear that ask for no other place. What is in there is the user's."""
         return self.path / "exports"
@@ -46,7 +50,7 @@ class DataRoot(msgspec.Struct, frozen=True):
 
     @property
     def managed(self) -> tuple[Path, ...]:
-        return (self.training_jobs, self.adapters, self.training_data, self.models)
+        return (self.training_jobs, self.adapters, self.training_data, self.models, self.evaluations)
 
     def create(self) -> None:
         for folder in self.managed:

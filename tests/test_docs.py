@@ -25,8 +25,9 @@ def _commands(page: str) -> list[str]:
     return re.findall(r"^(?:tar .*\| )?curl (?:'[^']*'|\\\n|[^\n'])+", joined, flags=re.MULTILINE)
 
 
-def _run(server: Server, command: str, job_id: str) -> dict[str, object]:
-    command = command.replace("localhost:5001", f"localhost:{server.port}").replace("JOB_ID", job_id)
+def _run(server: Server, command: str, ids: dict[str, str]) -> dict[str, object]:
+    for word, one in {"localhost:5001": f"localhost:{server.port}", **ids}.items():
+        command = command.replace(word, one)
     done = subprocess.run(["bash", "-c", command], cwd=server.root, capture_output=True, text=True, check=True)
     if done.stdout.startswith("Success: "):  # vLLM's adapter endpoints answer in words
         return {"text": done.stdout}
@@ -120,18 +121,19 @@ OF_OTHER_STATES = ("/stop/", "/pause/", "/resume/", "DELETE localhost:5001/api/t
 
 @pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
 def test_every_command_of_the_page_works_as_written(training: Server, page: str) -> None:
-    job_id = ""
+    ids: dict[str, str] = {}
     for command in _commands(page):
         if any(part in command for part in OF_OTHER_STATES):
             continue  # for jobs in other states; their own tests have them
         if "adapters/my-first" in command:
-            training.wait_for(job_id, "completed")
+            training.wait_for(ids["JOB_ID"], "completed")
 
-        reply = _run(training, command, job_id)
+        reply = _run(training, command, ids)
 
         assert not reply.get("error"), f"{command}\n{reply}"
-        if "training/start" in command:
-            job_id = str(reply["job_id"])
+        for part, name in {"training/start": "job_id", "/evaluate": "evaluation_id"}.items():
+            if part in command:
+                ids[name.upper()] = str(reply[name])
     for name in ("my-first", "my-second", "my-third"):
         training.delete(f"/adapters/{name}")  # free for the next page
 

@@ -33,7 +33,7 @@ def validation_sentence(message: str, kind: object = None) -> str:
     for pattern, words in _SENTENCES:
         if match := re.fullmatch(pattern, message):
             return words(field, *match.groups())
-    if match := re.fullmatch(r"Invalid enum value (.+)", message):
+    if match := re.fullmatch(r"Invalid (?:enum )?value (.+)", message):  # without "enum": of what tells objects apart
         return _not_offered(field, match[1], kind)
     return f"{field or _BODY}: {message}"
 
@@ -88,6 +88,8 @@ def choices(kind: object, field: str) -> list[str]:
 def _inside(outer: object, step: str) -> list[object]:
     """The types that a step into an object or a list may lead to."""
     if isinstance(outer, type) and issubclass(outer, Struct):
+        if step == outer.__struct_config__.tag_field:
+            return [Literal[outer.__struct_config__.tag]]
         return _options(get_type_hints(outer, include_extras=True).get(step))
     if get_origin(outer) in {dict, list}:
         return _options(get_args(outer)[-1])

@@ -20,6 +20,7 @@ from runtime.server.answering.serving import Serving
 from runtime.server.answering.tokenizing import Tokenizing
 from runtime.server.answering.worker import Worker
 from runtime.server.data.inspection import Inspector
+from runtime.server.evaluating.evaluator import Evaluator
 from runtime.server.index import Index
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.forecasting import Forecaster
@@ -53,6 +54,7 @@ class Service(Struct, frozen=True):
     tokenizing: Tokenizing
     lora_loading: LoraLoading
     worker: Worker
+    evaluator: Evaluator
     exporter: Exporter
     forecaster: Forecaster
     inspector: Inspector
@@ -78,7 +80,7 @@ class Service(Struct, frozen=True):
         `memory_mb` is what a trainer may take, in 2^20 bytes; without it LATHE_MEMORY_MB says, else what is free.
         """
         root.create()
-        for parent in (root.training_jobs, root.training_data):
+        for parent in (root.training_jobs, root.training_data, root.evaluations):
             folders.sweep(parent)  # nobody else makes folders there, and this server has not begun to
         folders.sweep(root.adapters, by=importing.BY)  # trainers make folders there too
         exports.sweep(root)
@@ -87,11 +89,12 @@ class Service(Struct, frozen=True):
         accelerators = Accelerators(machine)
         worker = Worker(root.quantized_bases, place=accelerators.inferring)
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
-        room = Room(root, machine, accelerators, partial(worker.rest, 0.0))
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
         imports = Imports(root, index, adapter_names)
         serving = Serving(root, index, adapter_names, worker)
+        evaluator = Evaluator(root, serving, lambda: bool(trainers.living))
+        room = Room(root, machine, accelerators, partial(_give_way, evaluator, worker))
         queue = Queue(root, index, trainers, launcher, accelerators, room, slots)
         return cls(
             root=root,
@@ -106,6 +109,7 @@ class Service(Struct, frozen=True):
             tokenizing=Tokenizing(root, serving, worker),
             lora_loading=LoraLoading(root, imports, serving),
             worker=worker,
+            evaluator=evaluator,
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),
             inspector=Inspector(root),
@@ -123,6 +127,7 @@ class Service(Struct, frozen=True):
             "Following what comes and goes": follow.follow_parents,
             "Following what changes": follow.follow_restless,
             "Following the loaded adapter": partial(watch.follow_loaded, self.serving),
+            "Evaluations": self.evaluator.run,
             "The job queue": partial(self._work_the_queue, follow.jobs_are_read),
             "Ending inference": self._end_inference,
         }
@@ -154,3 +159,8 @@ class Service(Struct, frozen=True):
         """Only when every job is known: the oldest comes first, and trainers that live take up their slots."""
         await jobs_are_read.wait()
         await self.queue.run()
+
+
+async def _give_way(evaluator: Evaluator, worker: Worker) -> None:
+    await evaluator.make_way()
+    await worker.rest(0.0)

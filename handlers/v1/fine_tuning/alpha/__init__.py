@@ -1,0 +1,1 @@
+"""Endpoints under /v1/fine_tuning/alpha."""

@@ -1,0 +1,1 @@
+"""Evaluations: several models' answers to the same rows, their scores, and which model is better."""

@@ -1,0 +1,123 @@
+"""The rows of an evaluation: of training rows those that ask something, with the answer that they give to it."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+from msgspec import to_builtins
+
+from state.errors import ServiceError
+from state.evaluations import Row, Turn
+from state.row_source import RowSource
+from state.rows import formats, row
+from state.rows.formats import Detector
+from state.rows.problems import Wrong
+from state.rows.row import Chat, Message, Messages, Preference, Text
+
+NO_QUESTION = "texts, which ask nothing"
+NO_ANSWER = "rows without an answer in words"
+TOOLS = "rows with tools"
+
+Numbered = Iterable[tuple[int, row.Row]]
+
+
+class Unusable(Exception):
+    """A row that cannot be asked; the message says of what kind it is."""
+
+
+def chosen(name: str, rows: Numbered, most: int) -> tuple[list[Row], dict[str, int]]:
+    """Up to `most` rows in their order, and how many cannot be asked, by why.
+
+    Of more rows, a choice that depends on their content alone: the same each time, and no matter how they are ordered.
+    Raises ServiceError where none can be asked; `name` is what the rows are called in sentences.
+    """
+    left_out: Counter[str] = Counter()
+    kept = heapq.nsmallest(most, _usable(rows, left_out), key=lambda found: found[0])
+    if not kept:
+        why = ", ".join(f"{count} {kind}" for kind, count in left_out.items()) or "there are none"
+        raise ServiceError(
+            f"{name}: no row can be asked ({why}). An evaluation needs rows with a question and its answer: prompt and "
+            "completion, instruction and output, or messages"
+        )
+    in_order = sorted((line, prompt, reference) for _, line, prompt, reference in kept)
+    asked = [
+        Row(row=number, line=line, prompt=prompt, reference=reference)
+        for number, (line, prompt, reference) in enumerate(in_order, start=1)
+    ]
+    return asked, dict(left_out)
+
+
+def given(rows: list[dict[str, object]]) -> Iterator[tuple[int, row.Row]]:
+    """Rows that came with a request, in any of the formats. Raises ServiceError for one of none."""
+    detector = Detector()
+    for number, raw in enumerate(rows, start=1):
+        try:
+            yield number, formats.convert(raw, detector.shape_of(raw))
+        except Wrong as wrong:
+            place = f".{wrong.at}" if wrong.at else ""
+            raise ServiceError(f"rows[{number - 1}]{place}: {wrong.message}") from None
+
+
+def item_of(one: Row) -> dict[str, object]:
+    """A row as graders see it."""
+    return {"prompt": to_builtins(one.prompt), "reference": one.reference.strip()}
+
+
+def num_trained_on(asked: list[Row], trained: RowSource) -> int:
+    """How many of the rows ask what a training's rows ask. Reads all of those. Raises ServiceError."""
+    prompts = {_key(one.prompt) for one in asked}
+    seen = {_key(prompt) for _, prompt, _ in _usable_places(trained.rows(skip_invalid=True), Counter())}
+    return sum(_key(one.prompt) in seen for one in asked) if prompts & seen else 0
+
+
+def _usable(rows: Numbered, left_out: Counter[str]) -> Iterator[tuple[bytes, int, str | list[Turn], str]]:
+    """With what decides which are chosen."""
+    for line, prompt, reference in _usable_places(rows, left_out):
+        yield _key(prompt) + reference.encode()[:64], line, prompt, reference
+
+
+def _usable_places(rows: Numbered, left_out: Counter[str]) -> Iterator[tuple[int, str | list[Turn], str]]:
+    for line, one in rows:
+        try:
+            prompt, reference = _asked(one)
+        except Unusable as why:
+            left_out[str(why)] += 1
+        else:
+            yield line, prompt, reference
+
+
+def _asked(one: row.Row) -> tuple[str | list[Turn], str]:
+    """What a row asks, and its answer. Of a conversation that is its last answer that is learned. Raises Unusable."""
+    match one:
+        case Text():
+            raise Unusable(NO_QUESTION)
+        case Chat(messages=messages):
+            at = max((at for at, turn in enumerate(messages) if turn.role == "assistant" and turn.weight), default=0)
+            prompt: str | Messages = messages[:at]
+            answer: str | Messages = messages[at : at + 1]
+        case Preference(prompt=prompt, chosen=answer):
+            pass
+        case _:
+            prompt, answer = one.prompt, one.completion
+    if one.tools:
+        raise Unusable(TOOLS)
+    if not prompt:
+        raise Unusable(NO_QUESTION)
+    asked = prompt if isinstance(prompt, str) else [Turn(turn.role, _words(turn)) for turn in prompt]
+    if isinstance(answer, str):
+        return asked, answer
+    if len(answer) != 1 or not _words(answer[0]).strip():
+        raise Unusable(NO_ANSWER)
+    return asked, _words(answer[0])
+
+
+def _words(turn: Message) -> str:
+    if turn.tool_calls or turn.role == "tool" or turn.content is None:
+        raise Unusable(TOOLS)
+    return turn.content
+
+
+def _key(prompt: str | list[Turn]) -> bytes:
+    said = [prompt] if isinstance(prompt, str) else [word for turn in prompt for word in (turn.role, turn.content)]
+    return blake2b("\0".join(said).encode(errors="surrogatepass"), digest_size=8).digest()

@@ -1,0 +1,1 @@
+"""Scores of answers, by the graders of OpenAI's fine-tuning API."""

@@ -1,0 +1,300 @@
+"""An evaluation is a folder, `evaluations/<id>/`: what several models answer to the same rows, and which is better.
+
+    evaluation.json   what was asked; written once
+    rows.jsonl        the rows: what is asked, and the reference answer; written once
+    status.json       where it stands; the server writes it
+    answers.jsonl     one line an answer, with its scores
+    results.json      the table and the verdicts, once every answer is there
+    table.md          the same for eyes
+
+The folder appears complete. What a server that was killed has left `running`, the next one goes on with: answers that
+are in answers.jsonl are not asked for again.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from state import clock, folders, names, store
+from state.errors import NotFound, ServiceError
+from state.graders import Grader
+from state.root import DataRoot
+
+State = Literal["pending", "running", "completed", "failed", "cancelled"]
+UNFINISHED: tuple[State, ...] = ("pending", "running")
+
+
+class Turn(Struct, frozen=True):
+    role: str
+    content: str
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A line of rows.jsonl. `prompt` is a text to continue, or a conversation to answer."""
+
+    row: int
+    """From 1."""
+    line: int
+    """Where it stood among the rows that it was chosen from."""
+    prompt: str | list[Turn]
+    reference: str
+
+
+class Asked(Struct, frozen=True, kw_only=True):
+    """A model that is evaluated: an adapter, or a base model alone."""
+
+    name: str
+    model_name: str
+    """The base."""
+    fingerprint: tuple[tuple[str, int, int], ...] = ()
+    """Of an adapter's files: with others it would be another adapter that answers the rest."""
+
+    @property
+    def is_adapter(self) -> bool:
+        return bool(self.fingerprint)
+
+
+class Evaluation(Struct, frozen=True, kw_only=True):
+    """evaluation.json."""
+
+    version: int = 1
+    created_at: datetime
+    models: list[Asked]
+    """The adapter, then those that it is compared with."""
+    rows: str
+    """Where they come from, in words."""
+    num_rows: int
+    num_left_out: dict[str, int] = {}
+    """Rows that could not be asked, by why."""
+    graders: list[Grader]
+    max_tokens: int
+
+    @property
+    def num_answers(self) -> int:
+        """How many there will be."""
+        return self.num_rows * len(self.models)
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """status.json."""
+
+    version: int = 1
+    status: State = "pending"
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_message: str | None = None
+    message: str | None = None
+    """What is unusual about how it goes on."""
+
+
+class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of answers.jsonl."""
+
+    row: int
+    model: str
+    text: str = ""
+    finish_reason: Literal["stop", "length"] | None = None
+    """"length" where `max_tokens` cut it off."""
+    tokens: int = 0
+    scores: dict[str, float] = {}
+    """By the graders' names."""
+    ungraded: dict[str, str] = {}
+    """Why a score is 0 that the grader could not give."""
+    error: str | None = None
+    """Why there is no answer: the prompt does not fit, for example."""
+
+
+class TableRow(Struct, frozen=True, kw_only=True):
+    """One model's means over its answers."""
+
+    model: str
+    num_answers: int
+    scores: dict[str, float]
+    mean_tokens: float
+    num_cut_off: int
+    """Answers that `max_tokens` ended."""
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """Whether the adapter is better than another model, by one grader, over the rows that both have answered."""
+
+    against: str
+    grader: str
+    verdict: Literal["better", "worse", "cannot tell"]
+    sentence: str
+    difference: float
+    """The adapter's mean score less the other's."""
+    low: float | None
+    """The 95 % confidence interval of the difference; None where there are too few rows for one."""
+    high: float | None
+    num_rows: int
+
+
+class Results(Struct, frozen=True, kw_only=True):
+    """results.json."""
+
+    version: int = 1
+    verdicts: list[Verdict]
+    """By the first grader first; of each, against every other model."""
+    table: list[TableRow]
+    warnings: list[str]
+
+
+class EvaluationFolder(Struct, frozen=True):
+    """The names inside one evaluation's folder."""
+
+    path: Path
+
+    @property
+    def evaluation_id(self) -> str:
+        return self.path.name
+
+    @property
+    def evaluation_file(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def status_file(self) -> Path:
+        return self.path / "status.json"
+
+    @property
+    def rows_file(self) -> Path:
+        return self.path / "rows.jsonl"
+
+    @property
+    def answers_file(self) -> Path:
+        return self.path / "answers.jsonl"
+
+    @property
+    def results_file(self) -> Path:
+        return self.path / "results.json"
+
+    @property
+    def table_file(self) -> Path:
+        return self.path / "table.md"
+
+
+def create(root: DataRoot, evaluation: Evaluation, rows: Iterable[Row]) -> EvaluationFolder:
+    """Make a pending evaluation's folder, whole and durable when this returns."""
+    name = evaluation.models[0].name.replace(":", "-")[:70]
+    target = root.evaluations / f"{name}-{evaluation.created_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    with folders.appearing(target) as hidden:
+        building = EvaluationFolder(hidden)
+        building.evaluation_file.write_bytes(store.pretty(evaluation))
+        building.rows_file.write_bytes(store.lines(rows))
+        building.status_file.write_bytes(store.pretty(Status()))
+    return EvaluationFolder(target)
+
+
+def find(root: DataRoot, evaluation_id: str) -> EvaluationFolder:
+    """Raises NotFound."""
+    folder = EvaluationFolder(root.evaluations / evaluation_id)
+    if not (names.is_valid(evaluation_id) and _is_evaluation(root, folder)):
+        raise NotFound(f"Evaluation {evaluation_id} not found")
+    return folder
+
+
+def all_folders(root: DataRoot) -> list[EvaluationFolder]:
+    """Every evaluation's folder, readable or not."""
+    try:
+        found = [EvaluationFolder(path) for path in root.evaluations.iterdir() if names.is_valid(path.name)]
+    except FileNotFoundError:  # removed by hand
+        return []
+    return [folder for folder in found if _is_evaluation(root, folder)]
+
+
+def read(folder: EvaluationFolder) -> Evaluation:
+    """Raises FileNotFoundError, BrokenFile."""
+    return store.read(folder.evaluation_file, Evaluation)
+
+
+def read_status(folder: EvaluationFolder) -> Status:
+    """Raises BrokenFile."""
+    try:
+        return store.read(folder.status_file, Status)
+    except FileNotFoundError:
+        return Status()
+
+
+def read_rows(folder: EvaluationFolder) -> list[Row]:
+    """Raises FileNotFoundError, BrokenFile."""
+    return list(store.read_lines(folder.rows_file, Row))
+
+
+def read_answers(folder: EvaluationFolder) -> list[Answer]:
+    """All answers so far. Raises BrokenFile."""
+    try:
+        return list(store.read_intact_lines(folder.answers_file, Answer))
+    except FileNotFoundError:
+        return []
+
+
+def count_answers(folder: EvaluationFolder) -> int:
+    """How many there are so far, of which a crash may have torn one."""
+    try:
+        return store.read_bytes(folder.answers_file).count(b"\n")
+    except FileNotFoundError:
+        return 0
+
+
+def mend_answers(folder: EvaluationFolder) -> list[Answer]:
+    """All answers so far, once a line that was torn by a crash is gone: what is added then has a line of its own."""
+    answers = read_answers(folder)
+    if answers:
+        store.write_lines(folder.answers_file, answers)
+    return answers
+
+
+def add_answer(folder: EvaluationFolder, answer: Answer) -> None:
+    store.append_line(folder.answers_file, answer)
+
+
+def read_results(folder: EvaluationFolder) -> Results | None:
+    """None while there are none. Raises BrokenFile."""
+    try:
+        return store.read(folder.results_file, Results)
+    except FileNotFoundError:
+        return None
+
+
+def begin(folder: EvaluationFolder, message: str | None) -> Status:
+    """One that has ended keeps its end."""
+
+    def change(newest: Status) -> Status:
+        if newest.status not in UNFINISHED:
+            return newest
+        started_at = newest.started_at or clock.now()
+        return structs.replace(newest, status="running", started_at=started_at, message=message)
+
+    return _change_status(folder, change)
+
+
+def end(folder: EvaluationFolder, state: State, error_message: str | None = None) -> Status:
+    """One that has ended keeps its end."""
+
+    def change(newest: Status) -> Status:
+        if newest.status not in UNFINISHED:
+            return newest
+        return structs.replace(newest, status=state, completed_at=clock.now(), error_message=error_message)
+
+    return _change_status(folder, change)
+
+
+def remove(folder: EvaluationFolder) -> None:
+    """Remove the folder of an evaluation that has ended. Raises ServiceError while it waits or runs."""
+    status = read_status(folder).status
+    if status in UNFINISHED:
+        raise ServiceError(f"Evaluation {folder.evaluation_id} is {status}: stop it before deleting it")
+    folders.vanish(folder.path)
+
+
+def _is_evaluation(root: DataRoot, folder: EvaluationFolder) -> bool:
+    return folders.has(folder.path, folder.evaluation_file.name) and root.holds_entry(folder.path)
+
+
+def _change_status(folder: EvaluationFolder, change: Callable[[Status], Status]) -> Status:
+    return store.update(folder.status_file, Status, lambda newest: change(newest or Status()))

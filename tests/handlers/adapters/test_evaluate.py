@@ -1,0 +1,256 @@
+"""POST /api/adapters/{adapter_name}/evaluate: whether an adapter is better than what one had.
+
+An adapter is trained for real, on questions of one kind; others of that kind were held out. The server that evaluates
+it is killed on the way, and all tests ask the next one.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+
+from tests import jobs
+from tests.server import CHECKOUT, MODEL, Server, wait_until
+
+ENDED = {"completed", "failed", "cancelled"}
+NUM_ROWS = 8
+ANSWER = " la la la, this is it"
+
+
+class Survivor(Struct):
+    """The server after a killed one, with the evaluation that it has gone on with."""
+
+    server: Server
+    page: list[str]
+    """The commands of docs/evaluating.md, for this server and evaluation: start, show, answers."""
+    evaluation_id: str
+    answered_before: list[bytes]
+    """Lines of answers.jsonl that were there when the first server was killed."""
+    found: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
+    root = tmp_path_factory.mktemp("evaluating")
+    _train(root)
+    server = Server(root)
+    start, show, read = _commands()
+    evaluation_id = _run(server, start)["evaluation_id"]
+    answers = root / "evaluations" / evaluation_id / "answers.jsonl"
+    wait_until(lambda: answers.exists() and answers.read_bytes().count(b"\n") > 2, "some answers are there")
+    server.kill()
+    before = answers.read_bytes().splitlines(keepends=True)
+    with answers.open("ab") as torn:
+        torn.write(b'{"row":')
+
+    server = Server(root)
+    found = _wait_for_end(server, evaluation_id)
+    page = [command.replace("EVALUATION_ID", evaluation_id) for command in (start, show, read)]
+    yield Survivor(server, page, evaluation_id, before, found)
+    server.close()
+
+
+def _train(root: Path) -> None:
+    job = jobs.make(
+        root,
+        "job_fluent",
+        model_name=MODEL,
+        adapter_name="fluent",
+        lora_config={"r": 16, "target_modules": "all-linear"},
+        training_config={"max_steps": 12, "batch_size": 4, "gradient_accumulation_steps": 1},
+    )
+    job.train_file.write_text(_lines(range(8)))
+    job.eval_file.write_text(_lines(range(20, 20 + NUM_ROWS)))
+    jobs.train_here(job)
+
+
+def _lines(numbers: range) -> str:
+    return "".join(json.dumps({"prompt": f"Name number {n}.", "completion": ANSWER}) + "\n" for n in numbers)
+
+
+def _commands() -> list[str]:
+    page = (CHECKOUT / "docs" / "evaluating.md").read_text()
+    blocks = re.findall(r"```bash\n(curl .*?)```", page, flags=re.DOTALL)
+    found = [line for block in blocks for line in block.splitlines() if "/evaluat" in line]
+    return [line.replace("my-first", "fluent") for line in found]
+
+
+def _run(server: Server, command: str) -> dict[str, Any]:
+    command = command.replace("localhost:5001", f"localhost:{server.port}")
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def _wait_for_end(server: Server, evaluation_id: str) -> dict[str, Any]:
+    wait_until(lambda: server.get(f"/evaluations/{evaluation_id}").json()["status"] in ENDED, "the evaluation ends")
+    return dict(server.get(f"/evaluations/{evaluation_id}").json())
+
+
+def _evaluate(server: Server, **request: object) -> dict[str, Any]:
+    reply = server.post("/adapters/fluent/evaluate", request)
+    assert reply.status_code == 200, reply.text
+    return dict(reply.json())
+
+
+def test_a_killed_server_loses_no_answer_and_the_next_one_asks_for_the_rest(survivor: Survivor) -> None:
+    folder = survivor.server.root / "evaluations" / survivor.evaluation_id
+    lines = (folder / "answers.jsonl").read_bytes().splitlines(keepends=True)
+
+    before = len(survivor.answered_before)
+    assert 2 < before < 2 * NUM_ROWS
+    assert lines[:before] == survivor.answered_before
+    asked = [(answer["row"], answer["model"]) for answer in map(json.loads, lines)]
+    assert sorted(asked) == [(row, name) for row in range(1, NUM_ROWS + 1) for name in ("fluent", MODEL)]
+    assert survivor.found["message"] == f"Went on after {before} of {2 * NUM_ROWS} answers"
+    readme = (CHECKOUT / "evaluations" / "README.md").read_text()
+    documented = re.findall(r"^\| `([^`]+)` \|", readme, flags=re.MULTILINE)
+    assert {path.name for path in folder.iterdir() if path.suffix != ".lock"} == set(documented) - {"*.lock"}
+
+
+def test_an_adapter_that_is_better_is_called_so_with_the_interval(survivor: Survivor) -> None:
+    found = _run(survivor.server, survivor.page[1])
+    answered = _run(survivor.server, survivor.page[2])
+
+    assert found == survivor.found
+    assert (found["status"], found["against"], found["progress"]) == ("completed", [MODEL], 100)
+    assert found["rows"] == "the job that made fluent, eval.jsonl"
+    assert [(each["grader"], each["verdict"]) for each in found["verdicts"]] == [
+        ("likeness", "better"),
+        ("exact", "better"),
+    ]
+    likeness = found["verdicts"][0]
+    own, other = (row["scores"]["likeness"] for row in found["table"])
+    assert likeness["difference"] == pytest.approx(own - other)
+    assert 0 < likeness["low"] <= likeness["difference"] <= likeness["high"] <= 1
+    assert found["verdict"].startswith(f"fluent is better than {MODEL} by likeness: 1.000 against 0.")
+    table = (survivor.server.root / found["path"] / "table.md").read_text()
+    assert found["verdict"] in table
+    assert re.search(rf"^\| {MODEL} \| {NUM_ROWS} \|", table, flags=re.MULTILINE)
+
+    first = answered["rows"][0]
+    assert (first["prompt"], first["reference"], answered["total"]) == ("Name number 20.", ANSWER, NUM_ROWS)
+    assert [answer["model"] for answer in first["answers"]] == ["fluent", MODEL]
+    assert first["answers"][0]["text"] == ANSWER
+    assert first["answers"][0]["scores"] == {"likeness": 1, "exact": 1}
+
+
+def test_where_nothing_differs_it_cannot_tell_and_says_what_was_trained_on(survivor: Survivor) -> None:
+    server = survivor.server
+    shutil.copytree(server.root / "adapters" / "fluent", server.root / "adapters" / ".again.new")
+    (server.root / "adapters" / ".again.new").rename(server.root / "adapters" / "again")
+    starts = {"type": "string_check", "name": "starts", "operation": "like"}
+    starts |= {"input": "{{sample.output_text}}", "reference": "la la"}
+    questions = [{"prompt": f"Name number {number}.", "completion": "la"} for number in range(6)]
+
+    begun = _evaluate(server, against=["again"], rows=questions, graders=[starts], max_tokens=8)
+    found = _wait_for_end(server, begun["evaluation_id"])
+
+    assert (
+        found["verdict"] == "Cannot tell whether fluent is better than again by starts: the scores are the same on "
+        "all of 6 rows"
+    )
+    assert [row["scores"] for row in found["table"]] == [{"starts": 1.0}] * 2
+    assert found["warnings"][0].startswith("fluent was trained on 6 of the 6 questions")
+
+
+def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(survivor: Survivor) -> None:
+    server = survivor.server
+    questions = [{"prompt": f"def f{number}(", "completion": "x"} for number in range(40)]
+
+    begun = _evaluate(server, against=[MODEL], rows=questions, max_tokens=1000)
+    path = f"/evaluations/{begun['evaluation_id']}"
+    wait_until(lambda: server.get(path).json()["status"] == "running", "it runs")
+    waiting = _evaluate(server, rows=questions[:1])["evaluation_id"]
+    answer = server.post("/generate", {"prompt": "x", "model_name": MODEL, "max_new_tokens": 1})
+    refused = server.delete(path)
+    stopped = server.post(f"/evaluations/{waiting}/stop"), server.post(f"{path}/stop")
+
+    assert (answer.status_code, refused.status_code) == (200, 400)
+    assert [reply.status_code for reply in stopped] == [200, 200]
+    now = server.get(path).json()
+    assert (now["status"], now["verdict"]) == ("cancelled", None)
+    assert now["progress"] < 100
+    assert server.post(f"{path}/stop").json()["error"].endswith("is cancelled already")
+    listed = [one["evaluation_id"] for one in server.get("/evaluations?adapter_name=fluent").json()["evaluations"]]
+    assert listed[:2] == [waiting, begun["evaluation_id"]]
+    assert listed[-1] == survivor.evaluation_id
+    assert server.delete(path).status_code == 200
+    assert server.get(path).status_code == 404
+
+
+def test_a_file_that_cannot_be_read_is_that_evaluations_problem(survivor: Survivor) -> None:
+    broken = survivor.server.root / "evaluations" / "broken"
+    broken.mkdir()
+    (broken / "evaluation.json").write_text("{oops")
+
+    listed = survivor.server.get("/evaluations").json()
+
+    problems = {one["evaluation_id"]: one["problem"] for one in listed["evaluations"]}
+    assert "broken/evaluation.json" in problems["broken"]
+    assert problems[survivor.evaluation_id] is None
+    assert survivor.server.get("/evaluations/broken").status_code == 400
+
+
+def test_rows_that_cannot_be_asked_are_counted(survivor: Survivor) -> None:
+    user, told = {"role": "user", "content": "hi"}, {"role": "tool", "content": "4", "tool_call_id": "1"}
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
+    rows = [
+        {"text": "some text"},
+        {"messages": [user, {"role": "assistant", "content": "ho"}]},
+        {"messages": [user, {"role": "assistant", "tool_calls": [call]}, told, {"role": "assistant", "content": "4"}]},
+        {"prompt": "2 + 2", "chosen": "4", "rejected": "5"},
+    ]
+
+    begun = _evaluate(survivor.server, rows=rows, max_rows=1)
+    survivor.server.post(f"/evaluations/{begun['evaluation_id']}/stop")
+
+    assert begun["num_rows"] == 1
+    assert begun["num_left_out"] == {"texts, which ask nothing": 1, "rows with tools": 1}
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        ({"dataset_name": "none"}, "Dataset none not found"),
+        ({"dataset_name": "none", "rows": [{"text": "a"}]}, "exclude each other"),
+        ({"rows": [{"text": "a"}]}, "no row can be asked (1 texts, which ask nothing)"),
+        ({"rows": [{"question": "a"}]}, "rows[0]: no format has the keys"),
+        ({"against": ["fluent"]}, "name it once"),
+        ({"against": ["unknown"]}, "unknown"),
+        ({"graders": [{"type": "python"}]}, "runs no code of requests"),
+        (
+            {
+                "graders": [
+                    {"type": "string_check", "name": "a", "operation": "eq", "input": "{{item.x}}", "reference": ""}
+                ]
+            },
+            "grader 'a': there is no item.x",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_in_words(
+    survivor: Survivor, request_: dict[str, object], words: str
+) -> None:
+    reply = survivor.server.post("/adapters/fluent/evaluate", request_)
+
+    assert reply.status_code == 400
+    assert words in reply.json()["error"]
+
+
+def test_an_adapter_without_rows_of_its_own_needs_some(survivor: Survivor) -> None:
+    copy = survivor.server.root / "adapters" / ".elsewhere.new"
+    shutil.copytree(survivor.server.root / "adapters" / "fluent", copy)
+    (copy / "adapter.json").unlink()
+    copy.rename(copy.with_name("elsewhere"))
+
+    reply = survivor.server.post("/adapters/elsewhere/evaluate", {})
+
+    assert reply.status_code == 400
+    assert reply.json()["error"].startswith("elsewhere was made by no job that is still here: name a data set")
+    assert survivor.server.post("/adapters/unknown/evaluate", {}).status_code == 404
