@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 
 from handlers.adapters.list import listed as adapter_row
 from handlers.training.data.list import listed as dataset_row
-from handlers.training.jobs.list import listed as job_row
+from handlers.training.jobs.row import detailed
 from runtime.server.index import JobEntry
 from runtime.server.news import cursor
 from runtime.server.news.cursor import FileKind
@@ -114,7 +114,7 @@ def _jobs(service: Service, ids: set[str] | None) -> Entries:
     index = service.index
     entries = _first_jobs(service) if ids is None else index.known_jobs(ids)
     gone = (ids or set()) - {entry.job_id for entry in entries}
-    return Entries(ids is None, [job_row(entry) for entry in entries], sorted(gone), index.count_jobs())
+    return Entries(ids is None, detailed(service, entries), sorted(gone), index.count_jobs())
 
 
 def _first_jobs(service: Service) -> list[JobEntry]:

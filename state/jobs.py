@@ -110,6 +110,12 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     current_loss: float | None = None
     learning_rate: float | None = None
     metrics: Losses = Losses()
+    epoch: float | None = None
+    tokens_per_second: float | None = None
+    """Of the newest log line, as the next one."""
+    memory_mb: float | None = None
+    ends_at: datetime | None = None
+    """When a running job will have taken its last step, if it goes on as it went lately."""
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None

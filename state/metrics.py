@@ -7,6 +7,7 @@ from msgspec import Struct
 from state import growing, store
 from state.growing import Position
 
+PIECE = 2_000  # bytes, in which a whole line is
 MOST_READ = 400_000  # bytes read on at once: 2,000 points, more or less
 
 
@@ -78,6 +79,27 @@ def read_on(path: Path, position: Position | None) -> Stretch:
     if not taken and len(part.content) == MOST_READ:
         taken = MOST_READ  # nothing of Lathe's: no line is so long
     return Stretch(list(store.intact_lines(part.content[:taken], Point)), part.position(taken), is_anew)
+
+
+class _Loss(Struct):
+    loss: float | None = None
+
+
+def sketch(path: Path, points: int = 32) -> list[float]:
+    """A few of the training losses, evenly from the first to the last. Of a long file, only that much is read."""
+    size = path.stat().st_size if path.exists() else 0
+    if size <= points * PIECE:
+        losses = _losses(growing.read_at(path, 0, points * PIECE).content)
+    else:
+        offsets = [(size - PIECE) * number // (points - 1) for number in range(points)]
+        pieces = (growing.read_at(path, offset, PIECE) for offset in offsets)
+        losses = [loss for piece in pieces for loss in _losses(piece.content)[:1]]
+    last = len(losses) - 1
+    return losses if last < points else [losses[last * number // (points - 1)] for number in range(points)]
+
+
+def _losses(content: bytes) -> list[float]:
+    return [round(line.loss, 4) for line in store.intact_lines(content, _Loss) if line.loss is not None]
 
 
 def rewind(path: Path, step: int) -> None:

@@ -44,6 +44,8 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     model_name: str
     adapter_name: str | None
     """The name that the job asks for its adapter."""
+    suffix: str | None
+    """What OpenAI's protocol asks to be in its name."""
     status: Status
     problem: str | None
     created_at: datetime
@@ -56,6 +58,13 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     @property
     def key(self) -> Key:
         return (self.created_at, self.job_id)
+
+    @property
+    def adapter(self) -> str | None:
+        """The name that its adapter was given, or will be."""
+        if self.status.adapter_name or self.adapter_name or not self.model_name:
+            return self.status.adapter_name or self.adapter_name
+        return jobs.default_adapter_name(self.model_name, self.job_id, self.suffix)
 
     @property
     def error_message(self) -> str | None:
@@ -260,6 +269,7 @@ def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry |
         path=str(folder.path),
         model_name=sys.intern(model_name),
         adapter_name=job.adapter_name if job else known.adapter_name if known else None,
+        suffix=job.openai.suffix if job and job.openai else known.suffix if known else None,
         status=status or (known.status if known else Status()),
         problem=job_problem or status_problem,
         created_at=created_at,

@@ -28,6 +28,7 @@ from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
 from runtime.server.jobs.repeated import Repeated
 from runtime.server.jobs.room import Room
+from runtime.server.jobs.sparks import Sparks
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
 from runtime.server.news.lookout import Lookout
@@ -58,6 +59,7 @@ class Service(Struct, frozen=True):
     exporter: Exporter
     forecaster: Forecaster
     inspector: Inspector
+    sparks: Sparks
     lookout: Lookout
     ending: asyncio.Event
     """Set as soon as the server is asked to end: whoever would go on for as long as it lives ends then."""
@@ -113,6 +115,7 @@ class Service(Struct, frozen=True):
             exporter=Exporter(root),
             forecaster=Forecaster(root, accelerators, limits, room),
             inspector=Inspector(root),
+            sparks=Sparks(),
             lookout=Lookout(root, index.revisions, queue, serving, worker),
             ending=asyncio.Event(),
             unload_after_s=unload_after_s,

@@ -48,6 +48,7 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                ends_at=None,
                 stopped_early=None,
                 message=None,
             )
@@ -59,7 +60,7 @@ class Attempt:
 
     def pause(self) -> None:
         """Say that the job waits until somebody resumes it."""
-        self.write(structs.replace(self.status, status="paused", pid=None, message=None))
+        self.write(structs.replace(self.status, status="paused", pid=None, ends_at=None, message=None))
 
     def tell(self, message: str) -> None:
         """Say what is done while no step is taken."""
@@ -92,6 +93,7 @@ class Attempt:
                 pid=None,
                 completed_at=clock.now(),
                 error_message=error_message,
+                ends_at=None,
                 message=None,
             )
         )

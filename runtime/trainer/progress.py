@@ -4,6 +4,7 @@ import logging
 import resource
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import torch
@@ -15,9 +16,10 @@ from runtime.trainer.attempt import Attempt
 from runtime.trainer.checkpoint import Position
 from runtime.trainer.console import is_terminal
 from runtime.trainer.evaluation import Evaluated
+from runtime.trainer.pace import Pace
 from runtime.trainer.preferences.figures import Figures
-from state import metrics
-from state.config import TrainingConfig, steps_per_epoch, total_steps
+from state import clock, metrics
+from state.config import TrainingConfig, steps_between_evaluations, steps_per_epoch, total_steps
 from state.jobs import Losses, Status
 
 STATUS_EVERY_S = 0.2  # a write is a flush to the disk: fast steps share one
@@ -50,7 +52,7 @@ class Progress:
         self._position = position
         self._began = self._line_began = time.monotonic()
         self._elapsed_before = position.elapsed_s
-        self._begun_at_step = position.step
+        self._pace = Pace(position.step, self._total_steps, steps_between_evaluations(settings), settings.save_steps)
         self._bar: tqdm[None] = tqdm(
             total=self._total_steps, initial=position.step, unit="step", disable=not is_terminal(), dynamic_ncols=True
         )
@@ -75,6 +77,7 @@ class Progress:
             unlogged_tokens=before.unlogged_tokens + taken.tokens,
             unlogged_pairs=before.unlogged_pairs + taken.pairs,
         )
+        self._pace.stepped()
         number = self._position.step
         if number in (1, self._total_steps) or number % self._logging_steps == 0:
             self._log(taken)
@@ -104,7 +107,11 @@ class Progress:
         tokens, pairs = self._position.unlogged_tokens, self._position.unlogged_pairs
         loss = pairs.mean("loss") if pairs.pairs else self._position.unlogged_loss / tokens
         now = time.monotonic()
-        tokens_per_second = tokens / max(now - self._line_began, 1e-9)
+        tokens_per_second = round(tokens / max(now - self._line_began, 1e-9), 1)
+        memory_mb = round(peak_memory_mb(), 1)
+        self._attempt.status = structs.replace(
+            self._attempt.status, tokens_per_second=tokens_per_second, memory_mb=memory_mb
+        )
         self._line_began = now
         self._position = structs.replace(
             self._position, unlogged_loss=0.0, unlogged_tokens=0, unlogged_pairs=Figures(), train_loss=loss
@@ -118,8 +125,8 @@ class Progress:
                 learning_rate=taken.learning_rate,
                 grad_norm=taken.grad_norm,
                 tokens=tokens,
-                tokens_per_second=round(tokens_per_second, 1),
-                memory_mb=round(peak_memory_mb(), 1),
+                tokens_per_second=tokens_per_second,
+                memory_mb=memory_mb,
                 elapsed_s=round(self._elapsed_s(), 3),
                 **pairs.of_training(),
             ),
@@ -131,7 +138,7 @@ class Progress:
             loss,
             taken.learning_rate,
             tokens_per_second,
-            tqdm.format_interval(self._left_s()),
+            _shown_time(self._pace.left_s()),
         )
 
     def _after(self, position: Position) -> Status:
@@ -141,6 +148,8 @@ class Progress:
             progress=round(percent, 2),
             current_step=position.step,
             total_steps=self._total_steps,
+            epoch=self._epoch(),
+            ends_at=self._ends_at(),
             message=None,
             metrics=Losses(position.train_loss, position.eval_loss),
         )
@@ -155,9 +164,9 @@ class Progress:
     def _elapsed_s(self) -> float:
         return self._elapsed_before + time.monotonic() - self._began
 
-    def _left_s(self) -> float:
-        taken = max(1, self._position.step - self._begun_at_step)
-        return (time.monotonic() - self._began) / taken * (self._total_steps - self._position.step)
+    def _ends_at(self) -> datetime | None:
+        left_s = self._pace.left_s()
+        return None if left_s is None else clock.now() + timedelta(seconds=left_s)
 
 
 def peak_memory_mb() -> float:
@@ -175,3 +184,7 @@ def peak_memory_mb() -> float:
 
 def _shown(loss: float | None) -> str:
     return "is not a number" if loss is None else f"{loss:.4f}"
+
+
+def _shown_time(seconds: float | None) -> str:
+    return "?" if seconds is None else tqdm.format_interval(seconds)

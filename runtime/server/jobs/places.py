@@ -36,7 +36,7 @@ def _reason(position: int, free: int, slots: int, running: list[JobEntry]) -> st
         return "This server starts no jobs: --slots 0"
     if position <= free:
         return "Starts in a moment"
-    names = [entry.adapter_name or entry.job_id for entry in running]
+    names = [entry.adapter or entry.job_id for entry in running]
     awaited = names[0] if len(names) == 1 else f"one of {len(names)} running jobs"
     before = position - 1 - max(0, free)
     if not names:
