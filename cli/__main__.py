@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command that these arguments name, or those of the process; its exit code."""
     try:
         code = program.main(arguments, prog_name="lathe", standalone_mode=False)
+        sys.stdout.flush()
     except Failure as failure:
         click.echo(str(failure), err=True)
         return failure.code

@@ -3,13 +3,16 @@
 import http.client
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from functools import partial
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from cli._shared import address
 from cli._shared.exits import Exit, Failure
+
+Got = TypeVar("Got")
 
 BLOCK = 2**17
 """Bytes of a file that are sent at a time."""
@@ -46,14 +49,14 @@ def call(
     sent = None if body is None else json.dumps(body).encode()
     headers = {} if body is None else {"Content-Type": "application/json"}
     with _answer(method, with_query(path, query), sent, headers, timeout_s) as response:
-        return Reply(response.read())
+        return Reply(_read(response.read))
 
 
 def send_file(path: str, file: BinaryIO, size: int, kind: str, query: Mapping[str, object]) -> Reply:
     """POST a file's bytes as they are read."""
     headers = {"Content-Type": kind, "Content-Length": str(size)}
     with _answer("POST", with_query(path, query), file, headers, None) as response:
-        return Reply(response.read())
+        return Reply(_read(response.read))
 
 
 @contextmanager
@@ -65,11 +68,11 @@ def stream(
     headers: Mapping[str, str] | None = None,
     timeout_s: float | None = None,
 ) -> Iterator[Iterator[str]]:
-    """The lines of an answer, as they come. `timeout_s` is the longest silence. Raises Failure, OSError."""
+    """The lines of an answer, as they come. `timeout_s` is the longest silence. Raises Failure, then, too."""
     sent = None if body is None else json.dumps(body).encode()
     kind = {} if body is None else {"Content-Type": "application/json"}
     with _answer(method, path, sent, {**kind, **(headers or {})}, timeout_s) as response:
-        yield (line.decode().rstrip("\r\n") for line in iter(response.readline, b""))
+        yield (line.decode().rstrip("\r\n") for line in iter(partial(_read, response.readline), b""))
 
 
 def with_query(path: str, query: Mapping[str, object] | None) -> str:
@@ -124,12 +127,21 @@ def _asked(
         connection.connect()
     except OSError as error:
         raise Failure(address.not_running(error.strerror or str(error)), Exit.NO_SERVER) from error
-    try:
+
+    def ask() -> http.client.HTTPResponse:
         with suppress(BrokenPipeError, ConnectionResetError):  # it has answered before all was sent, with a refusal
             connection.request(method, urlsplit(address.url()).path + path, body, dict(headers))
         return connection.getresponse()
+
+    return _read(ask)
+
+
+def _read(read: Callable[[], Got]) -> Got:
+    """Raises Failure where the server goes meanwhile, or is silent for too long."""
+    try:
+        return read()
     except (OSError, http.client.HTTPException) as error:
-        raise Failure(f"The server at {address.url()} went away before it answered", Exit.NO_SERVER) from error
+        raise Failure(f"The server at {address.url()} went away before it had answered", Exit.NO_SERVER) from error
 
 
 def _refusal(response: http.client.HTTPResponse) -> Failure:

@@ -1,6 +1,5 @@
 """What the server tells of while it is watched, for as long as it takes: over restarts of the server, too."""
 
-import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -75,5 +74,3 @@ class Stream:
         except Failure as failure:
             if not self._was_there or failure.code != Exit.NO_SERVER:
                 raise
-        except (OSError, http.client.HTTPException):
-            pass

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
 
 import click
@@ -67,17 +67,21 @@ def shown(file: BinaryIO, size: int, name: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[Rows]:
-    """The standard input is JSON Lines; it is kept in a file until it is sent."""
-    if source == "-":
-        with TemporaryFile() as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept)
-            size = kept.tell()
-            kept.seek(0)
-            yield Rows(kept, size, "stdin.jsonl", _name("stdin", kept))
+def on_disk(source: str) -> Iterator[Path]:
+    """The file that is meant; of the standard input, which is JSON Lines, a copy."""
+    if source != "-":
+        yield Path(source)
         return
-    path = Path(source)
-    with path.open("rb") as file:
+    with TemporaryDirectory(prefix="lathe-") as folder:
+        kept = Path(folder) / "stdin.jsonl"
+        with kept.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield kept
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[Rows]:
+    with on_disk(source) as path, path.open("rb") as file:
         yield Rows(file, path.stat().st_size, path.name, _name(path.name.partition(".")[0], file))
 
 

@@ -73,8 +73,10 @@ def _beginning(items: list[CompletionItem], incomplete: str) -> list[CompletionI
 
 
 def complete_job(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    items = _offer(JOBS, "jobs", "job_id", lambda job: f"{job['adapter_name']}, {job['status']}")
-    return _beginning(items, incomplete)
+    """Ids, and the names of their adapters."""
+    ids = _offer(JOBS, "jobs", "job_id", lambda job: f"{job['adapter_name']}, {job['status']}")
+    names = _offer(JOBS, "jobs", "adapter_name", lambda job: f"{job['job_id']}, {job['status']}") if incomplete else []
+    return _beginning(names + ids, incomplete)
 
 
 def complete_adapter(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:

@@ -23,7 +23,8 @@ def command(rows: str, model: str | None, as_json: bool) -> int:  # noqa: FBT001
     Ends with 3 where a job would refuse rows. What is merely odd, such as rows that are there twice, is told.
     """
     if model is None:
-        return _show_reading(rows, _read_here(rows) if Path(rows).is_file() else _read_there(rows), as_json=as_json)
+        is_here = rows == "-" or Path(rows).is_file()
+        return _show_reading(rows, _read_here(rows) if is_here else _read_there(rows), as_json=as_json)
     with _on_server(rows) as dataset:
         reply = api.get(f"{named.DATA}/{api.name(dataset)}/report", {"model_name": model})
     if as_json:
@@ -37,13 +38,14 @@ def _read_here(rows: str) -> api.Reply:
 
     from state.rows import reading  # noqa: PLC0415
 
-    read = reading.Reading(Path(rows), skip_invalid=True)
-    try:
-        for _ in read.rows():
-            pass
-    except ServiceError as error:
-        if not read.report.total:
-            raise Failure(str(error), Exit.NO) from error
+    with files.on_disk(rows) as path:
+        read = reading.Reading(path, skip_invalid=True)
+        try:
+            for _ in read.rows():
+                pass
+        except ServiceError as error:
+            if not read.report.total:
+                raise Failure(str(error), Exit.NO) from error
     report = read.report
     told = {"num_rows": report.total, "num_usable": report.used, "num_invalid": report.bad}
     return api.Reply(msgspec.json.encode(msgspec.to_builtins(report) | told))

@@ -13,7 +13,10 @@ def test_a_file_is_checked_line_by_line_without_a_server(lathe_alone: Lathe, tmp
     (tmp_path / "good.jsonl").write_text(GOOD)
     (tmp_path / "bad.jsonl").write_text(GOOD + "\nnot json\n")
 
-    good, bad = lathe_alone("data", "check", "good.jsonl"), lathe_alone("data", "check", "bad.jsonl")
+    good, bad = (
+        lathe_alone("data", "check", "good.jsonl"),
+        lathe_alone("data", "check", "-", stdin=GOOD + "\nno json\n"),
+    )
 
     assert (good.code, good.out) == (0, "good.jsonl: prompt_completion, 1 of 1 rows are good\n")
     assert (bad.code, bad.out.splitlines()[1].split()[:4]) == (3, ["line", "3", "is", "not"])
