@@ -81,6 +81,40 @@ def read_on(path: Path, position: Position | None) -> Stretch:
     return Stretch(list(store.intact_lines(part.content[:taken], Point)), part.position(taken), is_anew)
 
 
+def read_all_on(path: Path, position: Position | None) -> Stretch:
+    """All that `read_on` would tell, time after time."""
+    stretch = read_on(path, position)
+    points, end, is_anew = stretch.points, stretch.end, stretch.is_anew
+    while (more := read_on(path, end)).end != end:
+        if more.is_anew:
+            points, is_anew = [], True
+        points.extend(more.points)
+        end = more.end
+    return Stretch(points, end, is_anew)
+
+
+def thinned(points: list[Point], most: int) -> list[Point]:
+    """So many of them, with the first, the last, and those of the lowest and highest figures between: spikes stay.
+
+    So do those whose loss is not a number.
+    """
+    if len(points) <= most:
+        return points
+    bins = max(1, (most - 2) // 5)
+    chosen = {0, len(points) - 1}
+    for number in range(bins):
+        part = range(len(points) * number // bins, len(points) * (number + 1) // bins)
+        chosen.update(_extremes(part, [point.loss for point in points[part.start : part.stop]]))
+        chosen.update(_extremes(part, [point.eval_loss for point in points[part.start : part.stop]]))
+        chosen.update([at for at in part if points[at].loss is None and points[at].eval_loss is None][:1])
+    return [points[at] for at in sorted(chosen)]
+
+
+def _extremes(places: range, figures: list[float | None]) -> list[int]:
+    found = [(figure, at) for at, figure in zip(places, figures, strict=True) if figure is not None]
+    return [min(found)[1], max(found)[1]] if found else []
+
+
 class _Loss(Struct):
     loss: float | None = None
 

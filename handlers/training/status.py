@@ -63,14 +63,14 @@ async def status(job_id: FromPath[str], service: NamedDependency[Service]) -> St
         current_loss=now.current_loss,
         learning_rate=now.learning_rate,
         metrics=Losses(now.metrics.train_loss, now.metrics.eval_loss),
-        adapter_path=_adapter_path(service, entry),
+        adapter_path=adapter_path(service, entry),
         stopped_early=now.stopped_early,
         error_message=entry.error_message or service.queue.obstacle(job_id),
         message=now.message,
     )
 
 
-def _adapter_path(service: Service, entry: JobEntry) -> str | None:
+def adapter_path(service: Service, entry: JobEntry) -> str | None:
     """Where the adapter is, or will be; null for a job that ended without one."""
     path = f"{entry.path}/adapter"
     if entry.status.status in jobs.FINISHED and not os.path.exists(path):  # noqa: PTH110  half the cost of a Path's

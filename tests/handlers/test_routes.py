@@ -23,6 +23,7 @@ SPECIFIED = {
     "POST /api/training/plan": "training/plan.py",
     "GET /api/training/status/{job_id}": "training/status.py",
     "GET /api/training/jobs": "training/jobs/list.py",
+    "GET /api/training/jobs/{job_id}": "training/jobs/show.py",
     "DELETE /api/training/jobs/{job_id}": "training/jobs/delete.py",
     "POST /api/training/stop/{job_id}": "training/stop.py",
     "POST /api/training/pause/{job_id}": "training/pause.py",
@@ -49,6 +50,7 @@ SPECIFIED = {
     "GET /api/models": "models.py",
     "GET /api/health": "health.py",
     "GET /api/events": "events.py",
+    "GET /api/machine": "machine.py",
     "POST /v1/files": "v1/files/upload.py",
     "GET /v1/files": "v1/files/list.py",
     "GET /v1/files/{file_id}": "v1/files/show.py",
@@ -135,6 +137,7 @@ def test_every_path_refuses_a_wrong_method_in_the_one_shape(queueing: Server, ro
     [
         ("GET /training/status/x", "Job x not found"),
         ("GET /training/metrics/x", "Job x not found"),
+        ("GET /training/jobs/x", "Job x not found"),
         ("GET /training/logs/x", "Job x not found"),
         ("POST /training/stop/x", "Job x not found"),
         ("POST /training/resume/x", "Job x not found"),
