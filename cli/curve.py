@@ -10,6 +10,9 @@ from cli._shared import api, named, printing
 from cli._shared.named import find_job
 from cli._shared.plot import Line, draw
 
+DRAWN_POINTS = 1000
+"""More than a terminal has dots in a row; spikes are among them."""
+
 Points = list[dict[str, Any]]
 
 
@@ -19,16 +22,18 @@ Points = list[dict[str, Any]]
 @printing.json_option
 def command(jobs: tuple[str, ...], as_csv: bool, as_json: bool) -> None:  # noqa: FBT001
     found = [find_job(job) for job in jobs]
-    replies = [api.get(f"/api/training/metrics/{api.name(job_id)}") for job_id in found]
+    is_drawn = not as_json and not as_csv and printing.for_eyes()
+    query = {"max_points": DRAWN_POINTS} if is_drawn else {}
+    replies = [api.get(f"/api/training/metrics/{api.name(job_id)}", query) for job_id in found]
     if as_json:
         for reply in replies:
             printing.body(reply.body)
         return
     curves: dict[str, Points] = {reply.data["job_id"]: reply.data["metrics"] for reply in replies}
-    if as_csv or not printing.for_eyes():
-        _print_csv(curves)
-    else:
+    if is_drawn:
         draw([line for job_id, points in curves.items() for line in _lines(named.short(job_id), points)])
+    else:
+        _print_csv(curves)
 
 
 def _lines(name: str, points: Points) -> list[Line]:

@@ -2,7 +2,7 @@
 
 import click
 
-from cli._shared import api
+from cli._shared import api, printing
 from cli._shared.arguments import adapter_argument
 
 
@@ -17,4 +17,4 @@ def command(adapter: str, text: str | None, tags: tuple[str, ...]) -> None:
     if tags:
         said["tags"] = list(tags)
     described = api.call("PATCH", f"/api/adapters/{api.name(adapter)}", body=said).data
-    click.echo("\t".join([described["name"], described["description"], *described["tags"]]))
+    printing.line(described["name"], described["description"], *described["tags"])

@@ -38,10 +38,12 @@ class Bar:
     def _words(self) -> str:
         job, point = self._job, self._point
         if job["status"] != "running" or job["message"]:
-            return str(job["message"] or job["error_message"] or job["status"])
-        words = [f"{job['progress']:.0f} %", f"{job['current_step']}/{job['total_steps']}"]
+            return str(job["message"] or job["queue_reason"] or job["status"])
+        if not job["total_steps"]:
+            return "starting"
+        words = [f"{job['progress']:.0f} %", f"{job['step']}/{job['total_steps']}"]
         figures = (("loss", "loss {:.3f}"), ("eval_loss", "eval {:.3f}"), ("tokens_per_second", "{:,.0f} tok/s"))
         words += [form.format(point[key]) for key, form in figures if point.get(key) is not None]
-        if job.get("eta_s") is not None:
+        if job["eta_s"] is not None:
             words.append(f"{times.span(job['eta_s'])} left")
         return "  ".join(words)

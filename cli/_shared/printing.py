@@ -47,7 +47,7 @@ def body(answer: bytes) -> None:
 def table(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> None:
     if not for_eyes():
         for row in rows:
-            click.echo("\t".join(_cell(column.pipe(row)) for column in columns))
+            line(*(column.pipe(row) for column in columns))
         return
     from rich.console import Console  # noqa: PLC0415  10 ms, which a pipe need not wait for
     from rich.table import Table  # noqa: PLC0415
@@ -62,12 +62,20 @@ def table(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> None:
     Console().print(shown)
 
 
+def line(*values: object) -> None:
+    """Tab-separated, as a pipe gets them."""
+    click.echo("\t".join(map(_cell, values)))
+
+
 def facts(pairs: Iterable[tuple[str, object]]) -> None:
     """Names and values of one thing, one a line; those that are null or empty are left out."""
     told = [(name, _shown(value)) for name, value in pairs if value not in (None, "", [], {})]
     width = max((len(name) for name, _ in told), default=0)
     for name, value in told:
-        click.echo(f"{name:<{width}}  {value}" if for_eyes() else f"{name}\t{_cell(value)}")
+        if for_eyes():
+            click.echo(f"{name:<{width}}  {value}")
+        else:
+            line(name, value)
 
 
 def _shown(value: object) -> str:

@@ -25,13 +25,13 @@ class Watched:
     """A job as it was last heard of."""
 
     def __init__(self, job_id: str) -> None:
-        self._job_id = job_id
-        self.job = api.get(f"/api/training/status/{api.name(job_id)}").data
+        self._place = f"{named.JOBS}/{api.name(job_id)}"
+        self.job = api.get(self._place).data
 
     def look(self) -> None:
         """Raises Failure where the job is not there any more. A server that is gone tells of it when it is back."""
         try:
-            self.job = api.get(f"/api/training/status/{api.name(self._job_id)}").data
+            self.job = api.get(self._place, timeout_s=events.SILENCE_S).data
         except Failure as failure:
             if failure.code != Exit.NO_SERVER:
                 raise
@@ -106,8 +106,10 @@ class Lines:
     def __init__(self) -> None:
         self._status: str | None = None
         self._newest: dict[str, int] = {}
+        self._eta_s: float | None = None
 
     def job(self, job: dict[str, Any]) -> None:
+        self._eta_s = job["eta_s"]
         if job["status"] != self._status:
             self._status = job["status"]
             click.echo(f"status={self._status}")
@@ -119,7 +121,9 @@ class Lines:
             return
         self._newest[kind] = point["step"]
         told = ("step", "loss", "eval_loss", "learning_rate", "tokens_per_second")
-        click.echo(" ".join(f"{key}={point[key]:.6g}" for key in told if point.get(key) is not None))
+        figures = [f"{key}={point[key]:.6g}" for key in told if point.get(key) is not None]
+        left = [f"eta_s={self._eta_s:.0f}"] if self._eta_s is not None else []
+        click.echo(" ".join(figures + left))
 
     def note(self, sentence: str) -> None:
         click.echo(sentence, err=True)

@@ -35,6 +35,6 @@ def command(  # noqa: PLR0913, PLR0917  its options
         printing.body(reply.body)
         return
     sent = reply.data
-    click.echo(f"{sent['dataset_name']}\t{sent['num_texts']} rows\t{sent['format']}\t{sent['num_skipped']} left out")
+    printing.line(sent["dataset_name"], f"{sent['num_texts']} rows", sent["format"], f"{sent['num_skipped']} left out")
     for problem in sent["problems"]:
         click.echo(f"  line {problem['line']}  {problem['message']}", err=True)

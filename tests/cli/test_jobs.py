@@ -27,7 +27,7 @@ def test_json_is_what_the_api_answers(queueing: Server, lathe: Lathe) -> None:
     lines = lathe("jobs", "--limit", "2", "--jsonl")
 
     assert listed.out.encode() == queueing.get("/training/jobs?limit=1").content + b"\n"
-    assert shown.out.encode() == queueing.get(f"/training/status/{job_id}").content + b"\n"
+    assert shown.out.encode() == queueing.get(f"/training/jobs/{job_id}").content + b"\n"
     assert [json.loads(line) for line in lines.out.splitlines()] == queueing.get("/training/jobs?limit=2").json()[
         "jobs"
     ]
@@ -49,6 +49,8 @@ def test_a_pipe_gets_whole_values_and_a_terminal_a_table(queueing: Server, lathe
 def test_a_job_is_named_by_its_id_its_beginning_its_adapter_or_its_place(queueing: Server, lathe: Lathe) -> None:
     older, newer = queueing.start(adapter_name="named-older"), queueing.start(adapter_name="named-newer")
 
+    shown = dict(lathe("job", older).cells)
+    assert (shown["adapter_name"], shown["training_config.num_epochs"]) == ("named-older", "3")
     for reference, job_id in ((older, older), (older[:13], older), ("named-older", older), ("@", newer), ("@2", older)):
         assert json.loads(lathe("job", reference, "--json").out)["job_id"] == job_id
 

@@ -44,7 +44,7 @@ def _section(name: str) -> str:
 def test_there_is_a_command_for_whatever_the_api_does() -> None:
     told = (
         "serve train plan jobs job watch logs stop resume pause rm curve adapters load unload rename describe export "
-        "import rm-adapter evaluate chat data models completion"
+        "import rm-adapter evaluate chat data models doctor completion"
     )
 
     assert {f"lathe {name}" for name in told.split()} <= set(COMMANDS)

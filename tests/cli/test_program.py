@@ -64,6 +64,20 @@ def test_the_server_of_the_data_root_is_found_whatever_its_port(queueing: Server
     assert done.out.encode() == queueing.get("/models").content + b"\n"
 
 
+def test_the_doctor_asks_the_server_or_looks_itself(queueing: Server, lathe: Lathe, tmp_path: Path) -> None:
+    (tmp_path / ".server.json").write_text(json.dumps({"pid": os.getpid(), "url": "http://localhost:1"}))
+
+    asked, answered = json.loads(lathe("doctor", "--json").out), queueing.get("/machine").json()
+    alone = Lathe(tmp_path, LATHE_ROOT=str(tmp_path))("doctor")
+
+    assert asked["packages"] == answered["packages"]
+    assert list(asked) == list(answered)
+    assert alone.cells[0] == ["warn", "No server runs at http://localhost:1", "python -m cli serve"]
+    missing = [cells for cells in alone.cells if cells[0] == "missing"]
+    assert alone.code == (3 if missing else 0)
+    assert lathe("doctor").cells[0][:2] == ["ok", f"The server at http://localhost:{queueing.port} answers"]
+
+
 def test_main_py_has_the_same_commands(queueing: Server) -> None:
     environment = os.environ | {"LATHE_URL": f"http://localhost:{queueing.port}"}
     command = [sys.executable, "main.py", "data", "show", "nothing"]
