@@ -1,6 +1,7 @@
 """`python main.py [serve] [--host 127.0.0.1] [--port 5001] [--root DIR] [--slots N] ...`: the server.
 
-The one place that knows both the routes and the runtime: the parts are built here and handed down.
+The one place that knows both the routes and the runtime: the parts are built here and handed down. Any other command is
+the command line's: `python main.py jobs` is `lathe jobs`.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+import cli.__main__
 from handlers import find_handlers
 from handlers._http import api_key, description, refusals, requests
 from handlers._http.api_key import ApiKey
@@ -69,7 +71,10 @@ def guarded(app: ASGIApp, names: list[str], key: str | None, meter: Meter) -> AS
 
 
 def main(arguments: list[str] | None = None) -> int:
-    options = _parse(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] != "serve" and not given[0].startswith("-"):
+        return cli.__main__.main(given)
+    options = _parse(given)
     key = os.environ.pop(api_key.VARIABLE, None) or None  # none of the processes that this one starts has it
     logs.configure(options.log_format, options.log_level)
     hush_libraries()
@@ -140,8 +145,10 @@ def _owner(root: DataRoot) -> str:
     return f"Another Lathe server (process {owner.pid}, {owner.url})"
 
 
-def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python main.py", description="Lathe's server.")
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python main.py", description="Lathe's server.", epilog="All other commands: lathe --help"
+    )
     parser.add_argument("command", nargs="?", choices=["serve"], default="serve")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument(

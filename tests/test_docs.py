@@ -14,7 +14,7 @@ import handlers
 from state.config import LoraConfig, TrainingConfig
 from tests.server import CHECKOUT, Server
 
-CODE = ("handlers", "runtime", "state")
+CODE = ("cli", "handlers", "runtime", "state")
 PAGES = sorted([CHECKOUT / "README.md", *(CHECKOUT / "docs").glob("*.md")])
 
 
@@ -87,7 +87,7 @@ def test_every_file_of_lathes_own_that_a_page_names_is_there(page: Path) -> None
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_module_that_a_page_has_run_is_there(page: Path) -> None:
-    for module in re.findall(r"python -m ((?:runtime|benchmarks|demo|pretraining)[\w.]*)", page.read_text()):
+    for module in re.findall(r"python -m ((?:cli|runtime|benchmarks|demo|pretraining)[\w.]*)", page.read_text()):
         place = CHECKOUT / module.replace(".", "/")
         assert place.with_suffix(".py").exists() or (place / "__main__.py").exists(), module
 
