@@ -93,7 +93,7 @@ def end(server: socket.socket, reason: str) -> None:
 
 def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
     libraries.load()
-    from runtime.inference.engine import Engine  # noqa: PLC0415  4 s of imports, during which the inbox listens
+    from runtime.inference.engine import Engine  # noqa: PLC0415  imports torch; the inbox listens meanwhile
 
     engine = Engine(quantized_bases)
     watching = (lambda: engine.pass_began_s, partial(end, server))
