@@ -7,7 +7,7 @@ import { address, go } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
 import { besideBase, DeleteAdapters, LoadButton, pathOf } from "../parts/adapter-actions.js";
 import { LinkButton } from "../parts/button.js";
-import { Facts, Failed, Heading, Note, Tabs, useTitle } from "../parts/small.js";
+import { Facts, Failed, Heading, Note, Reading, Tabs, useTitle } from "../parts/small.js";
 import { AboutTab } from "./adapter/about-tab.js";
 import { Describe, Rename } from "./adapter/change.js";
 import { EvaluateTab } from "./adapter/evaluate-tab.js";
@@ -22,7 +22,7 @@ export function View({ path: [name], query }) {
   const { data: adapter, error, again } = useAsk(pathOf(name), changes);
   useTitle(name);
   if (error && !adapter) return html`<${Heading}>Adapter ${name}<//><${Failed} error=${error} again=${again} />`;
-  if (!adapter) return html`<${Heading}>${name}<//>`;
+  if (!adapter) return html`<${Heading}>${name}<//><${Reading} />`;
   const tab = TABS[query.tab] ? query.tab : "about";
   const Tab = TABS[tab];
   const to = (other) => address(["adapters", name], { tab: other === "about" ? "" : other });

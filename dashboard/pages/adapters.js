@@ -11,7 +11,7 @@ import { besideBase, DeleteAdapters, LoadButton, MOST_COMPARED } from "../parts/
 import { LinkButton } from "../parts/button.js";
 import { Finder, Leaf } from "../parts/finder.js";
 import { Icon } from "../parts/icon.js";
-import { Failed, Heading, Note, useTitle } from "../parts/small.js";
+import { Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { Table } from "../parts/table.js";
 
 export function View({ query }) {
@@ -21,6 +21,7 @@ export function View({ query }) {
   return html`
     <div class="head"><${Heading}>Adapters<//></div>
     ${error && html`<${Failed} error=${error} again=${again} />`}
+    ${!data && !error && html`<${Reading} />`}
     ${data && !data.complete && html`<${Note}>The server has just started and still reads the adapters.<//>`}
     ${data && (data.total === 0 ? data.complete && html`<${None} />` : html`<${List} adapters=${data.adapters} query=${query} again=${again} />`)}
   `;

@@ -9,7 +9,7 @@ import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { Finder, Leaf } from "../parts/finder.js";
 import { Icon } from "../parts/icon.js";
-import { Failed, Heading, useTitle } from "../parts/small.js";
+import { Failed, Heading, Reading, useTitle } from "../parts/small.js";
 import { Table } from "../parts/table.js";
 import { Upload } from "./data/upload.js";
 
@@ -24,6 +24,7 @@ export function View({ query }) {
   return html`
     <div class="head"><${Heading}>Data<//></div>
     ${error && html`<${Failed} error=${error} again=${again} />`}
+    ${!data && !error && html`<${Reading} />`}
     ${data && html`<${Upload} taken=${data.datasets.map((one) => one.dataset_name)} />`}
     ${data && (data.total === 0
       ? html`<p class="quiet">No data set yet. Drop a file above, or put a folder with a <code>train.jsonl</code> into <code>training_data/</code>.</p>`
@@ -42,7 +43,7 @@ function List({ datasets, query }) {
     { key: "skipped", label: "Left out", kind: "num", cell: (one) => number(one.num_skipped) },
     { key: "made", label: "Uploaded", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at} title=${when(one.created_at)}>${ago(one.created_at)}</time>` },
     { key: "do", label: "Actions", kind: "wide last", plain: true, cell: (one) => html`<div class="row end-of-row">
-      <${LinkButton} icon="plus" href=${address(["new"], { dataset: one.dataset_name })} aria-label="Train on ${one.dataset_name}">Train on it<//></div>` },
+      <${LinkButton} icon="plus" href=${address(["new"], { dataset: one.dataset_name })} >Train on it<span class="hidden">, ${one.dataset_name}</span><//></div>` },
   ];
   return html`<section class="stack" aria-label="Data sets">
     ${datasets.length > 8 && html`<${Finder} query=${query} label="Find a data set" />`}

@@ -9,7 +9,7 @@ import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
-import { Facts, Failed, Heading, Note, useTitle } from "../parts/small.js";
+import { Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { KINDS } from "./data.js";
 import { Examples } from "./dataset/examples.js";
 import { Findings, Problems } from "./dataset/findings.js";
@@ -20,17 +20,18 @@ const LEARN = [["", "answers; of plain texts all"], ["completions", "what follow
 export function View({ path: [name], query }) {
   const changes = useStore((state) => state.dataChanges);
   const { data, error, again } = useAsk(pathOf(name), changes);
-  const { data: models } = useAsk("/api/models");
+  const { data: models, error: noModels, again: askModels } = useAsk("/api/models");
   useTitle(name);
   if (error && !data) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
-  if (!data) return html`<${Heading}>${name}<//>`;
-  const here = (models?.models ?? []).filter((model) => model.downloaded && model.problem === null).map((model) => model.name);
+  if (noModels && !models) return html`<${Heading}>${name}<//><${Failed} error=${noModels} again=${askModels} />`;
+  if (!data || !models) return html`<${Heading}>${name}<//><${Reading} />`;
+  const here = models.models.filter((model) => model.downloaded && model.problem === null).map((model) => model.name);
   const model = query.model ?? here[0];
   return html`
     <${Head} dataset=${data} model=${model} />
     <${Contents} dataset=${data} />
     ${data.num_rows === 0 && html`<${Note} tone="warn">No row was found in it.<//>`}
-    ${models && model === undefined && html`
+    ${model === undefined && html`
       <${Problems} dataset=${data} />
       <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
     ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${changes} />`}
@@ -57,7 +58,7 @@ function Read({ dataset, model, models, query, changes }) {
         onChange=${(event) => setQuery({ max: event.target.value })} /> tokens</label>
     </div>
     ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
-    ${!report && !error && html`<p class="quiet" aria-busy="true">Reading all ${number(dataset.num_rows)} rows…</p>`}
+    ${!report && !error && html`<${Reading}>Reading all ${number(dataset.num_rows)} rows…<//>`}
     ${report && html`<${Findings} report=${report} /><${Lengths} report=${report} />`}
     ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} changes=${changes} files=${dataset.files} />`}
   `;

@@ -7,7 +7,7 @@ import { address } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
 import { Button, CopyButton } from "../parts/button.js";
 import { Icon } from "../parts/icon.js";
-import { Bar, Facts, Failed, Heading, Note, useTitle } from "../parts/small.js";
+import { Bar, Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 
 const LEVELS = { ok: { icon: "check", tone: "good", word: "in order" }, warn: { icon: "alert", tone: "warn", word: "look here" }, missing: { icon: "cross", tone: "bad", word: "missing" } };
 
@@ -21,6 +21,7 @@ export function View() {
       <div class="end"><${Button} icon="again" onPress=${again}>Look again<//>
         ${data && html`<${CopyButton} text=${() => reportOf(data)}>Copy a report<//>`}</div></div>
     ${error && html`<${Failed} error=${error} again=${again} />`}
+    ${!data && !error && html`<${Reading} />`}
     ${data && html`
       <${Amiss} checks=${data.checks} />
       <${What} machine=${data} free=${live?.memory_free_mb ?? data.memory_free_mb} />
@@ -28,7 +29,7 @@ export function View() {
         <${Users} machine=${data} />
         <${Installed} machine=${data} />
       </div>
-      <p class="small">Elsewhere: <a href="/schema">the HTTP API</a>.</p>
+      <p class="small">Elsewhere: <a href="/schema">the HTTP API</a>, <a href="/metrics">figures for Prometheus</a>.</p>
     `}
   `;
 }

@@ -8,7 +8,7 @@ import { useStore } from "../lib/store.js";
 import { hold } from "../lib/stream.js";
 import { MOST_COMPARED } from "../parts/adapter-actions.js";
 import { Button, LinkButton } from "../parts/button.js";
-import { Failed, Heading, useTitle } from "../parts/small.js";
+import { Failed, Heading, Reading, useTitle } from "../parts/small.js";
 import { AsCode } from "./play/as-code.js";
 import { Answers } from "./play/answers.js";
 import { askAll, isWriting, stop } from "./play/conversation.js";
@@ -30,6 +30,7 @@ export function View({ query }) {
     <${Question} models=${models} query=${query} writing=${writing} />
     <${Answers} models=${models} known=${known} query=${query}
       onLeave=${(name) => set(models.filter((one) => one !== name))} />
+    ${!data && html`<${Reading} />`}
     ${models.length < MOST_COMPARED && html`<${Add} known=${known} models=${models} onAdd=${(name) => set([...models, name])} />`}
     <${AsCode} models=${models} query=${query} />
   `;

@@ -31,7 +31,7 @@ export function Upload({ taken }) {
           <span class="quiet big-icon"><${Icon} name="upload" /></span>
           <div class="grow"><strong>Drop a file here</strong><p class="small quiet">Texts, prompts and completions, or conversations, as JSON lines, CSV or Parquet. It stays on this machine.</p></div>
           <${Button} onPress=${() => chosen.current.click()}>Choose a file<//>
-          <input type="file" ref=${chosen} accept=${ENDINGS} class="hidden" tabindex="-1" aria-hidden="true"
+          <input type="file" ref=${chosen} accept=${ENDINGS} hidden
             onChange=${(event) => { setFile(event.target.files[0] ?? null); event.target.value = ""; }} />
         </div>`
       : html`<${Said} key=${file.name} file=${file} taken=${taken} onLeave=${() => setFile(null)} />`}

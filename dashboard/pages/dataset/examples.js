@@ -5,7 +5,7 @@ import { useAsk } from "../../lib/api.js";
 import { number, plural } from "../../lib/format.js";
 import { setQuery } from "../../lib/router.js";
 import { Button } from "../../parts/button.js";
-import { Failed, Note } from "../../parts/small.js";
+import { Failed, Note, Reading } from "../../parts/small.js";
 
 const ROWS = 5;
 
@@ -30,7 +30,7 @@ export function Examples({ path, asked, query, changes, files }) {
     </div>
     <p class="small quiet"><mark class="learned">Marked</mark>: the model learns to write it. The rest it only reads.</p>
     ${error && html`<${Failed} error=${error} again=${again} />`}
-    ${!data && !error && html`<p class="quiet" aria-busy="true">Reading…</p>`}
+    ${!data && !error && html`<${Reading} />`}
     ${data?.rows.map((row) => html`<${Row} key=${`${row.file} ${row.row}`} row=${row} />`)}
   </section>`;
 }
