@@ -121,7 +121,10 @@ class _Loss(Struct):
 
 def sketch(path: Path, points: int = 32) -> list[float]:
     """A few of the training losses, evenly from the first to the last. Of a long file, only that much is read."""
-    size = path.stat().st_size if path.exists() else 0
+    try:
+        size = path.stat().st_size
+    except OSError:
+        return []
     if size <= points * PIECE:
         losses = _losses(growing.read_at(path, 0, points * PIECE).content)
     else:

@@ -81,6 +81,7 @@ SPECIFIED = {
     "POST /v1/chat/completions": "v1/chat/completions.py",
     "POST /tokenize": "at_root/tokenize.py",
     "POST /detokenize": "at_root/detokenize.py",
+    "GET /metrics": "at_root/metrics.py",
     "GET /tokenizer_info": "at_root/tokenizer_info.py",
 }
 
@@ -97,7 +98,7 @@ def _route(place: str, handler: HTTPRouteHandler) -> str:
 
 def _sentence(path: str, reply: httpx.Response) -> str:
     error = reply.json()["error"]
-    return str(error if path.startswith("/api") else error["message"])
+    return str(error if path.startswith(("/api", "/metrics")) else error["message"])
 
 
 def _file(handler: HTTPRouteHandler) -> str:
