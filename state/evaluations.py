@@ -20,7 +20,7 @@ from typing import Literal
 from msgspec import Struct, structs
 
 from state import clock, folders, names, store
-from state.errors import NotFound, ServiceError
+from state.errors import BrokenFile, NotFound, ServiceError
 from state.graders import Grader
 from state.root import DataRoot
 
@@ -208,8 +208,11 @@ def all_folders(root: DataRoot) -> list[EvaluationFolder]:
 
 
 def read(folder: EvaluationFolder) -> Evaluation:
-    """Raises FileNotFoundError, BrokenFile."""
-    return store.read(folder.evaluation_file, Evaluation)
+    """Raises NotFound when it goes, BrokenFile."""
+    try:
+        return store.read(folder.evaluation_file, Evaluation)
+    except FileNotFoundError as error:
+        raise NotFound(f"Evaluation {folder.evaluation_id} not found") from error
 
 
 def read_status(folder: EvaluationFolder) -> Status:
@@ -221,8 +224,11 @@ def read_status(folder: EvaluationFolder) -> Status:
 
 
 def read_rows(folder: EvaluationFolder) -> list[Row]:
-    """Raises FileNotFoundError, BrokenFile."""
-    return list(store.read_lines(folder.rows_file, Row))
+    """Raises BrokenFile."""
+    try:
+        return list(store.read_lines(folder.rows_file, Row))
+    except FileNotFoundError as error:
+        raise BrokenFile(folder.rows_file, "is missing") from error
 
 
 def read_answers(folder: EvaluationFolder) -> list[Answer]:

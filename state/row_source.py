@@ -32,6 +32,8 @@ class RowSource(Struct, frozen=True):
     """Rows that cannot be used are left out whoever asks: that was accepted when the data came."""
     held_out: bool = False
     """Of a data set's files, those are read that are kept from training."""
+    or_else: str | None = None
+    """What to do instead where they cannot be used, in a sentence."""
     split: Split | None = None
     """Only the rows on this side of it are taken."""
     identity: list[int] | None = None
@@ -93,8 +95,8 @@ class RowSource(Struct, frozen=True):
             yield from ((numbered.line, numbered.row) for numbered in read.rows())
         except ServiceError as error:
             self.check_identity()
-            if self.held_out:
-                raise ServiceError(f'{error}. To do without these evaluation rows, give "eval_texts": []') from error
+            if self.or_else is not None:
+                raise ServiceError(f"{error}. {self.or_else}") from error
             raise
         self.check_identity()
 

@@ -67,7 +67,8 @@ def held_out(root: DataRoot, dataset_name: str) -> RowSource | None:
         raise ServiceError(f"{dataset_name} was deleted just now") from error
     if not reading.chosen(files, held_out=True):
         return None
-    return structs.replace(found, name=f"{dataset_name} (held out)", held_out=True)
+    or_else = 'To do without these evaluation rows, give "eval_texts": []'
+    return structs.replace(found, name=f"{dataset_name} (held out)", held_out=True, or_else=or_else)
 
 
 def located(root: DataRoot, dataset_name: str) -> RowSource:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from runtime.server.service import Service
 from state import evaluations
-from state.errors import BrokenFile
+from state.errors import BrokenFile, NotFound
 from state.evaluations import EvaluationFolder, State
 
 
@@ -46,7 +46,7 @@ def _listed(folder: EvaluationFolder) -> tuple[str, ListedEvaluation]:
     try:
         evaluation, status = evaluations.read(folder), evaluations.read_status(folder).status
         results = evaluations.read_results(folder) if status == "completed" else None
-    except (FileNotFoundError, BrokenFile) as error:
+    except (NotFound, BrokenFile) as error:
         return "", ListedEvaluation(folder.evaluation_id, None, None, [], None, str(error))
     name, *against = [asked.name for asked in evaluation.models]
     verdict = results.verdicts[0].sentence if results else None

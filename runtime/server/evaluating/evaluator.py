@@ -15,7 +15,7 @@ from runtime.server.evaluating.asking import Asking
 from runtime.server.evaluating.results import Answers, markdown, results
 from runtime.server.evaluating.warnings import warnings
 from state import evaluations, store
-from state.errors import BrokenFile, ServiceError
+from state.errors import BrokenFile, NotFound, ServiceError
 from state.evaluations import UNFINISHED, Evaluation, EvaluationFolder, Row
 from state.root import DataRoot
 
@@ -82,7 +82,7 @@ class Evaluator:
         """The oldest that has not ended."""
         waiting = []
         for folder in evaluations.all_folders(self._root):
-            with suppress(FileNotFoundError, BrokenFile):  # who asks for it is told
+            with suppress(NotFound, BrokenFile):  # who asks for it is told
                 if folder.evaluation_id not in self._hopeless and _is_unfinished(folder):
                     waiting.append((evaluations.read(folder).created_at, folder.evaluation_id, folder))
         return min(waiting)[2] if waiting else None

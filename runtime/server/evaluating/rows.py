@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from state.errors import ServiceError
 from state.evaluations import Row, Turn
@@ -33,19 +33,15 @@ def chosen(name: str, rows: Numbered, most: int) -> tuple[list[Row], dict[str, i
     Raises ServiceError where none can be asked; `name` is what the rows are called in sentences.
     """
     left_out: Counter[str] = Counter()
-    kept = heapq.nsmallest(most, _usable(rows, left_out), key=lambda found: found[0])
+    kept = heapq.nsmallest(most, _usable(rows, left_out), key=lambda one: _key(one.prompt) + _key(one.reference))
     if not kept:
         why = ", ".join(f"{count} {kind}" for kind, count in left_out.items()) or "there are none"
         raise ServiceError(
             f"{name}: no row can be asked ({why}). An evaluation needs rows with a question and its answer: prompt and "
             "completion, instruction and output, or messages"
         )
-    in_order = sorted((line, prompt, reference) for _, line, prompt, reference in kept)
-    asked = [
-        Row(row=number, line=line, prompt=prompt, reference=reference)
-        for number, (line, prompt, reference) in enumerate(in_order, start=1)
-    ]
-    return asked, dict(left_out)
+    kept.sort(key=lambda one: one.row)
+    return [structs.replace(one, row=number) for number, one in enumerate(kept, start=1)], dict(left_out)
 
 
 def given(rows: list[dict[str, object]]) -> Iterator[tuple[int, row.Row]]:
@@ -66,25 +62,20 @@ def item_of(one: Row) -> dict[str, object]:
 
 def num_trained_on(asked: list[Row], trained: RowSource) -> int:
     """How many of the rows ask what a training's rows ask. Reads all of those. Raises ServiceError."""
-    prompts = {_key(one.prompt) for one in asked}
-    seen = {_key(prompt) for _, prompt, _ in _usable_places(trained.rows(skip_invalid=True), Counter())}
-    return sum(_key(one.prompt) in seen for one in asked) if prompts & seen else 0
+    prompts = Counter(_key(one.prompt) for one in asked)
+    seen = {_key(one.prompt) for one in _usable(trained.rows(skip_invalid=True), Counter())} & prompts.keys()
+    return sum(prompts[key] for key in seen)
 
 
-def _usable(rows: Numbered, left_out: Counter[str]) -> Iterator[tuple[bytes, int, str | list[Turn], str]]:
-    """With what decides which are chosen."""
-    for line, prompt, reference in _usable_places(rows, left_out):
-        yield _key(prompt) + reference.encode()[:64], line, prompt, reference
-
-
-def _usable_places(rows: Numbered, left_out: Counter[str]) -> Iterator[tuple[int, str | list[Turn], str]]:
-    for line, one in rows:
+def _usable(rows: Numbered, left_out: Counter[str]) -> Iterator[Row]:
+    """Those that can be asked, numbered as they come."""
+    for number, (line, one) in enumerate(rows, start=1):
         try:
             prompt, reference = _asked(one)
         except Unusable as why:
             left_out[str(why)] += 1
         else:
-            yield line, prompt, reference
+            yield Row(row=number, line=line, prompt=prompt, reference=reference)
 
 
 def _asked(one: row.Row) -> tuple[str | list[Turn], str]:

@@ -1,5 +1,7 @@
 """Where the rows of an evaluation come from when a request does not bring them."""
 
+from msgspec import structs
+
 from state import adapter_checkpoints, adapter_places, adapters, job_rows, jobs, training_data
 from state.errors import NotFound, ServiceError
 from state.jobs import JobFolder
@@ -11,7 +13,8 @@ _INSTEAD = "name a data set with dataset_name, or give rows"
 
 def of_dataset(root: DataRoot, dataset_name: str) -> RowSource:
     """A data set's held-out rows; all its rows where none are held out. Raises ServiceError."""
-    return training_data.held_out(root, dataset_name) or training_data.source(root, dataset_name)
+    found = training_data.held_out(root, dataset_name) or training_data.source(root, dataset_name)
+    return structs.replace(found, or_else=None)  # what would help a job
 
 
 def of_job(root: DataRoot, adapter_name: str) -> RowSource:

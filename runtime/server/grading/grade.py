@@ -12,6 +12,8 @@ _NOT_HERE = {
     "meteor": "it needs WordNet's lists of synonyms, which are not part of Lathe",
 }
 
+LONGEST = 100_000  # characters: rapidfuzz takes a tenth of a second or two, in which nobody else has the interpreter
+
 
 class Grade(Struct, frozen=True):
     """`parts` are the scores that a multi grader's formula was given. Without a score, `score` is 0."""
@@ -81,6 +83,8 @@ def _score(grader: Part, answer: str, item: object) -> float:
     text = templates.filled(grader.input, item, answer)
     reference = templates.filled(grader.reference, item, answer)
     if not isinstance(grader, StringCheck):
+        if max(len(text), len(reference)) > LONGEST:
+            raise NoScore("other_error", f"texts of more than {LONGEST} characters are not compared")
         return similarity.measured(grader.evaluation_metric, text, reference)
     match grader.operation:
         case "eq":

@@ -18,6 +18,14 @@ from msgspec import Struct
 from tests import jobs
 from tests.server import CHECKOUT, MODEL, Server, wait_until
 
+STARTS = {
+    "type": "string_check",
+    "name": "starts",
+    "operation": "like",
+    "input": "{{sample.output_text}}",
+    "reference": "la la",
+}
+MULTI = {"type": "multi", "graders": {"starts": STARTS}, "calculate_output": "starts / 2"}
 ENDED = {"completed", "failed", "cancelled"}
 NUM_ROWS = 8
 ANSWER = " la la la, this is it"
@@ -144,19 +152,21 @@ def test_where_nothing_differs_it_cannot_tell_and_says_what_was_trained_on(survi
     server = survivor.server
     shutil.copytree(server.root / "adapters" / "fluent", server.root / "adapters" / ".again.new")
     (server.root / "adapters" / ".again.new").rename(server.root / "adapters" / "again")
-    starts = {"type": "string_check", "name": "starts", "operation": "like"}
-    starts |= {"input": "{{sample.output_text}}", "reference": "la la"}
     questions = [{"prompt": f"Name number {number}.", "completion": "la"} for number in range(6)]
+    chat = [{"role": "user", "content": "Name number 9."}, {"role": "assistant", "content": "la"}]
+    rows = [*questions, {"messages": chat}]
 
-    begun = _evaluate(server, against=["again"], rows=questions, graders=[starts], max_tokens=8)
+    begun = _evaluate(server, against=["again"], rows=rows, graders=[STARTS, MULTI], max_tokens=8)
     found = _wait_for_end(server, begun["evaluation_id"])
+    answered = server.get(f"/evaluations/{begun['evaluation_id']}/answers").json()["rows"]
 
-    assert (
-        found["verdict"] == "Cannot tell whether fluent is better than again by starts: the scores are the same on "
-        "all of 6 rows"
-    )
-    assert [row["scores"] for row in found["table"]] == [{"starts": 1.0}] * 2
-    assert found["warnings"][0].startswith("fluent was trained on 6 of the 6 questions")
+    assert found["verdict"].startswith("Cannot tell whether fluent is better than again by starts: the scores are the ")
+    assert [row["num_answers"] for row in found["table"]] == [7, 7]
+    assert answered[0]["answers"][0]["scores"] == {"starts": 1.0, "multi": 0.5}
+    own, other = answered[6]["answers"]
+    assert answered[6]["prompt"] == chat[:1]
+    assert own["text"] == other["text"] != ""
+    assert found["warnings"][0].startswith("fluent was trained on 6 of the 7 questions")
 
 
 def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(survivor: Survivor) -> None:
@@ -214,9 +224,28 @@ def test_rows_that_cannot_be_asked_are_counted(survivor: Survivor) -> None:
     assert begun["num_left_out"] == {"texts, which ask nothing": 1, "rows with tools": 1}
 
 
-@pytest.mark.parametrize(
-    ("request_", "words"),
-    [
+def test_a_data_sets_held_out_files_are_asked(survivor: Survivor) -> None:
+    folder = survivor.server.root / "training_data" / "questions"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text(_lines(range(3)))
+    (folder / "eval-a.jsonl").write_text(_lines(range(4, 6)))
+    (folder / "eval-b.jsonl").write_text(_lines(range(6, 7)))
+
+    begun = _evaluate(survivor.server, dataset_name="questions", graders=[MULTI])
+    survivor.server.post(f"/evaluations/{begun['evaluation_id']}/stop")
+
+    rows = survivor.server.get(f"/evaluations/{begun['evaluation_id']}/answers").json()["rows"]
+    assert begun["rows"] == "data set questions (held out)"
+    assert [(row["row"], row["line"], row["prompt"]) for row in rows] == [
+        (1, 1, "Name number 4."),
+        (2, 2, "Name number 5."),
+        (3, 1, "Name number 6."),
+    ]
+
+
+def test_what_cannot_be_evaluated_is_refused_in_words(survivor: Survivor) -> None:
+    item = {"type": "string_check", "name": "a", "operation": "eq", "input": "{{item.x}}", "reference": ""}
+    cases: list[tuple[dict[str, object], str]] = [
         ({"dataset_name": "none"}, "Dataset none not found"),
         ({"dataset_name": "none", "rows": [{"text": "a"}]}, "exclude each other"),
         ({"rows": [{"text": "a"}]}, "no row can be asked (1 texts, which ask nothing)"),
@@ -224,23 +253,14 @@ def test_rows_that_cannot_be_asked_are_counted(survivor: Survivor) -> None:
         ({"against": ["fluent"]}, "name it once"),
         ({"against": ["unknown"]}, "unknown"),
         ({"graders": [{"type": "python"}]}, "runs no code of requests"),
-        (
-            {
-                "graders": [
-                    {"type": "string_check", "name": "a", "operation": "eq", "input": "{{item.x}}", "reference": ""}
-                ]
-            },
-            "grader 'a': there is no item.x",
-        ),
-    ],
-)
-def test_what_cannot_be_evaluated_is_refused_in_words(
-    survivor: Survivor, request_: dict[str, object], words: str
-) -> None:
-    reply = survivor.server.post("/adapters/fluent/evaluate", request_)
+        ({"graders": [item]}, "grader 'a': there is no item.x"),
+        ({"graders": [item, item]}, "give each a name of its own"),
+    ]
 
-    assert reply.status_code == 400
-    assert words in reply.json()["error"]
+    for request, words in cases:
+        reply = survivor.server.post("/adapters/fluent/evaluate", request)
+        assert reply.status_code == 400
+        assert words in reply.json()["error"]
 
 
 def test_an_adapter_without_rows_of_its_own_needs_some(survivor: Survivor) -> None:

@@ -93,6 +93,7 @@ def test_what_has_no_score_has_the_reward_0_and_says_why(waiting: openai.OpenAI)
         (_check("eq"), "a", "invalid_variable_error"),
         (parsed, "a", "sample_parse_error"),
         (parsed, "{}", "invalid_variable_error"),
+        (SIMILAR | {"evaluation_metric": "bleu", "reference": "x" * 100_001}, "a", "other_error"),
         (_multi("1 / (one - one)", one=_check("eq", "a", "a")), "a", "other_error"),
         (_multi("(0 - one) ^ 0.5", one=_check("eq", "a", "a")), "a", "other_error"),
         (_multi("10 ^ 308 * 10 * one", one=_check("eq", "a", "a")), "a", "other_error"),

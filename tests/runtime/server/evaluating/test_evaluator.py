@@ -186,15 +186,19 @@ def test_another_adapter_of_the_name_is_not_taken_for_the_one_that_was_asked(tmp
     )
 
 
-def test_an_evaluation_whose_folder_goes_is_given_up_and_the_next_one_is_worked_on(tmp_path: Path) -> None:
+def test_an_evaluation_whose_folder_goes_or_cannot_be_written_to_is_given_up_and_the_next_one_is_worked_on(
+    tmp_path: Path,
+) -> None:
     root = DataRoot.at(tmp_path)
-    first, second = _create(root), _create(root)
+    stuck, gone, last = _create(root), _create(root), _create(root)
+    (stuck.path / "status.json.lock").mkdir()
 
     async def answer(*_: str) -> str:
-        if first.path.exists():
-            folders.vanish(first.path)
+        if gone.path.exists():
+            folders.vanish(gone.path)
         return "yes"
 
-    assert _evaluate(root, second, answer).status == "completed"
+    assert _evaluate(root, last, answer).status == "completed"
+    assert evaluations.read_status(stuck).status == "pending"
     with pytest.raises(NotFound):
-        evaluations.find(root, first.evaluation_id)
+        evaluations.find(root, gone.evaluation_id)
