@@ -47,6 +47,8 @@ def test_a_pipe_gets_whole_values_and_a_terminal_a_table(queueing: Server, lathe
 
 
 def test_a_job_is_named_by_its_id_its_beginning_its_adapter_or_its_place(queueing: Server, lathe: Lathe) -> None:
+    stopped = queueing.start(adapter_name="named-older")
+    assert queueing.post(f"/training/stop/{stopped}").status_code == 200
     older, newer = queueing.start(adapter_name="named-older"), queueing.start(adapter_name="named-newer")
 
     shown = dict(lathe("job", older).cells)
