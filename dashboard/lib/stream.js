@@ -31,10 +31,27 @@ export function useStreamed({ curve = [], log = null }) {
   }, [key]);
 }
 
+let holds = 0;
+const isSeen = () => !document.hidden && holds === 0;
+
+// A browser opens six connections to a server, over all tabs: whoever needs many at once has this one closed meanwhile.
+// Returns what opens it again, where it was.
+export function hold() {
+  holds += 1;
+  sleep();
+  let isOver = false;
+  return () => {
+    if (isOver) return;
+    isOver = true;
+    holds -= 1;
+    if (isSeen()) open();
+  };
+}
+
 export function start() {
-  document.addEventListener("visibilitychange", () => (document.hidden ? sleep() : open()));
-  addEventListener("online", open);
-  if (!document.hidden) soon();
+  document.addEventListener("visibilitychange", () => (isSeen() ? open() : sleep()));
+  addEventListener("online", () => isSeen() && open());
+  if (isSeen()) soon();
 }
 
 let scheduled = false;
@@ -43,7 +60,7 @@ function soon() {
   scheduled = true;
   queueMicrotask(() => {
     scheduled = false;
-    if (!document.hidden && (source === null || opened !== asked())) open();
+    if (isSeen() && (source === null || opened !== asked())) open();
   });
 }
 
