@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
-from handlers._http.sampling import MaxTokens, Seed, Stop, Temperature, TopP
+from handlers._http.sampling import MaxTokens, MinP, RepetitionPenalty, Seed, Stop, Temperature, TopK, TopP
 from runtime.messages.inference import SamplingParameters
 from runtime.server.service import Service
 
@@ -21,6 +21,9 @@ class GenerateRequest(Struct, forbid_unknown_fields=True):
     max_new_tokens: MaxTokens = 128
     temperature: Temperature = 0.0
     top_p: TopP = 1.0
+    top_k: TopK = 0
+    min_p: MinP = 0.0
+    repetition_penalty: RepetitionPenalty = 1.0
     seed: Seed | None = None
     stop: list[Stop] = []
 
@@ -46,6 +49,9 @@ async def generate(
         max_new_tokens=data.max_new_tokens,
         temperature=data.temperature,
         top_p=data.top_p,
+        top_k=data.top_k,
+        min_p=data.min_p,
+        repetition_penalty=data.repetition_penalty,
         seed=data.seed,
         stop=tuple(data.stop),
     )

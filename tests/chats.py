@@ -5,6 +5,7 @@ speak, what becomes of old thoughts, how tools are called.
 """
 
 import functools
+import json
 from datetime import datetime
 
 from msgspec import Struct
@@ -161,4 +162,6 @@ def _metaspace() -> str:
     made.train_from_iterator(
         DOCUMENTS, trainers.BpeTrainer(vocab_size=600, special_tokens=special, max_token_length=12, show_progress=False)
     )
-    return made.to_str()
+    written = json.loads(made.to_str())
+    written["added_tokens"] = []  # the bytes are ordinary tokens, as Llama 2's are
+    return json.dumps(written)

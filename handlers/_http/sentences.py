@@ -27,9 +27,12 @@ def validation_sentence(message: str, kind: object = None) -> str:
     'model_name is required'
     >>> validation_sentence("Expected `array`, got `str` - at `$.train_texts`")
     'train_texts must be a list'
+    >>> validation_sentence("Expected `int`, got `str` - at `key` in `$.logit_bias`")
+    'each key of logit_bias must be an integer'
     """
     message, _, place = message.partition(" - at ")
-    field = place.strip("`").removeprefix("$").removeprefix(".")
+    key, place = ("each key of ", place.removeprefix(_OF_A_KEY)) if place.startswith(_OF_A_KEY) else ("", place)
+    field = key + place.strip("`").removeprefix("$").removeprefix(".")
     for pattern, words in _SENTENCES:
         if match := re.fullmatch(pattern, message):
             return words(field, *match.groups())
@@ -105,6 +108,7 @@ def _options(kind: object) -> list[object]:
 
 
 _BODY = "The request body"
+_OF_A_KEY = "`key` in "
 _SENTENCES: tuple[tuple[str, Callable[..., str]], ...] = (
     (r"Object missing required field `(.+)`", _missing),
     (r"Object contains unknown field `(.+)`", _unknown),

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers._http.refusals import protocol_error
-from handlers._http.sampling import MaxTokens, Seed, Stop, Temperature, TopP
+from handlers._http.sampling import MaxTokens, MinP, RepetitionPenalty, Seed, Stop, Temperature, TopK, TopP
 from runtime.messages.inference import Generated, SamplingParameters, TextDelta
 from runtime.server.answering.worker import Event
 from runtime.server.processes import ProcessDied
@@ -22,6 +22,7 @@ from state.errors import ServiceError
 END = b"data: [DONE]\n\n"
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Bias = Annotated[float, Meta(ge=-100, le=100)]
 
 
 class StreamOptions(Struct, forbid_unknown_fields=True):
@@ -39,11 +40,15 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
     top_p: TopP | None = None
+    top_k: TopK | None = None
+    min_p: MinP | None = None
     n: Annotated[int, Meta(ge=1, le=32)] | None = None
     stop: Stop | list[Stop] | None = None
     seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    logit_bias: dict[int, Bias] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     user: str | None = None
@@ -51,7 +56,12 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
     store: bool | None = None
 
     def sampling(
-        self, max_new_tokens: int | None, top_logprobs: int | None, *, echo: bool = False
+        self,
+        max_new_tokens: int | None,
+        top_logprobs: int | None,
+        *,
+        echo: bool = False,
+        json_schema: str | None = None,
     ) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
@@ -65,10 +75,15 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
                 max_new_tokens=max_new_tokens,
                 temperature=1.0 if self.temperature is None else self.temperature,
                 top_p=1.0 if self.top_p is None else self.top_p,
+                top_k=self.top_k or 0,
+                min_p=self.min_p or 0.0,
                 seed=None if self.seed is None else (self.seed + number) % 2**32,
                 stop=tuple(stop),
                 presence_penalty=self.presence_penalty or 0.0,
                 frequency_penalty=self.frequency_penalty or 0.0,
+                repetition_penalty=self.repetition_penalty or 1.0,
+                logit_bias=self.logit_bias or {},
+                json_schema=json_schema,
                 top_logprobs=top_logprobs,
                 echo=echo,
             )

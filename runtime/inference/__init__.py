@@ -14,6 +14,9 @@ kv_cache.py       a sequence's keys and values
 prefix_cache.py   KV caches of ended sequences, for prompts that begin with the same tokens
 adapters.py       adapters beside each other on one base
 sampling.py       from logits to a token
+waiting.py        requests that have not started
+grammars.py       what answers are held to, and the tokens that it lets come next
+schemas.py        JSON schemas as grammars, and what of them cannot be held
 echo.py           a prompt that is said again, and how likely each of its tokens was
 tokenizers.py     tokens of texts and texts of tokens, for who asks for no more
 text.py           from a prompt to tokens, and from tokens to text

@@ -1,14 +1,18 @@
 """A base model in memory: its weights, its tokenizer, the adapters on it, and what is remembered of past prompts."""
 
 import gc
+from concurrent.futures import Future
 from pathlib import Path
 
 import torch
+from llguidance import LLMatcher
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from runtime.inference import ragged
+from runtime.inference import ragged, schemas
 from runtime.inference.adapters import Adapters
+from runtime.inference.grammars import Grammars
 from runtime.inference.prefix_cache import PrefixCache
+from runtime.messages.inference import Generate
 from runtime.model import bases
 from runtime.model.device import Setup
 from runtime.model.prompts import Prompts, vocabulary
@@ -42,8 +46,15 @@ class Base:
         self.scored_chunk = max(1, min(self.prefill_chunk, LOGITS_BYTES // self.runner.logits_bytes))
         """Tokens of prompts in one pass where the logits of all of them are wanted."""
         self.texts = TokenTexts(self.tokenizer)
-        self.prompts = Prompts(self.tokenizer, vocabulary(self.model, self.tokenizer))
+        self.vocabulary = vocabulary(self.model, self.tokenizer)
+        self.prompts = Prompts(self.tokenizer, self.vocabulary)
         self.end_tokens = end_tokens(source, self.tokenizer)
+        self.grammars = Grammars(self.tokenizer, self.end_tokens)
+
+    def grammar_of(self, request: Generate) -> Future[LLMatcher] | None:
+        """What a completion is held to, soon; None where it may be anything. The result may be a ServiceError."""
+        schema = request.sampling.json_schema
+        return None if schema is None else self.grammars.compiled(schema, lambda: schemas.grammar(schema))
 
     def empty_prefix_cache(self) -> bool:
         """Give the memory of what is only remembered back. Returns whether there was any."""

@@ -7,11 +7,9 @@ What fails is refused alone, and the others go on.
 """
 
 import logging
-from collections import deque
 from pathlib import Path
 
 import torch
-from msgspec import Struct
 
 from runtime.inference import failures
 from runtime.inference.base import Base
@@ -21,6 +19,7 @@ from runtime.inference.passes import Passes
 from runtime.inference.scheduling import schedule
 from runtime.inference.sequence import IsCancelled, Sequence
 from runtime.inference.tokenizers import Tokenizers
+from runtime.inference.waiting import Waiting, WaitingLine
 from runtime.messages.inference import (
     Done,
     Generate,
@@ -40,14 +39,6 @@ log = logging.getLogger("inference")
 MAX_RUNNING = 32  # sequences in one pass; more wait
 
 
-class Waiting(Struct):
-    """A request that has not started; `sequence` once its prompt is tokenized, and it only waits for memory."""
-
-    request: Request
-    is_cancelled: IsCancelled
-    sequence: Sequence | None = None
-
-
 class Engine:
     """Takes requests in their order, and completes those of one base side by side."""
 
@@ -57,7 +48,7 @@ class Engine:
         self._budget = KVBudget(lambda: free_memory(setup.device))
         self._tokenizers = Tokenizers(lambda: self._loader.base)
         self._passes = Passes()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting = WaitingLine()
         self._running: list[Sequence] = []
         self._replies: list[Reply] = []
 
@@ -75,7 +66,7 @@ class Engine:
         if isinstance(request, TokenizerQuestion):
             self._tell_of_tokenizer(request)
             return
-        self._waiting.append(Waiting(request, is_cancelled))
+        self._waiting.add(Waiting(request, is_cancelled))
 
     def take_replies(self) -> list[Reply]:
         """The replies since the last call. Every request is answered once, by Done or Refused."""
@@ -89,10 +80,11 @@ class Engine:
         """
         for sequence in [sequence for sequence in self._running if sequence.is_cancelled()]:
             self._end(sequence)
-        while self._waiting and not self._must_wait(self._waiting[0].request):
-            if not self._start(self._waiting[0]):
+        self._waiting.take_back(is_idle=not self._running)
+        while (first := self._waiting.first) is not None and not self._must_wait(first.request):
+            if not self._start(first):
                 break
-            self._waiting.popleft()
+            self._waiting.take_first()
         if self._loader.base is not None and self._running:
             self._pass(self._loader.base)
 
@@ -137,7 +129,12 @@ class Engine:
         if waiting.sequence is None:
             adapter = self._loader.load_adapter(request.source, request.adapter) if request.adapter else None
             base = self._loader.load_base(request.source)
-            waiting.sequence = Sequence(request, waiting.is_cancelled, base, adapter)
+            waiting.grammar = waiting.grammar or base.grammar_of(request)
+            if not waiting.is_ready:
+                self._waiting.put_aside(waiting)
+                return True
+            grammar = waiting.grammar.result() if waiting.grammar else None
+            waiting.sequence = Sequence(request, waiting.is_cancelled, base, adapter, grammar)
         sequence = waiting.sequence
         is_next = not any(other.wanted for other in self._running)  # running sequences get memory first
         if not (is_next and self._has_room(sequence)):

@@ -1,7 +1,7 @@
 """From a sequence's logits to its next token."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,8 +14,11 @@ GREEDY_BELOW = 1e-5  # lower temperatures mean their limit, the most likely toke
 class Sampler:
     """Chooses one sequence's tokens. The same settings, seed and logits give the same tokens, whatever else runs."""
 
-    def __init__(self, parameters: SamplingParameters, device: torch.device) -> None:
+    def __init__(self, parameters: SamplingParameters, device: torch.device, prompt: Sequence[int] = ()) -> None:
         self._parameters = parameters
+        self._bias = _bias(parameters.logit_bias, device)
+        self._repeatable = torch.tensor(sorted(set(prompt)), device=device, dtype=torch.long)
+        """The prompt's tokens, those that a repetition penalty is for from the start."""
         self._generator = torch.Generator(device)
         if parameters.seed is None:
             self._generator.seed()
@@ -23,19 +26,29 @@ class Sampler:
             self._generator.manual_seed(parameters.seed)
         self._counts: dict[int, int] = {}
 
-    def choose(self, logits_V: torch.Tensor) -> int:
+    def choose(self, logits_V: torch.Tensor, forbidden_V: torch.Tensor | None = None) -> int:
         """The next token. Raises ServiceError for a NaN, an infinite logit, or none above minus infinity."""
         if not math.isfinite(float(logits_V.max())):
             raise ServiceError(
                 f"The model computed NaN or infinity after {sum(self._counts.values())} new tokens: its weights, or "
                 "the adapter's, have values beyond what it can compute with"
             )
-        token = self._draw(self._penalized(logits_V.float()))
+        wanted_V = self._penalized(self._biased(logits_V.float()))
+        if forbidden_V is not None:
+            wanted_V = wanted_V.masked_fill(forbidden_V, -math.inf)
+            if wanted_V.max() == -math.inf:
+                raise ServiceError("The answer cannot go on as it is asked for: the model never writes what may follow")
+        token = self._draw(wanted_V)
         self._counts[token] = self._counts.get(token, 0) + 1
         return token
 
+    def _biased(self, logits_V: torch.Tensor) -> torch.Tensor:
+        return logits_V if self._bias is None else logits_V.index_add(0, *self._bias)
+
     def _penalized(self, logits_V: torch.Tensor) -> torch.Tensor:
-        """As OpenAI's API defines both penalties: over the completion's tokens alone."""
+        """As vLLM and OpenAI's API define them: the repetition penalty alone is for the prompt's tokens, too."""
+        if self._parameters.repetition_penalty != 1:
+            logits_V = self._less_repetitive(logits_V)
         presence, frequency = self._parameters.presence_penalty, self._parameters.frequency_penalty
         if not self._counts or (presence == 0 and frequency == 0):
             return logits_V
@@ -43,17 +56,42 @@ class Sampler:
         counts = torch.tensor(list(self._counts.values()), device=logits_V.device, dtype=logits_V.dtype)
         return logits_V.index_add(0, tokens, -(presence + frequency * counts))
 
+    def _less_repetitive(self, logits_V: torch.Tensor) -> torch.Tensor:
+        """Keskar et al. 2019, with the signs of negative logits taken care of."""
+        chosen = torch.tensor(list(self._counts), device=logits_V.device, dtype=torch.long)
+        tokens = torch.cat([self._repeatable, chosen])  # one that is in both gets the same value twice
+        penalty, own = self._parameters.repetition_penalty, logits_V[tokens]
+        largest = torch.finfo(own.dtype).max
+        changed = torch.where(own > 0, own / penalty, own * penalty).clamp(-largest, largest)
+        return logits_V.index_copy(0, tokens, torch.where(own.isinf(), own, changed))
+
     def _draw(self, logits_V: torch.Tensor) -> int:
         if self._parameters.temperature < GREEDY_BELOW:
             return int(logits_V.argmax())
         # the largest becomes 0 before the division, which would make huge ones infinite, and probabilities of them NaN:
         # on CUDA, multinomial answers NaN with an assertion that ends the device's work for every request
         scaled_V = (logits_V - logits_V.max()) / self._parameters.temperature
-        probabilities, tokens = scaled_V.softmax(0).sort(descending=True)
-        before = probabilities.cumsum(0) - probabilities
-        before[0] = -1.0  # the most likely one stays, however small top_p is
-        probabilities[before >= self._parameters.top_p] = 0  # nucleus sampling, Holtzman et al. 2020
+        probabilities, tokens = self._likeliest(scaled_V.softmax(0))
+        if self._parameters.top_p < 1:
+            before = probabilities.cumsum(0) - probabilities
+            before[0] = -1.0  # the most likely one stays, however small top_p is
+            # nucleus sampling, Holtzman et al. 2020, of what top_k has left
+            probabilities[before >= self._parameters.top_p * probabilities.sum()] = 0
+        probabilities[probabilities < self._parameters.min_p * probabilities[0]] = 0
         return int(tokens[torch.multinomial(probabilities, 1, generator=self._generator)])
+
+    def _likeliest(self, probabilities_V: torch.Tensor) -> torch.return_types.topk | torch.return_types.sort:
+        """The tokens that top_k leaves, the most likely one first."""
+        top = self._parameters.top_k
+        return (
+            probabilities_V.topk(min(top, len(probabilities_V))) if top > 0 else probabilities_V.sort(descending=True)
+        )
+
+
+def _bias(biases: dict[int, float], device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
+    if not biases:
+        return None
+    return torch.tensor(list(biases), device=device), torch.tensor(list(biases.values()), device=device)
 
 
 def logprobs(logits_V: torch.Tensor, token: int, top: int, begin: int, shown: Callable[[int], str]) -> TokenLogprob:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from llguidance import LLMatcher
 
 from runtime.inference.adapters import LoadedAdapter
 from runtime.inference.base import Base
@@ -25,14 +26,23 @@ IsCancelled = Callable[[], bool]
 class Sequence:
     """The tokens, the KV cache and the text of one completion. The engine computes its logits."""
 
-    def __init__(self, request: Generate, is_cancelled: IsCancelled, base: Base, adapter: LoadedAdapter | None) -> None:
+    def __init__(
+        self,
+        request: Generate,
+        is_cancelled: IsCancelled,
+        base: Base,
+        adapter: LoadedAdapter | None,
+        grammar: LLMatcher | None = None,
+    ) -> None:
         """Raises ServiceError for a prompt that the model cannot take, and for stop tokens that it does not have."""
         self.request = request
         self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
         prompt = base.prompts.tokens(request.prompt, request.chat)
-        self._end_tokens = base.end_tokens.union(stop_ids(base.tokenizer, request.chat.stop_tokens))
+        _check_bias(request.sampling.logit_bias, base.vocabulary)
+        stop_tokens = stop_ids(base.tokenizer, request.chat.stop_tokens)
+        self._end_tokens = base.end_tokens.union(stop_tokens)
         self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
         self.tokens = list(prompt)
@@ -42,7 +52,8 @@ class Sequence:
         """Tokens that memory is set aside for, the computed ones included."""
         self.cache: Any = base.runner.new_cache()
         self._echo = _echo(request, base, prompt) if request.sampling.echo else None
-        self._sampler = Sampler(request.sampling, base.model.device)
+        self._sampler = Sampler(request.sampling, base.model.device, prompt)
+        self._constraint = base.grammars.constraint(grammar, stop_tokens) if grammar else None
         self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
         self._text_begin = len(self._echo.text) if self._echo else 0
         self._logprobs: list[TokenLogprob] = []
@@ -92,16 +103,27 @@ class Sequence:
         echo = self._echo.said() if self._echo is not None and self.num_new_tokens == 0 else None
         if self.is_done:  # no new token is asked for
             return self._delta("", [], echo)
-        token = self._sampler.choose(logits_NV[-1])
+        token = self._choose(logits_NV[-1])
         self.tokens.append(token)
-        self._is_at_end = token in self._end_tokens
         begin = self._text_begin + self._detokenizer.length
-        text = "" if self._is_at_end else self._detokenizer.add(token)
+        text = "" if token in self._end_tokens else self._detokenizer.add(token)
         likely = self._likely(logits_NV[-1], token, begin)
         self._logprobs += likely
         if self.is_done:
             text += self._detokenizer.finish()
         return self._delta(text, likely, echo)
+
+    def _choose(self, logits_V: torch.Tensor) -> int:
+        """The next token, and whether it is the last one."""
+        constraint = self._constraint
+        token = self._sampler.choose(
+            logits_V, constraint.forbidden(len(logits_V), logits_V.device) if constraint else None
+        )
+        self._is_at_end = token in self._end_tokens
+        if constraint and not self._is_at_end:
+            constraint.take(token)
+            self._is_at_end = constraint.is_complete
+        return token
 
     def end_here(self) -> TextDelta:
         """End with finish_reason "length"; returns the text that was held back."""
@@ -136,7 +158,7 @@ class Sequence:
     def _likely(self, logits_V: torch.Tensor, token: int, begin: int) -> list[TokenLogprob]:
         """Behind an echo the token that ends the text has its entry, too: who reads it counts tokens."""
         top = self.request.sampling.top_logprobs
-        if top is None or (self._is_at_end and self._echo is None):
+        if top is None or (token in self._end_tokens and self._echo is None):
             return []
         shown = self.base.texts.__getitem__ if self._echo else lambda one: decoded(self.base.tokenizer, [one])
         return [logprobs(logits_V, token, top, begin, shown)]
@@ -145,6 +167,14 @@ class Sequence:
 def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:
     text = request.prompt if isinstance(request.prompt, str) else None
     return PromptEcho(base.tokenizer, base.texts, text, prompt, request.sampling.top_logprobs)
+
+
+def _check_bias(biases: dict[int, float], vocabulary: int) -> None:
+    unknown = next((token for token in biases if not 0 <= token < vocabulary), None)
+    if unknown is not None:
+        raise ServiceError(
+            f"logit_bias names a token that the model does not have, {unknown}: its tokens are 0 to {vocabulary - 1}"
+        )
 
 
 def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:

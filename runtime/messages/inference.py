@@ -49,10 +49,20 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     max_new_tokens: int | None = None
     temperature: float = 0.0
     top_p: float = 1.0
+    top_k: int = 0
+    """Choose among so many of the most likely tokens; among all of them where it is 0 or less."""
+    min_p: float = 0.0
+    """Choose among tokens that are at least so likely, as a share of the most likely one's probability."""
     seed: int | None = None
     stop: tuple[str, ...] = ()
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    """Divides the positive logits of tokens that the prompt or the completion has, and multiplies their negative."""
+    logit_bias: dict[int, float] = {}
+    """Added to the logits of these tokens."""
+    json_schema: str | None = None
+    """In JSON: the completion is held to it."""
     top_logprobs: int | None = None
     """Return the log probability of each token, and of so many of the most likely tokens in its place."""
     echo: bool = False

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -13,6 +14,8 @@ from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answere
 from runtime.messages.inference import Generated, Message, TextDelta, TokenLogprob
 from runtime.server.service import Service
 from state.errors import ServiceError
+
+ANY_JSON_OBJECT = '{"type":"object"}'
 
 
 class TextPart(Struct, forbid_unknown_fields=True):
@@ -31,8 +34,29 @@ class Turn(Struct, forbid_unknown_fields=True):
         return Message("system" if self.role == "developer" else self.role, content)
 
 
+class JsonSchema(Struct, forbid_unknown_fields=True):
+    """An answer is held to the schema, `strict` or not."""
+
+    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
+    schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+
+
 class ResponseFormat(Struct, forbid_unknown_fields=True):
-    type: Literal["text"]
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    def held_to(self) -> str | None:
+        """The schema that an answer is held to, in JSON. Raises ServiceError where it is missing, or one too many."""
+        if (self.json_schema is not None) != (self.type == "json_schema"):
+            raise ServiceError(
+                "response_format needs its json_schema where its type is json_schema, and only there",
+                param="response_format",
+            )
+        if self.json_schema is not None:
+            return msgspec.json.encode(self.json_schema.schema).decode()
+        return ANY_JSON_OBJECT if self.type == "json_object" else None
 
 
 class ChatRequest(CompletionSettings, kw_only=True):
@@ -116,7 +140,12 @@ async def chat_completions(
 ) -> Response[Any]:
     answering = service.serving.answering(data.model)
     messages: list[int | Message] = [turn.message() for turn in data.messages]
-    prompts = [(messages, each) for each in data.sampling(data.max_new_tokens(), data.logprobs_a_token())]
+    sampling = data.sampling(
+        data.max_new_tokens(),
+        data.logprobs_a_token(),
+        json_schema=data.response_format.held_to() if data.response_format else None,
+    )
+    prompts = [(messages, each) for each in sampling]
     head = Head.new("chatcmpl", answering.name)
 
     def reply(choices: list[Any], usage: Usage | None) -> Reply:

@@ -3,8 +3,10 @@
 import os
 import signal
 import threading
+from typing import Annotated, Literal
 
 import openai
+import pydantic
 import pytest
 from openai.types.chat import ChatCompletionChunk, ChatCompletionUserMessageParam
 
@@ -76,11 +78,54 @@ def test_the_same_answers_come_from_requests_side_by_side(client: openai.OpenAI)
     assert [found[at] for at in range(8)] == alone
 
 
+class Cat(pydantic.BaseModel):
+    name: Annotated[str, pydantic.Field(max_length=8)]
+    age: Annotated[int, pydantic.Field(ge=0, le=30)]
+    temper: Literal["mild", "wild"]
+    friends: Annotated[list[Literal["Tom", "Ada"]], pydantic.Field(max_length=2)]
+
+
+def test_an_answer_is_parsed_as_a_model_of_pydantic(client: openai.OpenAI) -> None:
+    completion = client.chat.completions.parse(
+        model="trained", messages=[{"role": "user", "content": "A cat"}], response_format=Cat, seed=1
+    )
+
+    [choice] = completion.choices
+    assert choice.finish_reason == "stop"
+    assert isinstance(choice.message.parsed, Cat)
+
+
+def test_an_answer_is_a_json_object(serving: Server, client: openai.OpenAI) -> None:
+    """Of a model that would rather write brackets."""
+    [closing] = serving.http.post(
+        f"http://localhost:{serving.port}/tokenize", json={"model": "toy", "prompt": "}"}
+    ).json()["tokens"]
+    stream = client.chat.completions.create(
+        model="toy",
+        messages=[{"role": "user", "content": "hi"}],
+        response_format={"type": "json_object"},
+        logit_bias={str(closing): 100},
+        temperature=0,
+        stream=True,
+    )
+
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in stream) == "{}"
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
         ({"tools": []}, "unknown field tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        (
+            {"response_format": {"type": "json"}},
+            'use "text", "json_object" or "json_schema"',
+        ),
+        ({"response_format": {"type": "json_schema"}}, "needs its json_schema"),
+        ({"response_format": {"type": "text", "json_schema": {"name": "x", "schema": {}}}}, "and only there"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"not": {}}}}},
+            "The schema cannot be held: not cannot be held",
+        ),
         ({"messages": []}, "messages must have at least 1"),
         ({"max_tokens": 1, "max_completion_tokens": 1}, "give one of them"),
         ({"top_logprobs": 2}, "top_logprobs needs logprobs"),

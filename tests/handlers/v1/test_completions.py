@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,28 @@ def test_several_prompts_and_several_completions_have_numbers(client: openai.Ope
     assert answer.choices[2].text == alone.text
     assert answer.usage is not None
     assert answer.usage.completion_tokens == 16
+
+
+def test_each_request_has_its_own_way_to_choose_tokens(client: openai.OpenAI) -> None:
+    """What vLLM's clients send in the body, side by side with a request that asks for none of it."""
+    greedy = client.completions.create(model="toy", prompt="def f(", temperature=0, max_tokens=8).choices[0].text
+    ways: list[dict[str, Any]] = [
+        {"temperature": 2, "extra_body": {"top_k": 1}},
+        {"temperature": 2, "extra_body": {"min_p": 1}},
+        {"temperature": 0, "logit_bias": {"42": 100}},
+        {"temperature": 0, "extra_body": {"repetition_penalty": 10}},
+        {"temperature": 0},
+    ]
+    create: Any = client.completions.create
+
+    with ThreadPoolExecutor(len(ways)) as threads:
+        asked = [threads.submit(create, model="toy", prompt="def f(", max_tokens=8, **way) for way in ways]
+        likeliest, as_likely, biased, varied, plain = [one.result().choices[0].text for one in asked]
+
+    assert likeliest == as_likely == plain == greedy
+    assert len(biased) == 8 * len(biased[0])
+    assert biased == biased[0] * 8
+    assert varied not in {greedy, biased}
 
 
 def test_a_streamed_completion_is_the_whole_one_in_pieces(client: openai.OpenAI) -> None:
@@ -166,7 +189,15 @@ def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_a
         ({"model": "nothing"}, 404, "Model nothing not available"),
         ({"model": None}, 400, "No adapter currently loaded"),
         ({"suffix": "x"}, 400, "unknown field suffix"),
-        ({"logit_bias": {"5": 1}}, 400, "unknown field logit_bias"),
+        (
+            {"logit_bias": {"2048": 1}},
+            400,
+            "names a token that the model does not have, 2048: its tokens are 0 to 2047",
+        ),
+        ({"logit_bias": {"def": 1}}, 400, "each key of logit_bias must be an integer"),
+        ({"logit_bias": {"3": 101}}, 400, "logit_bias[...] must be at most 100"),
+        ({"top_k": -2}, 400, "top_k must be at least -1"),
+        ({"repetition_penalty": 0}, 400, "repetition_penalty must be greater than 0"),
         ({"max_tokens": 0}, 400, "max_tokens must be at least 1: 0 needs echo: true"),
         ({"prompt": [[5], [2048]]}, 400, "does not have, 2048: its tokens are 0 to 2047"),
         ({"prompt": [-1], "echo": True, "stream": True}, 400, "does not have, -1"),
