@@ -64,18 +64,6 @@ function soon() {
   });
 }
 
-// Have no stream while answers are written: a browser has six connections to a server, over all its tabs. What happens
-// meanwhile comes afterwards. Returns the function that lets go.
-let holders = 0;
-export function hold() {
-  holders += 1;
-  close();
-  return () => {
-    holders -= 1;
-    if (holders === 0 && !document.hidden) open();
-  };
-}
-
 function asked() {
   const curve = [...new Set([...wanted.values()].flatMap((want) => want.curve))].sort();
   const log = [...wanted.values()].map((want) => want.log).find(Boolean);
@@ -89,7 +77,6 @@ const following = (id) => [...wanted.values()].some((want) => want.curve.include
 
 function open() {
   close();
-  if (holders > 0) return;
   opened = asked();
   const known = cursor === null ? [] : [`after=${encodeURIComponent(cursor)}`];
   forgetCurves((id) => !following(id) || cursor?.includes(`c.${id}=`));

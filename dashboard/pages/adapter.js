@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 import { useAsk } from "../lib/api.js";
 import { ago, duration, figure, number, size } from "../lib/format.js";
 import { address, go } from "../lib/router.js";
+import { useGoing } from "../lib/going.js";
 import { useStore } from "../lib/store.js";
 import { besideBase, DeleteAdapters, LoadButton, pathOf } from "../parts/adapter-actions.js";
 import { LinkButton } from "../parts/button.js";
@@ -19,15 +20,16 @@ const WORDS = [["about", "Settings"], ["evaluate", "Evaluate"], ["export", "Expo
 
 export function View({ path: [name], query }) {
   const changes = useStore((state) => state.adapterChanges);
-  const { data: adapter, error, again } = useAsk(pathOf(name), changes);
+  const [key, going] = useGoing(changes);
+  const { data: adapter, error, again } = useAsk(pathOf(name), key);
   useTitle(name);
-  if (error && !adapter) return html`<${Heading}>Adapter ${name}<//><${Failed} error=${error} again=${again} />`;
+  if (error && (!adapter || error.status === 404)) return html`<${Heading}>Adapter ${name}<//><${Failed} error=${error} again=${again} />`;
   if (!adapter) return html`<${Heading}>${name}<//><${Reading} />`;
   const tab = TABS[query.tab] ? query.tab : "about";
   const Tab = TABS[tab];
   const to = (other) => address(["adapters", name], { tab: other === "about" ? "" : other });
   return html`
-    <${Head} adapter=${adapter} again=${again} />
+    <${Head} adapter=${adapter} again=${again} going=${going} />
     ${adapter.problem && html`<${Note} tone="bad">It cannot be loaded: ${adapter.problem}<//>`}
     <section class="panel stack" aria-label="What it is">
       <div class="row apart nowrap">
@@ -42,7 +44,7 @@ export function View({ path: [name], query }) {
   `;
 }
 
-function Head({ adapter, again }) {
+function Head({ adapter, again, going }) {
   return html`<div class="stack" style=${{ gap: "4px" }}>
     <a class="small" href="#/adapters">‹ Adapters</a>
     <div class="head">
@@ -51,8 +53,8 @@ function Head({ adapter, again }) {
       <div class="end">
         <${LinkButton} kind="main" icon="chat" href=${besideBase([adapter])}>Compare with the base<//>
         <${LoadButton} adapter=${adapter} onDone=${again} />
-        <${Rename} adapter=${adapter} />
-        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" onDone=${() => go(["adapters"])} />
+        <${Rename} adapter=${adapter} going=${going} />
+        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" going=${going} onDone=${() => go(["adapters"])} />
       </div>
     </div>
     <p class="quiet small wrap">${adapter.model_name} · <code>${adapter.path}</code> · made ${ago(adapter.created_at)}</p>

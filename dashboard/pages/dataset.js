@@ -5,6 +5,7 @@ import { useState } from "preact/hooks";
 import { patch, remove, useAsk } from "../lib/api.js";
 import { number, plural, size } from "../lib/format.js";
 import { address, go, setQuery } from "../lib/router.js";
+import { useGoing } from "../lib/going.js";
 import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
@@ -19,22 +20,23 @@ const LEARN = [["", "answers; of plain texts all"], ["completions", "what follow
 
 export function View({ path: [name], query }) {
   const changes = useStore((state) => state.dataChanges);
-  const { data, error, again } = useAsk(pathOf(name), changes);
+  const [key, going] = useGoing(changes);
+  const { data, error, again } = useAsk(pathOf(name), key);
   const { data: models, error: noModels, again: askModels } = useAsk("/api/models");
   useTitle(name);
-  if (error && !data) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
+  if (error && (!data || error.status === 404)) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
   if (noModels && !models) return html`<${Heading}>${name}<//><${Failed} error=${noModels} again=${askModels} />`;
   if (!data || !models) return html`<${Heading}>${name}<//><${Reading} />`;
   const here = models.models.filter((model) => model.downloaded && model.problem === null).map((model) => model.name);
   const model = query.model ?? here[0];
   return html`
-    <${Head} dataset=${data} model=${model} />
+    <${Head} dataset=${data} model=${model} going=${going} />
     <${Contents} dataset=${data} />
     ${data.num_rows === 0 && html`<${Note} tone="warn">No row was found in it.<//>`}
     ${model === undefined && html`
       <${Problems} dataset=${data} />
       <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
-    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${changes} />`}
+    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${key} />`}
   `;
 }
 
@@ -64,16 +66,16 @@ function Read({ dataset, model, models, query, changes }) {
   `;
 }
 
-function Head({ dataset, model }) {
+function Head({ dataset, model, going }) {
   const { dataset_name: name, path, files } = dataset;
   const [newName, setNewName] = useState(name);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const rename = async () => {
-    await patch(pathOf(name), { dataset_name: newName.trim() });
+    await going(() => patch(pathOf(name), { dataset_name: newName.trim() }));
     go(["data", newName.trim()]);
   };
   const erase = async () => {
-    await remove(pathOf(name));
+    await going(() => remove(pathOf(name)));
     go(["data"]);
   };
   return html`<div class="stack" style=${{ gap: "4px" }}>

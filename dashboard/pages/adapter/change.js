@@ -8,10 +8,10 @@ import { pathOf } from "../../parts/adapter-actions.js";
 import { AskFirst } from "../../parts/dialog.js";
 import { Field } from "../../parts/field.js";
 
-export function Rename({ adapter }) {
+export function Rename({ adapter, going }) {
   const [name, setName] = useState(adapter.name);
   const rename = async () => {
-    await patch(pathOf(adapter.name), { name: name.trim() });
+    await going(() => patch(pathOf(adapter.name), { name: name.trim() }));
     go(["adapters", name.trim()]);
   };
   return html`<${AskFirst} icon="pen" word="Rename…" title="Rename ${adapter.name}" yes="Rename" danger=${false} onYes=${rename}>

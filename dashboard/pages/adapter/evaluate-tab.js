@@ -63,7 +63,7 @@ function Ask({ adapter, onBegun }) {
       <//>
       <${Field} id="questions" label="Questions">
         <select value=${dataset} onChange=${(event) => setDataset(event.target.value)}>
-          <option value="">those that its job was evaluated on</option>
+          <option value="">its job's evaluation rows</option>
           ${(sets?.datasets ?? []).map(({ dataset_name: name }) => html`<option key=${name} value=${name}>data set ${name}</option>`)}
         </select>
       <//>

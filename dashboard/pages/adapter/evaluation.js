@@ -37,7 +37,7 @@ export function Evaluation({ id, turn, query, onGone }) {
         <//>`}
       </div>
     </div>
-    <p class="small quiet wrap">${plural(data.num_rows, "row")} of ${data.rows}${leftOut(data.num_left_out)}</p>
+    <p class="small quiet wrap">${plural(data.num_rows, "row")}, ${data.rows}${leftOut(data.num_left_out)}</p>
     ${underWay && html`<${Bar} percent=${data.progress} label="Progress of the evaluation" /><p class="small quiet">${data.message ?? `${number(data.progress)} % of the answers`}</p>`}
     ${data.error_message && html`<${Note} tone="bad">${data.error_message}<//>`}
     ${data.verdicts.map((one) => html`<${Note} key=${one.grader + one.against} tone=${TONES[one.verdict]} icon="scale">${one.sentence}<//>`)}
