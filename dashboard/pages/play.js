@@ -12,7 +12,7 @@ import { Failed, Heading, Reading, useTitle } from "../parts/small.js";
 import { AsCode } from "./play/as-code.js";
 import { Answers } from "./play/answers.js";
 import { askAll, isWriting, stop } from "./play/conversation.js";
-import { Settings, settingsOf } from "./play/settings.js";
+import { amiss, questionOf, Settings } from "./play/settings.js";
 
 export function View({ query }) {
   const changes = useStore((state) => state.adapterChanges);
@@ -55,9 +55,9 @@ function Question({ models, query, writing }) {
   useEffect(() => setDraft(query.ask ?? ""), [query.ask]);
   const isText = query.as === "text";
   const send = () => {
-    if (draft === "" || models.length === 0) return;
+    if (draft === "" || models.length === 0 || amiss(query)) return;
     setQuery({ ask: draft, models: models.join(",") });
-    void askAll(models, { ask: draft, system: query.system, as: query.as, settings: settingsOf(query) });
+    void askAll(models, questionOf(query, draft));
   };
   const press = (event) => {
     if (event.key === "Escape" && writing) stop();
@@ -78,7 +78,7 @@ function Question({ models, query, writing }) {
     <div class="row">
       ${writing
         ? html`<${Button} kind="main" icon="stop" onPress=${stop}>Stop<//>`
-        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0}>${models.length > 1 ? `Ask all ${models.length}` : "Ask"}<//>`}
+        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0 || amiss(query) !== null}>${models.length > 1 ? `Ask all ${models.length}` : "Ask"}<//>`}
     </div>
     <${Settings} query=${query} />
   </section>`;

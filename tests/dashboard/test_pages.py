@@ -26,6 +26,7 @@ PAGES = {
     "#/adapters/haiku?tab=export": "haiku",
     "#/play": "Play",
     "#/play?models=tiny-python,hostile,haiku,gone&as=text&ask=%3Cb%3E": "Play",
+    "#/play?models=tiny-python&json=schema&schema=%7B": "Play",
     "#/data": "Data",
     "#/data/hostile": "hostile",
     "#/machine": "Machine",
