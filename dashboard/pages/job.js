@@ -88,7 +88,8 @@ function Sentence({ job }) {
 }
 
 function Completed({ job }) {
-  const compare = address(["play"], { models: [job.model_name, job.adapter_name].filter(Boolean).join(","), ...firstQuestion(job) });
+  const models = [job.model_name, job.adapter_name].filter(Boolean).join(",");
+  const compare = address(["play"], { models, ...firstQuestion(job) });
   return html`<div class="row">
     ${job.adapter_name &&
     html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>

@@ -37,12 +37,15 @@ export function Examples({ path, asked, query, changes, files }) {
 
 const Row = ({ row }) => html`<article class="panel stack" aria-label="${row.file} line ${row.line}">
   <div class="row apart small quiet"><span>${row.file} line ${number(row.line)}</span>
-    ${row.sequences.length > 0 && html`<span class="figures">${row.sequences.map((one) => `${plural(one.num_tokens, "token")}, ${number(one.num_learned)} learned`).join(" · ")}</span>`}</div>
+    ${row.sequences.length > 0 && html`<span class="figures">
+      ${row.sequences.map((one) => `${plural(one.num_tokens, "token")}, ${number(one.num_learned)} learned`).join(" · ")}</span>`}</div>
   ${row.problem && html`<${Note} tone="bad">${row.problem}<//>`}
-  ${row.sequences.map((sequence, at) => html`<div key=${at} class="code said" dir="auto" tabindex="0" role="group" aria-label="Text ${at + 1}">
+  ${row.sequences.map((sequence, at) => html`<div key=${at} class="code said" dir="auto" tabindex="0" role="group"
+    aria-label="Text ${at + 1}">
     ${sequence.pieces.map((piece) => (piece.learned
       ? html`<mark class="learned"><span class="hidden"> learned: </span>${piece.text}<span class="hidden"> end of learned </span></mark>`
       : html`<span class="read">${piece.text}</span>`))}
   </div>`)}
-  ${row.notes.map((one) => html`<p class="small quiet wrap" key=${one.id + one.at}>${[one.id.replaceAll("_", " "), one.at, one.value].filter(Boolean).join(": ")}</p>`)}
+  ${row.notes.map((one) => html`<p class="small quiet wrap" key=${one.id + one.at}>
+    ${[one.id.replaceAll("_", " "), one.at, one.value].filter(Boolean).join(": ")}</p>`)}
 </article>`;

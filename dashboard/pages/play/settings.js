@@ -59,8 +59,10 @@ export const Settings = ({ query }) => html`
     <div class="stack">
       <fieldset class="row choice">
         <legend class="hidden">What the text above is</legend>
-        <label class="check"><input type="radio" name="as" checked=${query.as !== "text"} onChange=${() => setQuery({ as: "" })} />a question, asked by the model's chat template</label>
-        <label class="check"><input type="radio" name="as" checked=${query.as === "text"} onChange=${() => setQuery({ as: "text" })} />a text to go on from, as it is</label>
+        <label class="check"><input type="radio" name="as" checked=${query.as !== "text"}
+          onChange=${() => setQuery({ as: "" })} />a question, asked by the model's chat template</label>
+        <label class="check"><input type="radio" name="as" checked=${query.as === "text"}
+          onChange=${() => setQuery({ as: "text" })} />a text to go on from, as it is</label>
       </fieldset>
       ${query.as !== "text" &&
       html`<${Field} id="system" label="System prompt">
@@ -70,10 +72,11 @@ export const Settings = ({ query }) => html`
       <div class="fields">
         ${NUMBERS.map(({ key, label, usual, step, most, help }) => html`<${Field} key=${key} id=${key} label=${label} help=${help}>
           <input type="number" min=${key === "max_tokens" ? 1 : 0} max=${most} step=${step} value=${query[key] ?? usual ?? ""}
-            onChange=${(event) => event.target.reportValidity() && setQuery({ [key]: event.target.value === String(usual) ? "" : event.target.value })} />
+            onChange=${({ target }) => target.reportValidity() && setQuery({ [key]: target.value === String(usual) ? "" : target.value })} />
         <//>`)}
         <${Field} id="stop" label="Stop at" help="A text; \\n is a new line.">
-          <input value=${query.stop ?? ""} spellcheck=${false} autocomplete="off" onChange=${(event) => setQuery({ stop: event.target.value })} />
+          <input value=${query.stop ?? ""} spellcheck=${false} autocomplete="off"
+            onChange=${(event) => setQuery({ stop: event.target.value })} />
         <//>
       </div>
     </div>
@@ -81,7 +84,8 @@ export const Settings = ({ query }) => html`
 `;
 
 const Json = ({ query }) => html`
-  <${Field} id="json" label="Answer" help=${query.json ? "Say in the question what JSON is wanted: the model is held to it, and does not see it." : ""}>
+  <${Field} id="json" label="Answer"
+    help=${query.json ? "Say in the question what JSON is wanted: the model is held to it, and does not see it." : ""}>
     <select value=${query.json ?? ""} onChange=${(event) => setQuery({ json: event.target.value })}>
       <option value="">in any words</option>
       <option value="object">as a JSON object</option>
@@ -90,7 +94,8 @@ const Json = ({ query }) => html`
   <//>
   ${query.json === "schema" &&
   html`<${Field} id="schema" label="Schema" error=${amiss(query)}>
-    <textarea class="mono" rows="6" spellcheck=${false} value=${query.schema ?? EXAMPLE} onChange=${(event) => setQuery({ schema: event.target.value })}></textarea>
+    <textarea class="mono" rows="6" spellcheck=${false} value=${query.schema ?? EXAMPLE}
+      onChange=${(event) => setQuery({ schema: event.target.value })}></textarea>
   <//>`}
 `;
 
