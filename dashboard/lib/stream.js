@@ -2,6 +2,7 @@
 // killed server, a hidden tab), the next stream goes on where the last one was, and nothing comes twice.
 
 import { useEffect } from "preact/hooks";
+import { get } from "./api.js";
 import { change, read, say } from "./store.js";
 import { addPoints, forgetCurves, setColumns } from "./curves.js";
 import { addLog, forgetLogs } from "./logs.js";
@@ -9,6 +10,7 @@ import { endingOf } from "./words.js";
 
 const SILENCE_MS = 25_000; // the server beats after 10 s of silence: two beats may be lost
 const LONGEST_WAIT_MS = 15_000;
+const GLANCE_MS = 60_000;
 
 const wanted = new Map(); // what each component on the page wants to be told of
 let source = null;
@@ -94,9 +96,20 @@ function close() {
   source = null;
 }
 
+// A tab that is not seen has no stream. Its title goes on: what runs is asked for once a minute.
 function sleep() {
   close();
+  if (document.hidden) timer = setTimeout(glance, GLANCE_MS);
   change({ connection: { state: "asleep", since: Date.now() } });
+}
+
+async function glance() {
+  const running = await get("/api/training/jobs?status=running&limit=20").catch(() => ({ jobs: [] }));
+  if (isSeen()) return;
+  const jobs = new Map(read().jobs);
+  for (const job of running.jobs) jobs.set(job.job_id, { ...jobs.get(job.job_id), ...job });
+  change({ jobs });
+  timer = setTimeout(glance, GLANCE_MS);
 }
 
 function hear(event, take) {

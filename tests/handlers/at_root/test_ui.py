@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -73,6 +74,22 @@ def test_nothing_but_the_dashboards_files_is_sent(queueing: Server, path: str) -
 
     assert reply.status_code == 404
     assert reply.json()["error"].startswith("No endpoint at /ui/")
+
+
+def test_the_page_asks_at_once_for_all_modules_of_its_first_view() -> None:
+    page = (assets.FOLDER / "index.html").read_text()
+    asked = {assets.FOLDER / path for path in re.findall(r'<link rel="modulepreload" href="/ui/([^"]+)">', page)}
+
+    assert {path for path in asked if "vendor" not in path.parts} == _imported(assets.FOLDER / "app.js", set())
+
+
+def _imported(module: Path, known: set[Path]) -> set[Path]:
+    """A module, and whatever it imports before it runs."""
+    if module not in known:
+        known.add(module)
+        for path in re.findall(r'^import [^;]*? from "(\.[^"]+)";$', module.read_text(), re.MULTILINE):
+            _imported((module.parent / path).resolve(), known)
+    return known
 
 
 def test_every_script_comes_from_the_page_itself() -> None:
