@@ -10,6 +10,7 @@ import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
+import { Kept } from "../parts/kept.js";
 import { Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { KINDS } from "./data.js";
 import { Examples } from "./dataset/examples.js";
@@ -56,8 +57,8 @@ function Read({ dataset, model, models, query, changes }) {
         ${offered.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
       <label>Learn <select value=${query.learn ?? ""} onChange=${(event) => setQuery({ learn: event.target.value })}>
         ${LEARN.map(([value, word]) => html`<option key=${value} value=${value}>${word}</option>`)}</select></label>
-      <label>Longest row <input type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
-        onChange=${(event) => setQuery({ max: event.target.value })} /> tokens</label>
+      <label>Longest row <${Kept} type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
+        onKeep=${(text) => setQuery({ max: text })} /> tokens</label>
     </div>
     ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
     ${!report && !error && html`<${Reading}>Reading all ${number(dataset.num_rows)} rows…<//>`}

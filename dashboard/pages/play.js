@@ -12,7 +12,8 @@ import { Failed, Heading, Reading, useTitle } from "../parts/small.js";
 import { AsCode } from "./play/as-code.js";
 import { Answers } from "./play/answers.js";
 import { askAll, isWriting, stop } from "./play/conversation.js";
-import { amiss, questionOf, Settings } from "./play/settings.js";
+import { isAmiss, questionOf } from "./play/question.js";
+import { Settings } from "./play/settings.js";
 
 export function View({ query }) {
   const changes = useStore((state) => state.adapterChanges);
@@ -56,7 +57,7 @@ function Question({ models, query, writing }) {
   useEffect(() => setDraft(query.ask ?? ""), [query.ask]);
   const isText = query.as === "text";
   const send = () => {
-    if (draft === "" || models.length === 0 || amiss(query)) return;
+    if (draft === "" || models.length === 0 || isAmiss(query)) return;
     setQuery({ ask: draft, models: models.join(",") });
     void askAll(models, questionOf(query, draft));
   };
@@ -80,7 +81,7 @@ function Question({ models, query, writing }) {
     <div class="row">
       ${writing
         ? html`<${Button} kind="main" icon="stop" onPress=${stop}>Stop<//>`
-        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0 || amiss(query) !== null}>
+        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0 || isAmiss(query)}>
           ${models.length > 1 ? `Ask all ${models.length}` : "Ask"}<//>`}
     </div>
     <${Settings} query=${query} />

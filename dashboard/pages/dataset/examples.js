@@ -5,6 +5,7 @@ import { useAsk } from "../../lib/api.js";
 import { number, plural } from "../../lib/format.js";
 import { setQuery } from "../../lib/router.js";
 import { Button } from "../../parts/button.js";
+import { Kept } from "../../parts/kept.js";
 import { Failed, Note, Reading } from "../../parts/small.js";
 
 const ROWS = 5;
@@ -22,8 +23,8 @@ export function Examples({ path, asked, query, changes, files }) {
       <div class="row compact">
         ${files.length > 1 && html`<label>File <select value=${file} onChange=${(event) => turn(1, event.target.value)}>
           ${files.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>`}
-        <label>From row <input type="number" min="1" max=${lines ? lines.used + lines.bad : undefined} value=${first} class="short"
-          onChange=${(event) => turn(Number(event.target.value) || 1)} /></label>
+        <label>From row <${Kept} type="number" min="1" max=${lines ? lines.used + lines.bad : undefined} value=${String(first)}
+          class="short" onKeep=${(text) => turn(Number(text) || 1)} /></label>
         <${Button} icon="left" label="Rows before" disabled=${first === 1} onPress=${() => turn(Math.max(1, first - ROWS))} />
         <${Button} icon="right" label="Next rows" disabled=${!data?.next} onPress=${() => turn(data.next.first, data.next.file)} />
       </div>

@@ -53,14 +53,16 @@ function kindOf(model) {
 
 function Text({ answer, beside }) {
   if (!answer) return html`<p class="quiet">Not asked yet.</p>`;
-  const { state, text, error, finish } = answer;
-  if (state === "writing" && text === "") {
+  const { state, text, calls = [], error, finish } = answer;
+  if (state === "writing" && text === "" && calls.length === 0) {
     return html`<p class="quiet">Reads the question. The first answer of a model takes longest: it is loaded for it.</p>`;
   }
   return html`
     ${text
       ? html`<div class="said" dir="auto">${beside === null ? text : marked(text, beside)}${state === "writing" && CARET}</div>`
-      : state === "done" && html`<p class="quiet">It has ended without a word.</p>`}
+      : state === "done" && calls.length === 0 && html`<p class="quiet">It has ended without a word.</p>`}
+    ${calls.map((call, at) => html`<div key=${at}><span class="small quiet">calls </span><code>${call.name}</code>
+      <div class="code said mono" tabindex="0" role="group" aria-label="Arguments of ${call.name}">${call.arguments}</div></div>`)}
     ${state === "failed" && html`<${Note} tone="bad">${error}<//>`}
     ${state === "stopped" && html`<p class="small warn">Stopped.</p>`}
     ${finish === "length" && html`<p class="small warn">Cut off: the longest answer was reached.</p>`}
