@@ -5,7 +5,6 @@ The one place that knows both the routes and the runtime: the parts are built he
 
 import argparse
 import asyncio
-import logging
 import os
 import sys
 from contextlib import suppress
@@ -23,9 +22,11 @@ from handlers import find_handlers
 from handlers._http import api_key, description, refusals, requests
 from handlers._http.api_key import ApiKey
 from handlers._http.compressed import Compressed
+from handlers._http.observed import Observed
 from handlers._http.same_origin import SameOrigin
-from runtime.process import machine
+from runtime.process import logs, machine
 from runtime.process.noise import hush_libraries
+from runtime.server.meter import Meter
 from runtime.server.service import Service
 from state import locks, store
 from state.errors import BrokenFile, ServiceError
@@ -61,16 +62,16 @@ def build_app(service: Service, max_body_mb: int) -> Litestar:
     return app
 
 
-def guarded(app: ASGIApp, names: list[str], key: str | None) -> ASGIApp:
+def guarded(app: ASGIApp, names: list[str], key: str | None, meter: Meter) -> ASGIApp:
     """The application behind those who decide on who is let in. `names` are its host names beside the loopback ones."""
     app = Compressed(app)
-    return SameOrigin(app if key is None else ApiKey(app, key), names)
+    return Observed(SameOrigin(app if key is None else ApiKey(app, key), names), meter)
 
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     key = os.environ.pop(api_key.VARIABLE, None) or None  # none of the processes that this one starts has it
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.configure(options.log_format, options.log_level)
     hush_libraries()
     root = DataRoot.at(options.root)
     try:
@@ -89,9 +90,12 @@ def main(arguments: list[str] | None = None) -> int:
                 memory_mb=options.memory_mb,
             )
             config = uvicorn.Config(
-                guarded(build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key),
+                guarded(
+                    build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key, service.meter
+                ),
                 host=options.host,
                 port=options.port,
+                log_config=None,  # its words go where all others do
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
@@ -173,6 +177,18 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="keep a trainer in memory for the next job, which begins 3.5 s sooner for 400 MB (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-format",
+        choices=logs.FORMATS,
+        default="text",
+        help="of the server's log, on stderr (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=logs.LEVELS,
+        default="info",
+        help="least level of what is logged; debug has every request (default: %(default)s)",
     )
     return parser.parse_args(arguments)
 

@@ -48,7 +48,7 @@ def main(root: str, port: str) -> None:
     service = Service.build(DataRoot.at(Path(root)), machine.inspect(), 0, spare_trainer=False, unload_after_s=0)
     app = lathe.build_app(service, 256)
     app.register(Router(path="/api", route_handlers=[constant], before_request=requests.check))
-    uvicorn.run(lathe.guarded(app, [], None), host="127.0.0.1", port=int(port), log_level="warning")
+    uvicorn.run(lathe.guarded(app, [], None, service.meter), host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":

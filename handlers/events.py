@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import msgspec
 from litestar import get
 from litestar.di import NamedDependency
-from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.response import Stream as StreamReply
@@ -25,8 +24,8 @@ from runtime.server.news.lookout import Vitals
 from runtime.server.news.stream import Beat, Changed, News, Points, Stream, Text
 from runtime.server.revisions import Kind
 from runtime.server.service import Service
-from state import clock, metrics, training_data
-from state.errors import NotFound
+from state import clock, metrics, names, training_data
+from state.errors import NotFound, ServiceError
 from state.version import VERSION
 
 RETRY_MS = 1000
@@ -64,16 +63,22 @@ async def events(
     after: Annotated[str | None, QueryParameter(description="the id of the last event that was heard")] = None,
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> StreamReply:
-    curves = [job_id for job_id in dict.fromkeys(curve.split(",")) if job_id]
+    curves = _ids("curve", curve)
     if len(curves) > MOST_CURVES:
-        raise HTTPException(f"curve must name at most {MOST_CURVES} jobs", status_code=400)
+        raise ServiceError(f"curve must name at most {MOST_CURVES} jobs")
     files: list[tuple[FileKind, str]] = [("c", job_id) for job_id in curves]
-    if log:
-        files.append(("l", log))
+    files += [("l", job_id) for job_id in _ids("log", log)[:1]]
     heard = last_event_id or after
     stream = Stream(service.index, service.lookout, files, cursor.parse(heard) if heard else None)
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamReply(_encoded(service, stream), media_type="text/event-stream", headers=headers)
+
+
+def _ids(parameter: str, listed: str) -> list[str]:
+    found = [job_id for job_id in dict.fromkeys(listed.split(",")) if job_id]
+    for job_id in found:
+        names.check(parameter, job_id)
+    return found
 
 
 async def _encoded(service: Service, stream: Stream) -> AsyncIterator[bytes]:
@@ -97,8 +102,8 @@ def _event(name: str, data: object) -> bytes:
 
 def _name_and_data(service: Service, news: News) -> tuple[str, object]:
     match news.told:
-        case Changed(kind, names):
-            return kind, _ENTRIES[kind](service, names)
+        case Changed(kind, changed):
+            return kind, _ENTRIES[kind](service, changed)
         case Points(job_id, reset, points):
             rows = [structs.astuple(point) for point in points]
             return "points", {"job": job_id, "reset": reset, "points": rows}
@@ -110,11 +115,11 @@ def _name_and_data(service: Service, news: News) -> tuple[str, object]:
             return "beat", {"time": clock.now()}
 
 
-def _jobs(service: Service, ids: set[str] | None) -> Entries:
+def _jobs(service: Service, changed: set[str] | None) -> Entries:
     index = service.index
-    entries = _first_jobs(service) if ids is None else index.known_jobs(ids)
-    gone = (ids or set()) - {entry.job_id for entry in entries}
-    return Entries(ids is None, detailed(service, entries), sorted(gone), index.count_jobs())
+    entries = _first_jobs(service) if changed is None else index.known_jobs(changed)
+    gone = (changed or set()) - {entry.job_id for entry in entries}
+    return Entries(changed is None, detailed(service, entries), sorted(gone), index.count_jobs())
 
 
 def _first_jobs(service: Service) -> list[JobEntry]:
@@ -124,22 +129,24 @@ def _first_jobs(service: Service) -> list[JobEntry]:
     return first + [entry for entry in service.index.unfinished()[:FIRST_PAGE] if entry.job_id not in known]
 
 
-def _adapters(service: Service, names: set[str] | None) -> Entries:
+def _adapters(service: Service, changed: set[str] | None) -> Entries:
     index = service.index
-    found = index.adapters(FIRST_PAGE) if names is None else index.known_adapters(names)
-    gone = (names or set()) - {adapter.name for adapter in found}
+    found = index.adapters(FIRST_PAGE) if changed is None else index.known_adapters(changed)
+    gone = (changed or set()) - {adapter.name for adapter in found}
     rows = [adapter_row(service, adapter) for adapter in found]
-    return Entries(names is None, rows, sorted(gone), index.count_adapters())
+    return Entries(changed is None, rows, sorted(gone), index.count_adapters())
 
 
-def _datasets(service: Service, names: set[str] | None) -> Entries:
-    present = training_data.all_names(service.root)
+def _datasets(service: Service, changed: set[str] | None) -> Entries:
+    present: list[str] = []
+    with suppress(OSError):  # whose folder is gone
+        present = training_data.all_names(service.root)
     rows = []
-    for name in present[:FIRST_PAGE] if names is None else sorted(names.intersection(present)):
+    for name in present[:FIRST_PAGE] if changed is None else sorted(changed.intersection(present)):
         with suppress(NotFound):  # it went just now
             rows.append(dataset_row(service, name))
-    gone = (names or set()) - {row.dataset_name for row in rows}
-    return Entries(names is None, rows, sorted(gone), len(present))
+    gone = (changed or set()) - {row.dataset_name for row in rows}
+    return Entries(changed is None, rows, sorted(gone), len(present))
 
 
 _ENTRIES: dict[Kind, Callable[[Service, set[str] | None], Entries]] = {

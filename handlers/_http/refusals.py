@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Scope
 from msgspec import Struct
 
 from handlers._http.sentences import parameter_problem
+from runtime.process.logs import REQUEST
 from runtime.server.processes import ProcessDied
 from state.errors import Busy, NotFound, ServiceError
 from state.jobs import DISK_FULL
@@ -123,7 +124,8 @@ def from_any(request: Request[Any, Any, Any], error: Exception) -> Response[Erro
     handler = request.scope.get("route_handler")
     action = handler.opt.get("action", "answer") if handler is not None else "answer"
     reason = error.strerror if isinstance(error, OSError) and error.errno in _OF_THE_DISK else None
-    return refuse(500, f"Failed to {action}: {reason or 'Internal server error'}")
+    unforeseen = f"Internal server error; the log has more of the request {REQUEST.get()}"
+    return refuse(500, f"Failed to {action}: {reason or unforeseen}")
 
 
 def describe_failures(schema: OpenAPI) -> None:
@@ -142,8 +144,9 @@ def describe_failures(schema: OpenAPI) -> None:
 
 def declare(path: str, handlers: list[HTTPRouteHandler]) -> list[HTTPRouteHandler]:
     """Have these handlers of one router say what their refusals look like."""
-    kind = ErrorReply if path == "/api" else ProtocolErrorReply
-    refusal = ResponseSpec(kind, description="a refusal, in one sentence", generate_examples=False)
     for handler in handlers:
+        place = f"{path.rstrip('/')}{next(iter(handler.paths))}"
+        kind = ProtocolErrorReply if place.startswith(PROTOCOL_PATHS) else ErrorReply
+        refusal = ResponseSpec(kind, description="a refusal, in one sentence", generate_examples=False)
         handler.responses = {**(handler.responses or {}), DECLARED: refusal}
     return handlers

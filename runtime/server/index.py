@@ -12,6 +12,7 @@ import asyncio
 import logging
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -98,6 +99,9 @@ class Index:
         self.adapters_are_read = False
         self.revisions = Revisions()
         """When which entry came, changed or went."""
+        self.ended: Counter[JobState] = Counter()
+        """How many jobs have come to an end since it began, by the end."""
+        self.steps_taken = 0
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -227,10 +231,17 @@ class Index:
             if newest is None:
                 self._jobs.pop(job_id, None)
             else:
+                if known is not None:
+                    self._count(known.status, newest.status)
                 self._jobs[job_id] = newest
                 self._all_jobs.add(newest.key)
                 self._jobs_by_state[newest.status.status].add(newest.key)
             return True
+
+    def _count(self, before: Status, now: Status) -> None:
+        self.steps_taken += max(0, now.current_step - before.current_step)
+        if now.status in jobs.FINISHED and before.status not in jobs.FINISHED:
+            self.ended[now.status] += 1
 
     def _keep_adapter(self, name: str, known: AdapterEntry | None, newest: AdapterEntry | None) -> bool:
         with self._lock:

@@ -30,6 +30,7 @@ from runtime.server.jobs.room import Room
 from runtime.server.jobs.sparks import Sparks
 from runtime.server.jobs.submission import Submission
 from runtime.server.jobs.trainers import Trainers
+from runtime.server.meter import Meter
 from runtime.server.news.lookout import Lookout
 from runtime.server.watch import Watch
 from state import exports, folders
@@ -59,6 +60,7 @@ class Service(Struct, frozen=True):
     inspector: Inspector
     sparks: Sparks
     lookout: Lookout
+    meter: Meter
     ending: asyncio.Event
     """Set as soon as the server is asked to end: whoever would go on for as long as it lives ends then."""
     unload_after_s: float
@@ -87,7 +89,8 @@ class Service(Struct, frozen=True):
         index = Index(root)
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
-        worker = Worker(root.quantized_bases, place=accelerators.inferring)
+        meter = Meter()
+        worker = Worker(root.quantized_bases, place=accelerators.inferring, meter=meter)
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         room = Room(root, machine, accelerators, partial(worker.rest, 0.0))
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
@@ -113,6 +116,7 @@ class Service(Struct, frozen=True):
             inspector=Inspector(root),
             sparks=Sparks(),
             lookout=Lookout(root, index.revisions, queue, serving, worker),
+            meter=meter,
             ending=asyncio.Event(),
             unload_after_s=unload_after_s,
         )

@@ -27,7 +27,7 @@ def _job(root: Path, job_id: str, *, status: str = "paused", steps: Iterable[int
 
 def _log_steps(folder: JobFolder, steps: Iterable[int], loss: float = 1.0) -> None:
     for step in steps:
-        metrics.append(folder.metrics_file, metrics.Point(step=step, epoch=0.1 * step, loss=loss))
+        metrics.append(folder.metrics_file, metrics.Point(step=step, epoch=step / 10, loss=loss))
 
 
 def _steps(events: Iterable[Event]) -> list[int]:
@@ -62,12 +62,15 @@ def test_a_stream_begins_with_what_there_is_and_goes_on_with_what_changes(queuei
         assert first[5].data == {"job": "followed", "reset": True, "text": "one\nzwölf"}
 
         _log_steps(folder, [3])
+        assert listener.until(lambda event: event.name == "points")[-1].data == {
+            "job": "followed",
+            "reset": False,
+            "points": [[3, 0.3, 1.0, *[None] * (len(hello.data["columns"]) - 3)]],
+        }
         with folder.log_file.open("a") as log:
             log.write(" two\n")
         heard = listener.until(lambda event: event.name == "log")
         assert heard[-1].data == {"job": "followed", "reset": False, "text": " two\n"}
-        assert _steps(heard) == [3]
-        assert all(not event.data["reset"] for event in heard if event.name == "points")
 
         (folder.status_file).write_text('{"status": "cancelled", "progress": 50.0}')
         listener.until(_tells_of("followed", status="cancelled", progress=50.0))
@@ -196,10 +199,12 @@ def test_the_command_of_the_page_works_as_written(queueing: Server) -> None:
     assert all(f"| `{name}`" in page for name in ("hello", "jobs", "adapters", "points", "log", "machine", "beat"))
 
 
-def test_more_curves_than_a_page_can_show_are_refused(queueing: Server) -> None:
-    reply = queueing.get("/events", params={"curve": ",".join(map(str, range(21)))})
+def test_what_can_be_no_job_and_more_curves_than_a_page_can_show_are_refused(queueing: Server) -> None:
+    many = queueing.get("/events", params={"curve": ",".join(map(str, range(21)))})
+    odd = queueing.get("/events", params={"log": "a\nb"})
 
-    assert (reply.status_code, reply.json()) == (400, {"error": "curve must name at most 20 jobs"})
+    assert (many.status_code, many.json()) == (400, {"error": "curve must name at most 20 jobs"})
+    assert (odd.status_code, odd.json()["error"].startswith("log 'a\\nb' is not a valid name")) == (400, True)
 
 
 @on_linux

@@ -74,6 +74,7 @@ SPECIFIED = {
     "POST /v1/chat/completions": "v1/chat/completions.py",
     "POST /tokenize": "at_root/tokenize.py",
     "POST /detokenize": "at_root/detokenize.py",
+    "GET /metrics": "at_root/metrics.py",
     "GET /tokenizer_info": "at_root/tokenizer_info.py",
     "GET /": "at_root/page.py",
     "GET /ui/{path}": "at_root/ui.py",

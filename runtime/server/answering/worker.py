@@ -38,6 +38,7 @@ from runtime.messages.inference import (
     line,
 )
 from runtime.server import processes
+from runtime.server.meter import Meter
 from runtime.server.processes import ProcessDied, explain
 from state.adapters import ChatSettings
 from state.errors import ServiceError
@@ -67,6 +68,7 @@ class Worker:
         quantized_bases: Path,
         log: Path | None = None,
         place: Place = lambda: nullcontext({}),
+        meter: Meter | None = None,
     ) -> None:
         """`quantized_bases` is where the process keeps its copies.
 
@@ -76,6 +78,7 @@ class Worker:
         self._quantized_bases = quantized_bases
         self._log = log
         self._place = place
+        self._meter = meter or Meter()
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
@@ -138,12 +141,18 @@ class Worker:
             )
             for prompt, sampling in prompts
         ]
+        began_s = time.monotonic()
+        first_s: dict[int, float] = {}
         async with aclosing(self._ask(requests)) as replies:
             async for number, reply in replies:
+                took_s = time.monotonic() - began_s
                 if isinstance(reply, TextDelta):
+                    first_s.setdefault(number, took_s)
                     yield number, reply
-                elif reply.generated is not None:
-                    yield number, reply.generated
+                elif (done := reply.generated) is not None:
+                    first = first_s.get(number)
+                    self._meter.completed(done.prompt_tokens, done.completion_tokens, first, took_s - (first or 0.0))
+                    yield number, done
 
     async def rest(self, after_s: float) -> None:
         """End the process where nobody has asked it anything for so long; the next request has another."""

@@ -100,7 +100,10 @@ class Lookout:
 
     def _look_at_datasets(self) -> dict[str, int]:
         parent = self._root.training_data
-        names = training_data.all_names(self._root)
+        try:
+            names = training_data.all_names(self._root)
+        except OSError:  # the folder is gone, or may not be looked into: who asks for data sets hears it
+            return {}
         return {name: stamps.of(str(parent / name), [".", "dataset.json"]) for name in names}
 
     def _note_datasets(self, found: dict[str, int]) -> None:

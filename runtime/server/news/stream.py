@@ -133,7 +133,8 @@ class Stream:
             folder = (await self._index.job_now(job_id)).folder
         except NotFound:
             return self._without_file(file)
-        stamp = stamps.of(str(folder.path), ["metrics.jsonl" if kind == "c" else "train.log"])
+        followed = folder.metrics_file if kind == "c" else folder.log_file
+        stamp = stamps.of(str(folder.path), [followed.name])
         if stamp == self._stamps.get(file):
             return None
         told, end = await asyncio.to_thread(_read_on, kind, folder, self._files[file])

@@ -82,6 +82,32 @@ def test_a_prompt_of_tokens_is_taken_as_it_is(client: openai.OpenAI) -> None:
     assert answer.choices[1].text == alone.choices[0].text
 
 
+def test_completions_are_counted_and_timed(client: openai.OpenAI, serving: Server) -> None:
+    def figure(name: str) -> float:
+        lines = serving.http.get(f"http://localhost:{serving.port}/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+    names = (
+        "lathe_prompt_tokens_total",
+        "lathe_generated_tokens_total",
+        "lathe_time_to_first_token_seconds_count",
+        "lathe_time_per_output_token_seconds_count",
+    )
+    before = {name: figure(name) for name in names}
+
+    whole = client.completions.create(model="toy", prompt="def f(", temperature=0, max_tokens=10)
+    list(client.completions.create(model="toy", prompt="def f(", temperature=0, max_tokens=10, stream=True))
+
+    assert whole.usage is not None
+    assert [figure(name) - before[name] for name in names] == [
+        2 * whole.usage.prompt_tokens,
+        2 * whole.usage.completion_tokens,
+        1,
+        1,
+    ]
+    assert figure("lathe_completions_running") == 0
+
+
 def test_an_echo_begins_with_the_prompt_whole_or_streamed(client: openai.OpenAI) -> None:
     asked: dict[str, Any] = {"model": "toy", "prompt": "# ü\ndef f(", "temperature": 0, "logprobs": 2}
     completion = client.completions.create(**asked, max_tokens=4)
