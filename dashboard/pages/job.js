@@ -113,7 +113,7 @@ function FailedJob({ job }) {
   return html`<${Note} tone="bad">
     <p>${reason}</p>
     ${end.length > 0 &&
-    html`<details><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
+    html`<details open><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
   <//>`;
 }
 
