@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from llguidance import LLMatcher
 
+from runtime.inference import limits
 from runtime.inference.adapters import LoadedAdapter
 from runtime.inference.base import Base
 from runtime.inference.echo import PIECE_BYTES, PromptEcho
@@ -16,9 +17,7 @@ from runtime.inference.tools.reading import CallReader
 from runtime.messages.inference import CallPiece, Echo, Generate, Generated, TextDelta, TokenLogprob, ToolUse
 from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer, decoded
-from state.errors import ServiceError
 
-UNBOUNDED = 1024  # new tokens where neither the request nor the model says how many
 AHEAD = 1024  # new tokens that memory is set aside for at a time, where the request does not say how many there will be
 
 IsCancelled = Callable[[], bool]
@@ -42,10 +41,10 @@ class Sequence:
         self.adapter = adapter
         tools = request.sampling.tools.tools if request.sampling.tools else ()
         prompt = base.prompts.tokens(request.prompt, request.chat, tools)
-        _check_bias(request.sampling.logit_bias, base.vocabulary)
+        limits.check_bias(request.sampling.logit_bias, base.vocabulary)
         stop_tokens = stop_ids(base.tokenizer, request.chat.stop_tokens)
         self._end_tokens = base.end_tokens.union(stop_tokens)
-        self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
+        self.max_new_tokens = limits.max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
         self.tokens = list(prompt)
         """The prompt's, then those that were chosen."""
@@ -181,23 +180,3 @@ def _reader(use: ToolUse, request: Generate, base: Base) -> CallReader:
 def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:
     text = request.prompt if isinstance(request.prompt, str) else None
     return PromptEcho(base.tokenizer, base.texts, text, prompt, request.sampling.top_logprobs)
-
-
-def _check_bias(biases: dict[int, float], vocabulary: int) -> None:
-    unknown = next((token for token in biases if not 0 <= token < vocabulary), None)
-    if unknown is not None:
-        raise ServiceError(
-            f"logit_bias names a token that the model does not have, {unknown}: its tokens are 0 to {vocabulary - 1}"
-        )
-
-
-def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:
-    """Raises ServiceError where the model's context is too short for what is asked."""
-    if asked is None:
-        asked = UNBOUNDED if context is None else max(1, context - prompt)
-    if context is not None and prompt + asked > context:
-        raise ServiceError(
-            f"The prompt has {prompt} tokens and max_new_tokens is {asked}: together {prompt + asked}, "
-            f"but the model's context is {context} tokens"
-        )
-    return asked
