@@ -33,7 +33,9 @@ export function View({ path: [name], query }) {
     ${adapter.problem && html`<${Note} tone="bad">It cannot be loaded: ${adapter.problem}<//>`}
     <section class="panel stack" aria-label="What it is">
       <div class="row apart nowrap">
-        ${adapter.description ? html`<p class="said grow" dir="auto">${adapter.description}</p>` : html`<p class="quiet">No description.</p>`}
+        ${adapter.description
+          ? html`<p class="said grow" dir="auto">${adapter.description}</p>`
+          : html`<p class="quiet">No description.</p>`}
         <${Describe} adapter=${adapter} onDone=${again} />
       </div>
       ${adapter.tags.length > 0 && html`<${Tags} tags=${adapter.tags} />`}
@@ -54,7 +56,8 @@ function Head({ adapter, again, going }) {
         <${LinkButton} kind="main" icon="chat" href=${besideBase([adapter])}>Compare with the base<//>
         <${LoadButton} adapter=${adapter} onDone=${again} />
         <${Rename} adapter=${adapter} going=${going} />
-        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" going=${going} onDone=${() => go(["adapters"])} />
+        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" going=${going}
+          onDone=${() => go(["adapters"])} />
       </div>
     </div>
     <p class="quiet small wrap">${adapter.model_name} · <code>${adapter.path}</code> · made ${ago(adapter.created_at)}</p>

@@ -10,6 +10,7 @@ import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
+import { Kept } from "../parts/kept.js";
 import { Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { KINDS } from "./data.js";
 import { Examples } from "./dataset/examples.js";
@@ -36,19 +37,20 @@ export function View({ path: [name], query }) {
     ${model === undefined && html`
       <${Problems} dataset=${data} />
       <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
-    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${key} />`}
+    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} />`}
   `;
 }
 
 const pathOf = (name, rest = "") => `/api/training/data/${encodeURIComponent(name)}${rest}`;
 
-// By the model's tokenizer and the trainer's own masks.
-function Read({ dataset, model, models, query, changes }) {
+// By the model's tokenizer and the trainer's own masks. Each is work for a process of the server's: asked again only when
+// the rows are others.
+function Read({ dataset, model, models, query }) {
   const name = dataset.dataset_name;
   const asked = new URLSearchParams({ model_name: model });
   if (query.learn) asked.set("learn", query.learn);
   const max = query.max ? `&max_seq_length=${encodeURIComponent(query.max)}` : "";
-  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), changes);
+  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), dataset.sha256);
   const offered = models.includes(model) ? models : [model, ...models];
   return html`
     <div class="row compact" role="group" aria-label="As it is learned">
@@ -56,13 +58,14 @@ function Read({ dataset, model, models, query, changes }) {
         ${offered.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
       <label>Learn <select value=${query.learn ?? ""} onChange=${(event) => setQuery({ learn: event.target.value })}>
         ${LEARN.map(([value, word]) => html`<option key=${value} value=${value}>${word}</option>`)}</select></label>
-      <label>Longest row <input type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
-        onChange=${(event) => setQuery({ max: event.target.value })} /> tokens</label>
+      <label>Longest row <${Kept} type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
+        onKeep=${(text) => setQuery({ max: text })} /> tokens</label>
     </div>
     ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
     ${!report && !error && html`<${Reading}>Reading all ${number(dataset.num_rows)} rows…<//>`}
     ${report && html`<${Findings} report=${report} /><${Lengths} report=${report} />`}
-    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} changes=${changes} files=${dataset.files} />`}
+    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} version=${dataset.sha256}
+      files=${dataset.files} />`}
   `;
 }
 
@@ -90,7 +93,8 @@ function Head({ dataset, model, going }) {
           <//>
         <//>
         <${AskFirst} icon="bin" kind="bare" label="Delete this data set" title="Delete ${name}?" yes="Delete for good" onYes=${erase}>
-          <p><code>${path}</code> goes, with all that is in it: ${plural(files.length, "file")} of rows, ${size(bytes / 1e6)}, and whatever else you keep there.</p>
+          <p><code>${path}</code> goes, with all that is in it: ${plural(files.length, "file")} of rows, ${size(bytes / 1e6)},
+            and whatever else you keep there.</p>
           <p>Jobs have copies of their own, and stay.</p>
         <//>
       </div>
@@ -100,7 +104,7 @@ function Head({ dataset, model, going }) {
 }
 
 function Contents({ dataset }) {
-  const unused = Object.keys(dataset.unused_keys);
+  const unused = Object.entries(dataset.unused_keys).map(([key, count]) => `${key} (${number(count)})`);
   return html`<section class="panel stack" aria-label="What it holds">
     <${Facts} facts=${[
       ["Kind", KINDS[dataset.row_kind] ?? dataset.row_kind],
@@ -109,7 +113,8 @@ function Contents({ dataset }) {
       ["Size", size(dataset.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6)],
       ["Files", dataset.files.map((file) => file.name).join(", ")],
     ]} />
-    ${unused.length > 0 && html`<p class="small quiet wrap">Not read, since they mean nothing: ${unused.map((key) => `${key} (${number(dataset.unused_keys[key])})`).join(", ")}</p>`}
-    ${dataset.ignored_files.length > 0 && html`<p class="small quiet wrap">Other files in the folder: ${dataset.ignored_files.join(", ")}</p>`}
+    ${unused.length > 0 && html`<p class="small quiet wrap">Not read, since they mean nothing: ${unused.join(", ")}</p>`}
+    ${dataset.ignored_files.length > 0 && html`
+      <p class="small quiet wrap">Other files in the folder: ${dataset.ignored_files.join(", ")}</p>`}
   </section>`;
 }

@@ -89,7 +89,8 @@ function Sentence({ job }) {
 }
 
 function Completed({ job }) {
-  const compare = address(["play"], { models: [job.model_name, job.adapter_name].filter(Boolean).join(","), ...firstQuestion(job) });
+  const models = [job.model_name, job.adapter_name].filter(Boolean).join(",");
+  const compare = address(["play"], { models, ...firstQuestion(job) });
   return html`<div class="row">
     ${job.adapter_name &&
     html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>
@@ -112,7 +113,7 @@ function FailedJob({ job }) {
   return html`<${Note} tone="bad">
     <p>${reason}</p>
     ${end.length > 0 &&
-    html`<details><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
+    html`<details open><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
   <//>`;
 }
 

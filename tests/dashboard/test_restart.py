@@ -3,6 +3,7 @@
 import json
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,11 +46,10 @@ def test_a_page_outlives_its_server_and_its_own_sleep(
     page.get_by_text("Reconnecting… last news").wait_for(state="detached")
 
     # a connection that only looks open, as after a laptop's sleep
-    server.process.send_signal(signal.SIGSTOP)
-    page.clock.run_for(SILENCE_MS)
-    page.get_by_text("Reconnecting… last news").wait_for()
-    _grow(long, 200, 300)
-    server.process.send_signal(signal.SIGCONT)
+    with _stopped(server):
+        page.clock.run_for(SILENCE_MS)
+        page.get_by_text("Reconnecting… last news").wait_for()
+        _grow(long, 200, 300)
     page.clock.run_for(WAIT_MS)
     _wait_for_points(page, 60)
 
@@ -63,6 +63,15 @@ def test_a_page_outlives_its_server_and_its_own_sleep(
     page.get_by_role("button", name="Table").click()
     cells: list[str] = page.locator(".scroll td:first-child").all_inner_texts()
     assert [float(cell) for cell in cells] == [float(step) for step in range(5, 401, 5)]
+
+
+@contextmanager
+def _stopped(server: Server) -> Iterator[None]:
+    server.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.process.send_signal(signal.SIGCONT)
 
 
 def _grow(folder: JobFolder, after: int, until: int) -> None:

@@ -36,7 +36,8 @@ function Beside({ adapter, others }) {
   if (all.length < 2) return null;
   return html`
     <${Differing} named=${all.map((one) => [one.name, new Map(Object.entries(one.training_config))])} leftOut=${SAY_NOTHING} />
-    <div class="panel"><${Facts} facts=${all.map((one) => [`Loss of ${one.name}`, figure(one.metrics.eval_loss ?? one.metrics.final_loss)])} /></div>
+    <div class="panel"><${Facts}
+      facts=${all.map(({ name, metrics }) => [`Loss of ${name}`, figure(metrics.eval_loss ?? metrics.final_loss)])} /></div>
   `;
 }
 

@@ -28,7 +28,8 @@ export function Describe({ adapter, onDone }) {
     await patch(pathOf(adapter.name), { description: text, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) });
     onDone();
   };
-  return html`<${AskFirst} icon="pen" kind="bare" word="Describe…" title="Describe ${adapter.name}" yes="Save" danger=${false} onYes=${save}>
+  return html`<${AskFirst} icon="pen" kind="bare" word="Describe…" title="Describe ${adapter.name}" yes="Save" danger=${false}
+    onYes=${save}>
     <${Field} id="description" label="Description">
       <textarea value=${text} onInput=${(event) => setText(event.target.value)} dir="auto"></textarea>
     <//>

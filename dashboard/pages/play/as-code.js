@@ -4,10 +4,10 @@ import { html } from "htm/preact";
 import { requestOf } from "../../lib/answering.js";
 import { asCurl } from "../../lib/settings.js";
 import { CopyButton } from "../../parts/button.js";
-import { amiss, questionOf } from "./settings.js";
+import { isAmiss, questionOf } from "./question.js";
 
 export function AsCode({ models, query }) {
-  if (models.length === 0 || amiss(query)) return null;
+  if (models.length === 0 || isAmiss(query)) return null;
   const question = questionOf(query, query.ask ?? "…");
   const shell = models.map((model) => requestOf(model, question)).map(({ path, body }) => asCurl(path, body)).join("\n\n");
   return html`<details>
