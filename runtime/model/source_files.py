@@ -14,6 +14,5 @@ def state_of(source: str, *patterns: str, is_here: bool = False) -> list[object]
     if folder.is_dir():
         files = sorted({folder / "config.json", *(file for pattern in patterns for file in folder.glob(pattern))})
         return [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return [
-        Path(str(cached_file(source, "config.json", local_files_only=is_here))).parent.name
-    ]  # the commit: snapshots never change
+    config = cached_file(source, "config.json", local_files_only=is_here)
+    return [Path(str(config)).parent.name]  # the commit: snapshots never change
