@@ -22,7 +22,7 @@ from benchmarks.training import make_model, shown
 from state import metrics
 from state.jobs import JobFolder
 
-SPARE_READY_S = 10.0  # its imports take about 4 s of an idle machine
+SPARE_READY_S = 10.0  # its imports take about 2 s of an idle machine
 LOAD = """
 import sys, time
 from pathlib import Path

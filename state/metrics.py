@@ -1,5 +1,7 @@
 """metrics.jsonl: the curve of a run, one line a log step, evaluation lines among them."""
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from msgspec import Struct
@@ -131,17 +133,17 @@ def sketch(path: Path, points: int = 32) -> list[float]:
     except OSError:
         return []
     if size <= points * PIECE:
-        losses = _losses(growing.read_at(path, 0, points * PIECE).content)
+        losses = list(_losses(growing.read_at(path, 0, points * PIECE).content))
     else:
         offsets = [(size - PIECE) * number // (points - 1) for number in range(points)]
         pieces = (growing.read_at(path, offset, PIECE) for offset in offsets)
-        losses = [loss for piece in pieces for loss in _losses(piece.content)[:1]]
+        losses = [loss for piece in pieces for loss in islice(_losses(piece.content), 1)]
     last = len(losses) - 1
     return losses if last < points else [losses[last * number // (points - 1)] for number in range(points)]
 
 
-def _losses(content: bytes) -> list[float]:
-    return [round(line.loss, 4) for line in store.intact_lines(content, _Loss) if line.loss is not None]
+def _losses(content: bytes) -> Iterator[float]:
+    return (round(line.loss, 4) for line in store.intact_lines(content, _Loss) if line.loss is not None)
 
 
 def rewind(path: Path, step: int) -> None:

@@ -6,14 +6,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from runtime.model import libraries
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import Interruption
-from runtime.trainer.recipe import train
 from state import jobs, metrics
 from state.jobs import JobFolder
 from state.root import DataRoot
 from tests import processes
 from tests.server import CHECKOUT, PATIENCE_S
+
+libraries.load()  # before anything imports one of them whole, as a trainer does
+from runtime.trainer.recipe import train  # noqa: E402
 
 TEXTS = [
     f"### Instruction:\nName number {n}\n\n### Response:\nthis is number {n}, " + "la " * (n % 5) for n in range(12)
@@ -47,7 +50,7 @@ def run(folder: JobFolder) -> tuple[int, str]:
 
 
 def train_here(folder: JobFolder) -> None:
-    """The same run in this process: four seconds of imports less. Raises what it raises."""
+    """The same run in this process: two seconds of imports less. Raises what it raises."""
     attempt = Attempt(folder)
     attempt.begin()
     train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))

@@ -21,7 +21,7 @@ from state.jobs import JobFolder
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 MODEL = "tiny-python"
-COLD = ["--no-spare-trainer"]  # its imports take 4 s of two cores: only tests that use it have one
+COLD = ["--no-spare-trainer"]  # its imports take 2 s of CPU time: only tests that use it have one
 PATIENCE_S = 600.0
 """No promise: what comes that late does not come. Below pytest's own limit, so that a test says what it waited for."""
 OFFLINE = {"HF_HUB_OFFLINE": "1", "LATHE_API_KEY": ""}  # whatever the shell has that runs the tests

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import openai
 import pytest
 
@@ -46,6 +47,15 @@ def test_with_the_key_the_server_answers_to_the_names_it_was_given(lan: Server, 
         assert lan.get("/health", headers=headers | {"Host": host}).status_code == 200
     for host in ("evil.example", "lathe.lan.evil.example"):
         assert lan.get("/health", headers=headers | {"Host": host}).status_code == 403
+
+
+def test_a_browser_asks_its_user_for_the_key(lan: Server) -> None:
+    def ask(path: str, password: str) -> httpx.Response:
+        return httpx.get(f"http://localhost:{lan.port}{path}", auth=("anybody", password))
+
+    assert ask("/", "wrong").headers["WWW-Authenticate"] == 'Basic realm="Lathe"'
+    assert ask("/api/health", "wrong").headers["WWW-Authenticate"] == 'Bearer realm="Lathe"'
+    assert all(ask(path, KEY).status_code == 200 for path in ("/", "/ui/app.js", "/api/health"))
 
 
 def test_openais_client_sends_the_key_as_it_sends_theirs(lan: Server) -> None:

@@ -72,7 +72,7 @@ function Form({ draft, change }) {
       <div class="panel stack">
         <${Model} ...${each} />
         <${Rows} draft=${draft} change=${change} ...${each} />
-        <div class="grid-2">
+        <div class="grid-fields">
           <${Setting} path="adapter_name" ...${each} help="What the adapter will be called. Empty: the job's id." />
           <${Setting} path="training_config.validation_split" ...${each} />
         </div>

@@ -6,7 +6,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Button } from "./button.js";
 import { Icon } from "./icon.js";
 
-// A button that opens a dialog; Enter in a field of it is the same as `yes`. `onYes` may return a promise: the dialog stays until it is kept, and shows a refusal.
+// A button that opens a dialog. `onYes` may return a promise: the dialog stays until it is kept, and shows a refusal.
+// Enter in a field of it is the same as `yes`.
 export function AskFirst({ icon, kind = "", word, title, yes, danger = true, onYes, children, ...rest }) {
   const [open, setOpen] = useState(false);
   return html`

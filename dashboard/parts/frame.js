@@ -91,7 +91,7 @@ function Connection() {
 
 const NEXT_THEME = { auto: "light", light: "dark", dark: "auto" };
 
-function ThemeButton() {
+export function ThemeButton() {
   const [theme, setTheme] = useState(document.documentElement.dataset.theme ?? "auto");
   const turn = () => {
     const next = NEXT_THEME[theme];

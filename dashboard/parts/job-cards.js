@@ -83,7 +83,7 @@ export function WaitingJobs({ jobs, total }) {
     { key: "model", label: "Base", cell: (job) => html`<span class="wrap">${job.model_name || "–"}</span>` },
     { key: "state", label: "State", cell: (job) => html`<${State} status=${job.status} />`, plain: true },
     { key: "why", label: "Why", kind: "wide", cell: (job) => html`<span class="wrap small">${waitsFor(job)}</span>` },
-    { key: "do", label: "Actions", plain: true, kind: "wide", cell: (job) => html`<div class="row"><${Actions} job=${job} /></div>` },
+    { key: "do", label: "Actions", plain: true, kind: "wide", cell: (job) => html`<div class="acts"><${Actions} job=${job} /></div>` },
   ];
   return html`<section class="stack" aria-labelledby="waiting">
     <h2 id="waiting">Waiting</h2>

@@ -72,6 +72,9 @@ export const Failed = ({ error, again }) =>
     ${error.message} <button type="button" class="button" onClick=${again}>Try again</button>
   <//>`;
 
+// In place of what was asked for and is not there yet; seen only where that takes a moment.
+export const Reading = ({ children = "Reading…" }) => html`<p class="quiet late" aria-busy="true">${children}</p>`;
+
 // `tabs`: [[name, word], …]; `to` makes a tab's address.
 export const Tabs = ({ label, tabs, current, to }) =>
   html`<nav class="tabs" aria-label=${label}>

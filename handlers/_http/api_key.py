@@ -1,5 +1,11 @@
-"""The key that a server asks for which others than its own machine can reach: `Authorization: Bearer <key>`."""
+"""The key that a server asks for which others than its own machine can reach: `Authorization: Bearer <key>`.
 
+A browser asks its user for it: the dashboard's page asks for a password, and the browser then sends it with whatever
+the page asks for (`Basic`, with any user name).
+"""
+
+import base64
+import binascii
 import hmac
 import ipaddress
 
@@ -24,12 +30,25 @@ class ApiKey:
             await self._app(scope, receive, send)
             return
         sentence = "This server asks for its key: send it as the header Authorization: Bearer <key>"
-        await refusing(scope, 401, sentence, {"WWW-Authenticate": 'Bearer realm="Lathe"'})(scope, receive, send)
+        scheme = "Basic" if scope["path"] == "/" else "Bearer"  # no window of the browser's for what scripts ask
+        await refusing(scope, 401, sentence, {"WWW-Authenticate": f'{scheme} realm="Lathe"'})(scope, receive, send)
 
     def _is_in(self, scope: Scope) -> bool:
         authorization = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, key = authorization.partition(b" ")
-        return scheme.lower() == b"bearer" and hmac.compare_digest(key.strip(), self._key)
+        match scheme.lower():
+            case b"bearer":
+                return hmac.compare_digest(key.strip(), self._key)
+            case b"basic":
+                return hmac.compare_digest(_password(key), self._key)
+        return False
+
+
+def _password(credentials: bytes) -> bytes:
+    try:
+        return base64.b64decode(credentials).partition(b":")[2]
+    except binascii.Error:
+        return b""
 
 
 def check(key: str | None, host: str) -> None:

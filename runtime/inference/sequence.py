@@ -13,7 +13,8 @@ from runtime.inference.echo import PIECE_BYTES, PromptEcho
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.messages.inference import Echo, Generate, Generated, TextDelta, TokenLogprob
+from runtime.inference.tools.reading import CallReader
+from runtime.messages.inference import CallPiece, Echo, Generate, Generated, TextDelta, TokenLogprob, ToolUse
 from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer, decoded
 
@@ -38,7 +39,8 @@ class Sequence:
         self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
-        prompt = base.prompts.tokens(request.prompt, request.chat)
+        tools = request.sampling.tools.tools if request.sampling.tools else ()
+        prompt = base.prompts.tokens(request.prompt, request.chat, tools)
         limits.check_bias(request.sampling.logit_bias, base.vocabulary)
         stop_tokens = stop_ids(base.tokenizer, request.chat.stop_tokens)
         self._end_tokens = base.end_tokens.union(stop_tokens)
@@ -53,7 +55,8 @@ class Sequence:
         self._echo = _echo(request, base, prompt) if request.sampling.echo else None
         self._sampler = Sampler(request.sampling, base.model.device, prompt)
         self._constraint = base.grammars.constraint(grammar, stop_tokens) if grammar else None
-        self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
+        self._reader = _reader(request.sampling.tools, request, base) if request.sampling.tools else None
+        self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop, special=bool(tools))
         self._text_begin = len(self._echo.text) if self._echo else 0
         self._logprobs: list[TokenLogprob] = []
         self._is_at_end = False
@@ -140,16 +143,22 @@ class Sequence:
 
     def generated(self) -> Generated:
         return Generated(
-            text=self._detokenizer.text,
+            text=self._reader.text if self._reader else self._detokenizer.text,
             prompt_tokens=self.num_prompt_tokens,
             completion_tokens=self.num_new_tokens,
             finish_reason="stop" if self._is_at_end or self._detokenizer.is_stopped else "length",
             logprobs=None if self.request.sampling.top_logprobs is None else self._logprobs,
             echo=self._echo.said() if self._echo else None,
+            calls=self._reader.calls if self._reader else [],
         )
 
     def _delta(self, text: str, likely: list[TokenLogprob], echo: Echo | None) -> TextDelta:
-        return TextDelta(self.request.id, text, None if self.request.sampling.top_logprobs is None else likely, echo)
+        calls: list[CallPiece] = []
+        if self._reader is not None:
+            text, calls = self._reader.add(text, is_last=self.is_done)
+            self._is_at_end |= self._reader.is_complete
+        logprobs = None if self.request.sampling.top_logprobs is None else likely
+        return TextDelta(self.request.id, text, logprobs, echo, calls)
 
     def _foreseen(self, num_new_tokens: int) -> int:
         return capacity(self.num_prompt_tokens + min(num_new_tokens, self.max_new_tokens))
@@ -161,6 +170,11 @@ class Sequence:
             return []
         shown = self.base.texts.__getitem__ if self._echo else lambda one: decoded(self.base.tokenizer, [one])
         return [logprobs(logits_V, token, top, begin, shown)]
+
+
+def _reader(use: ToolUse, request: Generate, base: Base) -> CallReader:
+    names = [tool.name for tool in use.tools if use.only in {None, tool.name}]
+    return CallReader(base.form_of_calls(request), names, list(base.special_tokens), parallel=use.parallel)
 
 
 def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:

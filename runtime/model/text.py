@@ -103,6 +103,11 @@ class TokenTexts(dict[int, str]):
         return text
 
 
+def special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    """Those that are no text of an answer, as they are written."""
+    return {token.content: number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+
+
 def begins(tokenizer: PreTrainedTokenizerBase, texts: TokenTexts, tokens: Sequence[int]) -> tuple[str, list[int]]:
     """The text of tokens, special ones as they are written, and where in it each of them begins.
 

@@ -43,6 +43,23 @@ def test_the_watch_goes_on_when_the_server_is_back(start_server: Callable[..., S
     assert (watch.returncode, out, err) == (6, "status=cancelled\n", "cancelled\n")
 
 
+def test_a_log_is_followed_to_its_end_and_nothing_comes_twice(queueing: Server, lathe: Lathe) -> None:
+    job_id = queueing.start()
+    log = queueing.job_folder(job_id) / "train.log"
+    log.write_text("one\ntwo\n")
+
+    logs = lathe.begin("logs", job_id, "-f", "-n", "1")
+    assert logs.stdout is not None
+    line_with("two", logs.stdout)
+    with log.open("a") as file:
+        file.write("three\n")
+    line_with("three", logs.stdout)
+    queueing.post(f"/training/stop/{job_id}")
+    out, err = logs.communicate(timeout=PATIENCE_S)
+
+    assert (logs.returncode, out, err) == (0, "", "")
+
+
 def test_each_event_is_a_line_of_json(queueing: Server, lathe: Lathe) -> None:
     job_id = queueing.start()
 

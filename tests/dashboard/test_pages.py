@@ -19,6 +19,17 @@ PAGES = {
     "#/jobs/diverged": "diverged",
     "#/jobs/" + "n" * 64: "n" * 64,
     "#/jobs/broken?tab=settings": "broken",
+    "#/adapters": "Adapters",
+    "#/adapters/hostile": "hostile",
+    "#/adapters/commit-messages?with=haiku,sql-r64": "commit-messages",
+    "#/adapters/haiku?tab=evaluate": "haiku",
+    "#/adapters/haiku?tab=export": "haiku",
+    "#/play": "Play",
+    "#/play?models=tiny-python,hostile,haiku,gone&as=text&ask=%3Cb%3E": "Play",
+    "#/play?models=tiny-python&json=schema&schema=%7B": "Play",
+    "#/data": "Data",
+    "#/data/hostile": "hostile",
+    "#/machine": "Machine",
     "#/nowhere": "No such page",
 }
 VIEWS = [(1280, "light"), (390, "dark")]
@@ -35,7 +46,8 @@ def test_every_page_is_for_everybody(lived_in: Server, visit: Callable[..., Visi
             page.wait_for_function("title => document.title === title", arg=f"{title} · Lathe")
             page.wait_for_function("() => document.activeElement.matches('h1')")
             _settle(page)
-            problems = _beyond_the_edge(page) + _too_small(page) + _violations(page, axe) + visited.problems
+            problems = _beyond_the_edge(page) + _too_small(page) + _violations(page, axe) + _markup(page)
+            problems += visited.problems
             visited.problems.clear()
             if problems:
                 found[f"{path} at {width} px, {theme}"] = problems
@@ -49,7 +61,7 @@ def test_texts_stay_texts(lived_in: Server, visit: Callable[..., Visit]) -> None
     visited.page.get_by_text("<img src=x onerror").first.wait_for()
 
     assert visited.page.locator("main img").count() == 0
-    assert visited.page.title() == "57 % · my-first · Lathe"
+    visited.page.wait_for_function("() => document.title === '57 % · my-first · Lathe'")
     assert visited.problems == []
 
 
@@ -69,6 +81,11 @@ def _beyond_the_edge(page: Page) -> list[str]:
                .slice(0, 3).map(one => one.outerHTML.slice(0, 200))"""
     )
     return found
+
+
+def _markup(page: Page) -> list[str]:
+    """Elements that a text has become."""
+    return [one.evaluate("one => one.outerHTML") for one in page.locator("main img, main b").all()]
 
 
 def _too_small(page: Page) -> list[str]:

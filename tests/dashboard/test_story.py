@@ -1,7 +1,9 @@
 """A newcomer's way through the dashboard, in a real browser, with a real trainer."""
 
+import io
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from playwright.sync_api import Page
@@ -9,8 +11,11 @@ from playwright.sync_api import Page
 from tests.dashboard.conftest import Visit
 from tests.server import CHECKOUT, Server
 
+PROMPT = "### Instruction:\nAdd two numbers\n\n### Response:\n"
+ROWS = b"prompt,completion\nWhich colour has grass?,\nWhich colour has the sky?,blue\n"
 
-def test_from_the_empty_page_to_an_adapter(
+
+def test_from_the_empty_page_to_a_compared_adapter(
     start_server: Callable[..., Server], visit: Callable[..., Visit], tmp_path: Path
 ) -> None:
     shutil.copytree(CHECKOUT / "models" / "tiny-python", tmp_path / "models" / "tiny-python")
@@ -28,6 +33,9 @@ def test_from_the_empty_page_to_an_adapter(
     assert page.title() == "my-first · Lathe"
     assert page.get_by_text("Loss of my-first fell from").is_visible()
     assert (tmp_path / "adapters" / "my-first" / "adapter_model.safetensors").exists()
+
+    # before and after, side by side; a model that is not there keeps the others from nothing
+    _compare(page, server)
 
     # what is on the screen is in the address: a reload changes nothing
     page.get_by_label("Scale").select_option("log")
@@ -61,12 +69,81 @@ def test_from_the_empty_page_to_an_adapter(
     page.get_by_role("button", name="Stop the job").click()
     page.locator("main .state", has_text="cancelled").wait_for()
     assert page.evaluate("() => document.activeElement !== document.body")
-    assert visited.problems == [_refused(visited.problems)]
+
+    _keep_house(page, tmp_path)
+    # the browser's own lines about what was refused: a model that is not there, the plan, the rows
+    assert [problem[problem.index("status of") :][10:13] for problem in visited.problems] == ["404", "400", "400"]
 
 
-def _refused(problems: list[str]) -> str:
-    """The browser's own line about the plan that was refused."""
-    return next(problem for problem in problems if "400" in problem)
+def _compare(page: Page, server: Server) -> None:
+    job = page.url
+    page.get_by_role("link", name="Compare with the base").click()
+    assert page.locator("#ask").input_value() == PROMPT  # what the job itself has answered on its way
+    page.goto(page.url.replace("my-first", "my-first%2Cgone"))
+    page.get_by_role("button", name="Ask all 3").click()
+    answers = {name: page.get_by_label(f"Answer of {name}", exact=True) for name in ("tiny-python", "my-first", "gone")}
+    answers["gone"].get_by_text("Model gone not available").wait_for()
+    for name in ("tiny-python", "my-first"):
+        answers[name].get_by_text("tokens ·").wait_for()
+
+    said = answers["my-first"].locator(".said").inner_text()
+    asked = {"prompt": PROMPT, "max_tokens": 256, "temperature": 0, "model": "my-first"}
+    reply = server.post("/../v1/completions", asked).json()
+    assert said == reply["choices"][0]["text"].strip()
+    assert answers["my-first"].locator(".differs").count() > 0
+
+    page.reload()  # asks nobody again
+    assert answers["my-first"].locator(".said").inner_text() == said
+    page.get_by_role("button", name="Leave gone out").click()
+    page.get_by_text("As code").click()
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        exec(page.get_by_label("The question in Python").inner_text())  # noqa: S102  as whoever copies it does
+    assert f"my-first\n{said}" in printed.getvalue()
+    assert '"prompt": "### Instruction' in page.get_by_label("The question in curl").inner_text()
+    page.goto(job)
+
+
+def _keep_house(page: Page, root: Path) -> None:
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Adapters").click()
+    page.get_by_role("button", name="Load my-first").click()
+    page.get_by_role("button", name="Unload my-first").wait_for()
+    page.get_by_role("link", name="my-first", exact=True).click()
+
+    page.get_by_role("button", name="Describe…").click()
+    page.get_by_label("Description").fill("My first <b>one</b>")
+    page.get_by_label("Tags").fill("python, small")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("My first <b>one</b>").wait_for()
+    page.get_by_role("button", name="Rename…").click()
+    page.get_by_label("New name").fill("adder")
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="adder", exact=True).wait_for()
+    page.locator(".tags li").first.wait_for()
+    assert page.locator(".tags li").all_inner_texts() == ["python", "small"]
+    assert (root / "adapters" / "adder").is_dir()
+
+    page.get_by_role("link", name="Export").click()
+    page.get_by_role("button", name="Export as A whole model").click()
+    page.get_by_text("vllm serve ./exports/adder-merged").wait_for()
+    assert (root / "exports" / "adder-merged" / "model.safetensors").is_file()
+
+    page.get_by_role("button", name="Delete this adapter").click()
+    page.get_by_text("./adapters/adder").last.wait_for()
+    page.get_by_role("button", name="Delete for good").click()
+    page.get_by_text("No adapter yet").wait_for()
+    assert not (root / "adapters" / "adder").exists()
+
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Data").click()
+    page.locator("input[type=file]").set_input_files({"name": "pairs.csv", "mimeType": "text/csv", "buffer": ROWS})
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_text("line 2").wait_for()  # which has no answer
+    page.get_by_label("Leave out rows").check()
+    page.get_by_role("button", name="Upload").click()
+    page.get_by_role("heading", name="pairs", exact=True).wait_for()
+    page.locator("mark.learned", has_text="blue").wait_for()
+    page.get_by_role("link", name="Train on it").click()
+    page.get_by_role("heading", name="New job").wait_for()
 
 
 def _tab_to(page: Page, name: str) -> None:

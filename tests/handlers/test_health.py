@@ -15,7 +15,7 @@ def test_health_tells_version_device_and_slots(queueing: Server) -> None:
 
 
 def test_a_server_imports_no_torch() -> None:
-    """The whole application is built; torch and its kin stay out, and with them four seconds of start-up."""
+    """The whole application is built; torch and its kin stay out, and with them two seconds of start-up."""
     heavy = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "huggingface_hub", "numpy", "gguf")
     program = f"import sys, main, handlers; handlers.find_handlers(); print(set({heavy}) & set(sys.modules))"
 

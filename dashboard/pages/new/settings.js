@@ -27,7 +27,7 @@ export function Settings({ group, draft, change, ...each }) {
 export function Setting({ path, values, set, wrong, help }) {
   const setting = SETTINGS.find((one) => one.path === path);
   const error = wrong?.path === path && wrong.sentence;
-  const value = values[path] ?? "";
+  const value = values[path] ?? (setting.choices ? (setting.initial ?? "") : "");
   if (setting.kind === "yes") {
     return html`<div class="field">
       <label class="check"><input id=${path} type="checkbox" checked=${value === true || value === "true"}

@@ -15,7 +15,8 @@ SEEDS = 2**31  # llama-server's are smaller
 def check(sampling: SamplingParameters) -> None:
     """Raises ServiceError for what llama.cpp cannot do, or would do otherwise than asked."""
     lacking = {
-        "hold an answer to a JSON schema or to tools as llguidance does": sampling.json_schema is not None,
+        "hold an answer to a JSON schema": sampling.json_schema is not None,
+        "call tools": sampling.tools is not None,
         "tell how likely a prompt's tokens are (echo with logprobs)": sampling.echo
         and sampling.top_logprobs is not None,
         "keep presence_penalty and frequency_penalty from the prompt's tokens": bool(

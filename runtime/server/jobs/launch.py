@@ -3,7 +3,7 @@
 A trainer's output goes to the job's train.log. Launched cold it is the same command that a person types,
 `python -m runtime.trainer training_jobs/<job>`.
 
-Four of a cold start's seconds are imports. So one spare process (`python -m runtime.trainer.spare`) waits with these
+Two of a cold start's seconds are imports. So one spare process (`python -m runtime.trainer.spare`) waits with these
 behind it, is given the next job's folder and is that job's trainer from then on. It is not forked from anything:
 torch's threads and Apple's frameworks do not survive a fork. Its imports (bitsandbytes) have CUDA look at the devices,
 so it has its accelerator from the beginning, and only takes a job that gets this one.

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from runtime.trainer.reports import Reports
 from state import metrics, report_to, store
 from state.jobs import JobFolder, Status
 from state.metrics import Point
@@ -117,7 +118,11 @@ def test_what_a_tool_raises_is_told_and_tried_again_when_the_trainer_has_ended(
 
 
 def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_tool_fails(
-    tmp_path: Path, toy: Path, stand_ins: StandIns, caplog: pytest.LogCaptureFixture
+    tmp_path: Path,
+    toy: Path,
+    stand_ins: StandIns,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stand_ins.break_wandb()
     root = tmp_path / "root"
@@ -125,9 +130,12 @@ def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_too
     (root / "models" / "toy").symlink_to(toy)
     folder = jobs.make(root, report_to=["tensorboard", "wandb"], eval_texts=["a text"], adapter_name="shown")
 
+    said = _said_while_it_trains(monkeypatch, folder)
+
     jobs.train_here(folder)
 
     status = jobs.status(folder)
+    assert said == ["Not reported: wandb: the host is unreachable"]
     assert (status.status, status.message) == ("completed", "Not reported: wandb: the host is unreachable")
     assert "Not reported: wandb: the host is unreachable (reports/wandb.log)" in caplog.text
     points = metrics.read(folder.metrics_file)
@@ -138,6 +146,24 @@ def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_too
     assert [value for _, value in shown] == pytest.approx([point.loss for point in trained])
     assert [step for tag, step, _ in scalars if tag == "eval/loss"] == [6]
     assert {"train/learning_rate", "train/grad_norm", "eval/token_accuracy"} <= {tag for tag, _, _ in scalars}
+
+
+def _said_while_it_trains(monkeypatch: pytest.MonkeyPatch, folder: JobFolder) -> list[str | None]:
+    """What the status says after the last step. The first one waits until wandb has failed."""
+    said: list[str | None] = []
+    start, finish = Reports.start, Reports.finish
+
+    def started(reports: Reports) -> None:
+        start(reports)
+        wait_until(lambda: report_to.told(folder.reports, "wandb").problem is not None, "wandb has failed")
+
+    def finished(reports: Reports) -> None:
+        said.append(jobs.status(folder).message)
+        finish(reports)
+
+    monkeypatch.setattr(Reports, "start", started)
+    monkeypatch.setattr(Reports, "finish", finished)
+    return said
 
 
 def _scalars(folder: Path) -> Iterator[tuple[str, int, float]]:
