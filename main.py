@@ -28,6 +28,7 @@ from handlers._http.observed import Observed
 from handlers._http.same_origin import SameOrigin
 from runtime.process import logs, machine
 from runtime.process.noise import hush_libraries
+from runtime.server.answering import engines
 from runtime.server.meter import Meter
 from runtime.server.service import Service
 from state import locks, store
@@ -81,6 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     root = DataRoot.at(options.root)
     try:
         api_key.check(key, options.host)
+        llama_server = engines.llama_server(options.engine)
         root.create()
         with locks.hold(root.path / ".server.lock", timeout_s=1):
             store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
@@ -93,6 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
                 spare_trainer=options.spare_trainer,
                 unload_after_s=60 * options.unload_after,
                 memory_mb=options.memory_mb,
+                llama_server=llama_server,
             )
             config = uvicorn.Config(
                 guarded(
@@ -178,6 +181,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="MINUTES",
         default=15,
         help="idle minutes after which inference gives its memory back; 0: never (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=engines.NAMES,
+        default=engines.EMBEDDED,
+        help="what completes prompts; llama.cpp needs LATHE_LLAMA_SERVER, or llama-server on the PATH "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--spare-trainer",

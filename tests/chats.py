@@ -89,13 +89,36 @@ FAMILIES = {
     "default": Family(("<s>", "</s>"), "</s>", "<s>", is_metaspace=True),
     "tiny-python": Family((), "<|endoftext|>"),
 }
+OF_TOOLS = {
+    # families that differ in nothing but how they call tools
+    "mistral13": Family(
+        (
+            "<s>",
+            "</s>",
+            "[TOOL_CALLS]",
+            "[ARGS]",
+            *(f"[{name}]" for name in MISTRAL),
+            *(f"[/{name}]" for name in MISTRAL),
+        ),
+        "</s>",
+        "<s>",
+    ),
+    "phi4": Family(
+        (
+            *("<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"),
+            *("<|tool|>", "<|/tool|>", "<|tool_call|>", "<|/tool_call|>"),
+        ),
+        "<|endoftext|>",
+        served=("<|endoftext|>", "<|end|>"),
+    ),
+}
 
 
 def tokenizer(family: str) -> PreTrainedTokenizerBase:
     """A tokenizer of the family's kind, with its template. It is the test's own."""
     if family == "tiny-python":
         return AutoTokenizer.from_pretrained(CHECKOUT / "models" / "tiny-python")
-    about = FAMILIES[family]
+    about = (FAMILIES | OF_TOOLS)[family]
     backend = Tokenizer.from_str(_metaspace() if about.is_metaspace else _byte_level())
     backend.add_special_tokens([AddedToken(text, normalized=False, special=True) for text in about.special])
     if about.begin is not None:

@@ -10,7 +10,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = "http://localhost:5001"
 _EVERYWHERE = {"0.0.0.0": "localhost", "[::]": "localhost"}  # noqa: S104  what a server listens on is no place to ask
 
-
 _known: list[str] = []
 """The address of the server that was found last."""
 

@@ -65,7 +65,7 @@ def _offer(path: str, key: str, name: str, describe: Callable[[dict[str, Any]], 
         listed = api.get(path, query, timeout_s=_TAB_S).data[key]
     except (Failure, OSError):
         return []
-    return [CompletionItem(each[name], help=describe(each)) for each in listed]
+    return [CompletionItem(each[name], help=describe(each)) for each in listed if each[name] is not None]
 
 
 def _beginning(items: list[CompletionItem], incomplete: str) -> list[CompletionItem]:

@@ -11,7 +11,8 @@ export function requestOf(model, { ask, system, as, settings }) {
   return { path: "/v1/chat/completions", body: { ...body, messages: turns } };
 }
 
-// Calls `onPart({text} | {finish} | {tokens})` as the parts come; returns at the answer's end. Throws a Refusal.
+// Calls `onPart({text} | {calls} | {finish} | {tokens})` as the parts come; `calls` are all calls of tools so far.
+// Returns at the answer's end. Throws a Refusal.
 export async function answer({ path, body }, signal, onPart) {
   const reply = await fetch(path, {
     method: "POST",
@@ -23,6 +24,7 @@ export async function answer({ path, body }, signal, onPart) {
     const said = await reply.json().catch(() => null);
     throw new Refusal(reply.status, said?.error?.message ?? `The server answered ${reply.status} without a reason`);
   }
+  const calls = [];
   for await (const event of events(reply.body)) {
     if (event.error) throw new Refusal(500, event.error.message);
     if (event.usage) onPart({ tokens: event.usage.completion_tokens });
@@ -30,8 +32,18 @@ export async function answer({ path, body }, signal, onPart) {
     if (choice === undefined) continue;
     const text = choice.text ?? choice.delta?.content;
     if (text) onPart({ text });
+    if (choice.delta?.tool_calls) onPart({ calls: joined(calls, choice.delta.tool_calls) });
     if (choice.finish_reason) onPart({ finish: choice.finish_reason });
   }
+}
+
+// A call comes in pieces: its name first, then its arguments bit by bit.
+function joined(calls, pieces) {
+  for (const { index, function: { name, arguments: more } } of pieces) {
+    calls[index] ??= { name, arguments: "" };
+    calls[index].arguments += more ?? "";
+  }
+  return calls.map((call) => ({ ...call }));
 }
 
 async function* events(body) {

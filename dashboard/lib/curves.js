@@ -78,7 +78,8 @@ function filled(values) {
 export function smoothed(xs, ys, weight) {
   if (!weight) return ys;
   const first = xs.find((x, at) => ys[at] !== null) ?? 0;
-  const spread = (xs[xs.length - 1] - first) / 200 || 1; // the range as 200 places, however many points there are
+  const places = Math.min(200, xs.length); // the range as 200 places, however many more points there are
+  const spread = (xs[xs.length - 1] - first) / places || 1;
   const keep = Math.min(Math.sqrt(weight), 0.999);
   let mean = 0;
   let mass = 0;

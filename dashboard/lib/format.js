@@ -27,6 +27,7 @@ export function memory(mb) {
 // Of files, in 10^6 bytes.
 export function size(mb) {
   if (mb === null || mb === undefined) return NOTHING;
+  if (mb < 0.001) return plural(Math.round(mb * 1e6), "byte");
   if (mb < 1) return `${number(mb * 1000)} kB`;
   return mb < 1000 ? `${number(mb, mb < 10 ? 1 : 0)} MB` : `${number(mb / 1000, 1)} GB`;
 }

@@ -89,3 +89,55 @@ export function nearest(values, at) {
   for (let n = at; n >= 0; n -= 1) if (values[n] !== null && values[n] !== undefined) return values[n];
   return null;
 }
+
+const PLACES = 1000; // about as many as a plot has pixels
+
+// What can be told apart on a screen: of a stretch of many points, in each of a thousand places, every line's lowest and
+// highest one, and where it has a gap. Spikes stay. Few points are left as they are.
+export function thinned(data, zoom) {
+  const xs = data[0];
+  const [start, end] = zoom ? [Math.max(placeOf(xs, zoom[0]) - 1, 0), Math.min(placeOf(xs, zoom[1]) + 2, xs.length)] : [0, xs.length];
+  if (end - start <= 4 * PLACES) return xs.length <= 4 * PLACES ? data : data.map((column) => column.slice(start, end));
+  const width = (xs[end - 1] - xs[start]) / PLACES || 1;
+  const kept = [];
+  let from = start;
+  while (from < end) {
+    const limit = xs[from] + width;
+    let to = from;
+    while (to < end && xs[to] < limit) to += 1;
+    kept.push(...tellingOf(data, from, Math.max(to, from + 1)));
+    from = Math.max(to, from + 1);
+  }
+  return data.map((column) => kept.map((n) => column[n]));
+}
+
+// The indexes of the points between two that say what each line does there, in order.
+function tellingOf(data, from, to) {
+  const found = new Set([from, to - 1]);
+  for (let line = 1; line < data.length; line += 1) {
+    const values = data[line];
+    let low = -1;
+    let high = -1;
+    for (let n = from; n < to; n += 1) {
+      const value = values[n];
+      if (value === null) found.add(n);
+      if (value === null || value === undefined) continue;
+      if (low < 0 || value < values[low]) low = n;
+      if (high < 0 || value > values[high]) high = n;
+    }
+    if (low >= 0) found.add(low).add(high);
+  }
+  return [...found].sort((a, b) => a - b);
+}
+
+// The first index whose place is not before x.
+function placeOf(xs, x) {
+  let low = 0;
+  let high = xs.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (xs[middle] < x) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

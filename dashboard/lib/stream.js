@@ -2,6 +2,7 @@
 // killed server, a hidden tab), the next stream goes on where the last one was, and nothing comes twice.
 
 import { useEffect } from "preact/hooks";
+import { get } from "./api.js";
 import { change, read, say } from "./store.js";
 import { addPoints, forgetCurves, setColumns } from "./curves.js";
 import { addLog, forgetLogs } from "./logs.js";
@@ -9,6 +10,7 @@ import { endingOf } from "./words.js";
 
 const SILENCE_MS = 25_000; // the server beats after 10 s of silence: two beats may be lost
 const LONGEST_WAIT_MS = 15_000;
+const GLANCE_MS = 60_000;
 
 const wanted = new Map(); // what each component on the page wants to be told of
 let source = null;
@@ -64,18 +66,6 @@ function soon() {
   });
 }
 
-// Have no stream while answers are written: a browser has six connections to a server, over all its tabs. What happens
-// meanwhile comes afterwards. Returns the function that lets go.
-let holders = 0;
-export function hold() {
-  holders += 1;
-  close();
-  return () => {
-    holders -= 1;
-    if (holders === 0 && !document.hidden) open();
-  };
-}
-
 function asked() {
   const curve = [...new Set([...wanted.values()].flatMap((want) => want.curve))].sort();
   const log = [...wanted.values()].map((want) => want.log).find(Boolean);
@@ -89,7 +79,6 @@ const following = (id) => [...wanted.values()].some((want) => want.curve.include
 
 function open() {
   close();
-  if (holders > 0) return;
   opened = asked();
   const known = cursor === null ? [] : [`after=${encodeURIComponent(cursor)}`];
   forgetCurves((id) => !following(id) || cursor?.includes(`c.${id}=`));
@@ -107,9 +96,20 @@ function close() {
   source = null;
 }
 
+// A tab that is not seen has no stream. Its title goes on: what runs is asked for once a minute.
 function sleep() {
   close();
+  if (document.hidden) timer = setTimeout(glance, GLANCE_MS);
   change({ connection: { state: "asleep", since: Date.now() } });
+}
+
+async function glance() {
+  const running = await get("/api/training/jobs?status=running&limit=20").catch(() => ({ jobs: [] }));
+  if (isSeen()) return;
+  const jobs = new Map(read().jobs);
+  for (const job of running.jobs) jobs.set(job.job_id, { ...jobs.get(job.job_id), ...job });
+  change({ jobs });
+  timer = setTimeout(glance, GLANCE_MS);
 }
 
 function hear(event, take) {

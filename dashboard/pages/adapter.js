@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 import { useAsk } from "../lib/api.js";
 import { ago, duration, figure, number, size } from "../lib/format.js";
 import { address, go } from "../lib/router.js";
+import { useGoing } from "../lib/going.js";
 import { useStore } from "../lib/store.js";
 import { besideBase, DeleteAdapters, LoadButton, pathOf } from "../parts/adapter-actions.js";
 import { LinkButton } from "../parts/button.js";
@@ -19,19 +20,22 @@ const WORDS = [["about", "Settings"], ["evaluate", "Evaluate"], ["export", "Expo
 
 export function View({ path: [name], query }) {
   const changes = useStore((state) => state.adapterChanges);
-  const { data: adapter, error, again } = useAsk(pathOf(name), changes);
+  const [key, going] = useGoing(changes);
+  const { data: adapter, error, again } = useAsk(pathOf(name), key);
   useTitle(name);
-  if (error && !adapter) return html`<${Heading}>Adapter ${name}<//><${Failed} error=${error} again=${again} />`;
+  if (error && (!adapter || error.status === 404)) return html`<${Heading}>Adapter ${name}<//><${Failed} error=${error} again=${again} />`;
   if (!adapter) return html`<${Heading}>${name}<//><${Reading} />`;
   const tab = TABS[query.tab] ? query.tab : "about";
   const Tab = TABS[tab];
   const to = (other) => address(["adapters", name], { tab: other === "about" ? "" : other });
   return html`
-    <${Head} adapter=${adapter} again=${again} />
+    <${Head} adapter=${adapter} again=${again} going=${going} />
     ${adapter.problem && html`<${Note} tone="bad">It cannot be loaded: ${adapter.problem}<//>`}
     <section class="panel stack" aria-label="What it is">
       <div class="row apart nowrap">
-        ${adapter.description ? html`<p class="said grow" dir="auto">${adapter.description}</p>` : html`<p class="quiet">No description.</p>`}
+        ${adapter.description
+          ? html`<p class="said grow" dir="auto">${adapter.description}</p>`
+          : html`<p class="quiet">No description.</p>`}
         <${Describe} adapter=${adapter} onDone=${again} />
       </div>
       ${adapter.tags.length > 0 && html`<${Tags} tags=${adapter.tags} />`}
@@ -42,7 +46,7 @@ export function View({ path: [name], query }) {
   `;
 }
 
-function Head({ adapter, again }) {
+function Head({ adapter, again, going }) {
   return html`<div class="stack" style=${{ gap: "4px" }}>
     <a class="small" href="#/adapters">‹ Adapters</a>
     <div class="head">
@@ -51,8 +55,9 @@ function Head({ adapter, again }) {
       <div class="end">
         <${LinkButton} kind="main" icon="chat" href=${besideBase([adapter])}>Compare with the base<//>
         <${LoadButton} adapter=${adapter} onDone=${again} />
-        <${Rename} adapter=${adapter} />
-        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" onDone=${() => go(["adapters"])} />
+        <${Rename} adapter=${adapter} going=${going} />
+        <${DeleteAdapters} adapters=${[adapter]} word="" kind="bare" label="Delete this adapter" going=${going}
+          onDone=${() => go(["adapters"])} />
       </div>
     </div>
     <p class="quiet small wrap">${adapter.model_name} · <code>${adapter.path}</code> · made ${ago(adapter.created_at)}</p>

@@ -23,12 +23,14 @@ export function View({ query }) {
     ${error && html`<${Failed} error=${error} again=${again} />`}
     ${!data && !error && html`<${Reading} />`}
     ${data && !data.complete && html`<${Note}>The server has just started and still reads the adapters.<//>`}
-    ${data && (data.total === 0 ? data.complete && html`<${None} />` : html`<${List} adapters=${data.adapters} query=${query} again=${again} />`)}
+    ${data?.total === 0 && data.complete && html`<${None} />`}
+    ${data?.total > 0 && html`<${List} adapters=${data.adapters} query=${query} again=${again} />`}
   `;
 }
 
 const None = () => html`<section class="panel stack">
-  <p>No adapter yet. A job makes one when it is done; a PEFT adapter from elsewhere is listed when its folder lies in <code>adapters/</code>.</p>
+  <p>No adapter yet. A job makes one when it is done; a PEFT adapter from elsewhere is listed when its folder lies
+    in <code>adapters/</code>.</p>
   <div class="row"><${LinkButton} kind="main" icon="plus" href="#/new">New job<//></div>
 </section>`;
 
@@ -41,7 +43,8 @@ function List({ adapters, query, again }) {
     { key: "base", label: "Base", cell: (one) => html`<span class="wrap">${one.model_name}</span>` },
     { key: "loss", label: "Loss", kind: "num", cell: (one) => figure(one.metrics.final_loss) },
     { key: "size", label: "Size", kind: "num", cell: (one) => size(one.size_mb) },
-    { key: "made", label: "Made", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at} title=${when(one.created_at)}>${ago(one.created_at)}</time>` },
+    { key: "made", label: "Made", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at} title=${when(one.created_at)}>
+      ${ago(one.created_at)}</time>` },
     { key: "do", label: "Actions", kind: "wide last", plain: true, cell: (one) => html`<div class="row end-of-row">
       <${LinkButton} icon="chat" href=${besideBase([one])} aria-label="Ask ${one.name}">Ask<//>
       <${LoadButton} adapter=${one} onDone=${again} />
@@ -72,16 +75,20 @@ const Named = ({ adapter }) => html`
 
 export const Loaded = () => html`<span class="state good"><${Icon} name="check" />loaded</span>`;
 
-export const Tags = ({ tags }) => html`<ul class="tags" aria-label="Tags">${tags.map((tag) => html`<li key=${tag} dir="auto">${tag}</li>`)}</ul>`;
+export const Tags = ({ tags }) => html`<ul class="tags" aria-label="Tags">
+  ${tags.map((tag) => html`<li key=${tag} dir="auto">${tag}</li>`)}
+</ul>`;
 
 function Chosen({ adapters, onDone }) {
   if (adapters.length === 0) return null;
   const most = MOST_COMPARED - 1;
+  const [first, ...others] = adapters.map((one) => one.name);
   return html`<div class="row" role="group" aria-label="Chosen adapters">
     <span>${plural(adapters.length, "adapter")} chosen</span>
     ${adapters.length <= most
       ? html`<${LinkButton} icon="chat" href=${besideBase(adapters)}>Compare answers<//>
-          ${adapters.length > 1 && html`<${LinkButton} icon="scale" href=${address(["adapters", adapters[0].name], { with: adapters.slice(1).map((one) => one.name).join(",") })}>Compare settings<//>`}`
+          ${others.length > 0 && html`<${LinkButton} icon="scale" href=${address(["adapters", first], { with: others.join(",") })}>
+            Compare settings<//>`}`
       : html`<span class="small quiet">Up to ${most} can be compared at a time.</span>`}
     <${DeleteAdapters} adapters=${adapters} onDone=${onDone} />
   </div>`;

@@ -27,7 +27,8 @@ export function View({ query }) {
     ${!data && !error && html`<${Reading} />`}
     ${data && html`<${Upload} taken=${data.datasets.map((one) => one.dataset_name)} />`}
     ${data && (data.total === 0
-      ? html`<p class="quiet">No data set yet. Drop a file above, or put a folder with a <code>train.jsonl</code> into <code>training_data/</code>.</p>`
+      ? html`<p class="quiet">No data set yet. Drop a file above, or put a folder
+          with a <code>train.jsonl</code> into <code>training_data/</code>.</p>`
       : html`<${List} datasets=${data.datasets} query=${query} />`)}
   `;
 }
@@ -41,15 +42,18 @@ function List({ datasets, query }) {
     { key: "kind", label: "Kind", cell: (one) => KINDS[one.format] ?? one.format ?? html`<span class="quiet">put there by hand</span>` },
     { key: "rows", label: "Examples", kind: "num", cell: (one) => number(one.num_texts) },
     { key: "skipped", label: "Left out", kind: "num", cell: (one) => number(one.num_skipped) },
-    { key: "made", label: "Uploaded", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at} title=${when(one.created_at)}>${ago(one.created_at)}</time>` },
+    { key: "made", label: "Uploaded", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at}
+      title=${when(one.created_at)}>${ago(one.created_at)}</time>` },
     { key: "do", label: "Actions", kind: "wide last", plain: true, cell: (one) => html`<div class="row end-of-row">
-      <${LinkButton} icon="plus" href=${address(["new"], { dataset: one.dataset_name })} >Train on it<span class="hidden">, ${one.dataset_name}</span><//></div>` },
+      <${LinkButton} icon="plus" href=${address(["new"], { dataset: one.dataset_name })}>
+        Train on it<span class="hidden">, ${one.dataset_name}</span><//></div>` },
   ];
   return html`<section class="stack" aria-label="Data sets">
     ${datasets.length > 8 && html`<${Finder} query=${query} label="Find a data set" />`}
     ${list.found.length === 0
       ? html`<p class="quiet">No data set has “${query.q}” in its name.</p>`
-      : html`<div class="panel flush"><${Table} caption="Data sets" columns=${columns} rows=${list.shown} idOf=${(one) => one.dataset_name} /></div>`}
+      : html`<div class="panel flush"><${Table} caption="Data sets" columns=${columns} rows=${list.shown}
+        idOf=${(one) => one.dataset_name} /></div>`}
     <${Leaf} list=${list} one="data set" />
     <p class="small quiet">Each is a folder in <code>training_data/</code>. Jobs have copies of their own.</p>
   </section>`;

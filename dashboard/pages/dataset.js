@@ -5,10 +5,12 @@ import { useState } from "preact/hooks";
 import { patch, remove, useAsk } from "../lib/api.js";
 import { number, plural, size } from "../lib/format.js";
 import { address, go, setQuery } from "../lib/router.js";
+import { useGoing } from "../lib/going.js";
 import { useStore } from "../lib/store.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Field } from "../parts/field.js";
+import { Kept } from "../parts/kept.js";
 import { Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { KINDS } from "./data.js";
 import { Examples } from "./dataset/examples.js";
@@ -19,34 +21,36 @@ const LEARN = [["", "answers; of plain texts all"], ["completions", "what follow
 
 export function View({ path: [name], query }) {
   const changes = useStore((state) => state.dataChanges);
-  const { data, error, again } = useAsk(pathOf(name), changes);
+  const [key, going] = useGoing(changes);
+  const { data, error, again } = useAsk(pathOf(name), key);
   const { data: models, error: noModels, again: askModels } = useAsk("/api/models");
   useTitle(name);
-  if (error && !data) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
+  if (error && (!data || error.status === 404)) return html`<${Heading}>Data set ${name}<//><${Failed} error=${error} again=${again} />`;
   if (noModels && !models) return html`<${Heading}>${name}<//><${Failed} error=${noModels} again=${askModels} />`;
   if (!data || !models) return html`<${Heading}>${name}<//><${Reading} />`;
   const here = models.models.filter((model) => model.downloaded && model.problem === null).map((model) => model.name);
   const model = query.model ?? here[0];
   return html`
-    <${Head} dataset=${data} model=${model} />
+    <${Head} dataset=${data} model=${model} going=${going} />
     <${Contents} dataset=${data} />
     ${data.num_rows === 0 && html`<${Note} tone="warn">No row was found in it.<//>`}
     ${model === undefined && html`
       <${Problems} dataset=${data} />
       <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
-    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${changes} />`}
+    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} />`}
   `;
 }
 
 const pathOf = (name, rest = "") => `/api/training/data/${encodeURIComponent(name)}${rest}`;
 
-// By the model's tokenizer and the trainer's own masks.
-function Read({ dataset, model, models, query, changes }) {
+// By the model's tokenizer and the trainer's own masks. Each is work for a process of the server's: asked again only when
+// the rows are others.
+function Read({ dataset, model, models, query }) {
   const name = dataset.dataset_name;
   const asked = new URLSearchParams({ model_name: model });
   if (query.learn) asked.set("learn", query.learn);
   const max = query.max ? `&max_seq_length=${encodeURIComponent(query.max)}` : "";
-  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), changes);
+  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), dataset.sha256);
   const offered = models.includes(model) ? models : [model, ...models];
   return html`
     <div class="row compact" role="group" aria-label="As it is learned">
@@ -54,26 +58,27 @@ function Read({ dataset, model, models, query, changes }) {
         ${offered.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
       <label>Learn <select value=${query.learn ?? ""} onChange=${(event) => setQuery({ learn: event.target.value })}>
         ${LEARN.map(([value, word]) => html`<option key=${value} value=${value}>${word}</option>`)}</select></label>
-      <label>Longest row <input type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
-        onChange=${(event) => setQuery({ max: event.target.value })} /> tokens</label>
+      <label>Longest row <${Kept} type="number" min="2" max="1048576" placeholder="2048" value=${query.max ?? ""} class="short"
+        onKeep=${(text) => setQuery({ max: text })} /> tokens</label>
     </div>
     ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
     ${!report && !error && html`<${Reading}>Reading all ${number(dataset.num_rows)} rows…<//>`}
     ${report && html`<${Findings} report=${report} /><${Lengths} report=${report} />`}
-    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} changes=${changes} files=${dataset.files} />`}
+    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} version=${dataset.sha256}
+      files=${dataset.files} />`}
   `;
 }
 
-function Head({ dataset, model }) {
+function Head({ dataset, model, going }) {
   const { dataset_name: name, path, files } = dataset;
   const [newName, setNewName] = useState(name);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const rename = async () => {
-    await patch(pathOf(name), { dataset_name: newName.trim() });
+    await going(() => patch(pathOf(name), { dataset_name: newName.trim() }));
     go(["data", newName.trim()]);
   };
   const erase = async () => {
-    await remove(pathOf(name));
+    await going(() => remove(pathOf(name)));
     go(["data"]);
   };
   return html`<div class="stack" style=${{ gap: "4px" }}>
@@ -88,7 +93,8 @@ function Head({ dataset, model }) {
           <//>
         <//>
         <${AskFirst} icon="bin" kind="bare" label="Delete this data set" title="Delete ${name}?" yes="Delete for good" onYes=${erase}>
-          <p><code>${path}</code> goes, with all that is in it: ${plural(files.length, "file")} of rows, ${size(bytes / 1e6)}, and whatever else you keep there.</p>
+          <p><code>${path}</code> goes, with all that is in it: ${plural(files.length, "file")} of rows, ${size(bytes / 1e6)},
+            and whatever else you keep there.</p>
           <p>Jobs have copies of their own, and stay.</p>
         <//>
       </div>
@@ -98,7 +104,7 @@ function Head({ dataset, model }) {
 }
 
 function Contents({ dataset }) {
-  const unused = Object.keys(dataset.unused_keys);
+  const unused = Object.entries(dataset.unused_keys).map(([key, count]) => `${key} (${number(count)})`);
   return html`<section class="panel stack" aria-label="What it holds">
     <${Facts} facts=${[
       ["Kind", KINDS[dataset.row_kind] ?? dataset.row_kind],
@@ -107,7 +113,8 @@ function Contents({ dataset }) {
       ["Size", size(dataset.files.reduce((sum, file) => sum + file.bytes, 0) / 1e6)],
       ["Files", dataset.files.map((file) => file.name).join(", ")],
     ]} />
-    ${unused.length > 0 && html`<p class="small quiet wrap">Not read, since they mean nothing: ${unused.map((key) => `${key} (${number(dataset.unused_keys[key])})`).join(", ")}</p>`}
-    ${dataset.ignored_files.length > 0 && html`<p class="small quiet wrap">Other files in the folder: ${dataset.ignored_files.join(", ")}</p>`}
+    ${unused.length > 0 && html`<p class="small quiet wrap">Not read, since they mean nothing: ${unused.join(", ")}</p>`}
+    ${dataset.ignored_files.length > 0 && html`
+      <p class="small quiet wrap">Other files in the folder: ${dataset.ignored_files.join(", ")}</p>`}
   </section>`;
 }

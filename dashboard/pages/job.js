@@ -67,7 +67,7 @@ function Standing({ job }) {
   useClock(job.status === "running");
   return html`<section class="panel stack" aria-label="Where it stands">
     <${Progress} job=${job} />
-    <${Facts} facts=${[
+    <div class="row apart"><${Facts} facts=${[
       ["Loss", figure(job.loss)],
       ["Eval loss", job.eval_loss == null ? null : figure(job.eval_loss)],
       ["Speed", job.tokens_per_second == null ? null : `${number(job.tokens_per_second)} tok/s`],
@@ -75,7 +75,9 @@ function Standing({ job }) {
       [job.status === "running" ? "Runs for" : "Took", took(job) === null ? null : duration(took(job))],
       ["Ended", job.completed_at ? when(job.completed_at) : null],
     ]} />
-    <${Sentence} job=${job} />
+      ${job.status !== "failed" && html`<${Sentence} job=${job} />`}
+    </div>
+    ${job.status === "failed" && html`<${FailedJob} job=${job} />`}
   </section>`;
 }
 
@@ -83,12 +85,12 @@ function Sentence({ job }) {
   if (job.status === "running") return html`<p class="small quiet">${MAY_CLOSE}</p>`;
   if (job.status === "pending" || job.status === "paused") return html`<p class="small">${waitsFor(job)}</p>`;
   if (job.status === "completed") return html`<${Completed} job=${job} />`;
-  if (job.status === "failed") return html`<${FailedJob} job=${job} />`;
   return html`<p class="small quiet">${STATES[job.status]?.word}${job.step ? ` after step ${number(job.step)}` : ""}</p>`;
 }
 
 function Completed({ job }) {
-  const compare = address(["play"], { models: [job.model_name, job.adapter_name].filter(Boolean).join(","), ...firstQuestion(job) });
+  const models = [job.model_name, job.adapter_name].filter(Boolean).join(",");
+  const compare = address(["play"], { models, ...firstQuestion(job) });
   return html`<div class="row">
     ${job.adapter_name &&
     html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>
@@ -111,7 +113,7 @@ function FailedJob({ job }) {
   return html`<${Note} tone="bad">
     <p>${reason}</p>
     ${end.length > 0 &&
-    html`<details><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
+    html`<details open><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
   <//>`;
 }
 

@@ -9,7 +9,11 @@ import { Button, CopyButton } from "../parts/button.js";
 import { Icon } from "../parts/icon.js";
 import { Bar, Facts, Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 
-const LEVELS = { ok: { icon: "check", tone: "good", word: "in order" }, warn: { icon: "alert", tone: "warn", word: "look here" }, missing: { icon: "cross", tone: "bad", word: "missing" } };
+const LEVELS = {
+  ok: { icon: "check", tone: "good", word: "in order" },
+  warn: { icon: "alert", tone: "warn", word: "look here" },
+  missing: { icon: "cross", tone: "bad", word: "missing" },
+};
 
 export function View() {
   const live = useStore((state) => state.machine);
@@ -52,7 +56,8 @@ function What({ machine, free }) {
       ["Lathe", machine.version],
     ]} />
     ${room.map(([name, total, left]) => html`<div class="stack" key=${name} style=${{ gap: "4px" }}>
-      <div class="row apart small"><span class="wrap">${name}</span><span class="figures">${memory(left)} free of ${memory(total)}</span></div>
+      <div class="row apart small"><span class="wrap">${name}</span>
+        <span class="figures">${memory(left)} free of ${memory(total)}</span></div>
       <${Bar} percent=${used(total, left)} tone=${used(total, left) > 92 ? "bad" : "quiet"} label="${name} in use" />
     </div>`)}
   </section>`;
@@ -63,7 +68,8 @@ function Amiss({ checks }) {
   if (amiss.length === 0) return html`<${Note} tone="good">Nothing is missing.<//>`;
   return amiss.map((check) => html`<${Note} key=${check.what} tone=${LEVELS[check.level].tone}>
     <p>${check.text}</p>
-    ${check.fix && html`<div class="row"><code>${check.fix}</code><${CopyButton} text=${check.fix} kind="bare" label="Copy the command" children="" /></div>`}
+    ${check.fix && html`<div class="row"><code>${check.fix}</code><${CopyButton} text=${check.fix} kind="bare"
+      label="Copy the command" children="" /></div>`}
   <//>`);
 }
 
@@ -73,7 +79,8 @@ function Users({ machine: { slots, inference, processes } }) {
     <${Facts} facts=${[
       ["Trains", slots.total === 0 ? "only queues jobs" : `${slots.busy} of ${slots.total}`],
       ["Answers", inference.running ? `${number(inference.requests_running)} under way` : "asleep"],
-      ["Loaded", inference.current_adapter && html`<a href=${address(["adapters", inference.current_adapter])}>${inference.current_adapter}</a>`],
+      ["Loaded", inference.current_adapter && html`<a href=${address(["adapters", inference.current_adapter])}>
+        ${inference.current_adapter}</a>`],
     ]} />
     <table class="table">
       <caption class="hidden">Lathe's processes and their memory</caption>
@@ -90,7 +97,8 @@ const Installed = ({ machine }) => html`<section class="panel stack" aria-labell
   <h2 id="installed">What was looked at</h2>
   <ul class="plain stack small" style=${{ gap: "6px" }}>
     ${machine.checks.map((check) => html`<li key=${check.what} class="row nowrap">
-      <span class=${LEVELS[check.level].tone}><${Icon} name=${LEVELS[check.level].icon} /><span class="hidden">${LEVELS[check.level].word}: </span></span>
+      <span class=${LEVELS[check.level].tone}><${Icon} name=${LEVELS[check.level].icon} />
+        <span class="hidden">${LEVELS[check.level].word}: </span></span>
       <span class="wrap">${check.text}</span></li>`)}
   </ul>
 </section>`;
@@ -100,7 +108,8 @@ function reportOf(machine) {
   const { version, python, system, device_name: device, cores } = machine;
   const lines = [
     `Lathe ${version}, Python ${python}, ${system}`,
-    `${device}, ${cores} cores, ${memory(machine.memory_free_mb)} of ${memory(machine.memory_total_mb)} free, disk ${memory(machine.disk_free_mb)} free`,
+    `${device}, ${cores} cores, ${memory(machine.memory_free_mb)} of ${memory(machine.memory_total_mb)} free`,
+    `Disk: ${memory(machine.disk_free_mb)} free`,
     ...machine.gpus.map((gpu) => `${gpu.name}, ${memory(gpu.memory_free_mb)} of ${memory(gpu.memory_total_mb)} free`),
     Object.entries(machine.packages).map(([name, found]) => `${name} ${found ?? "missing"}`).join(", "),
     ...machine.checks.filter((check) => check.level !== "ok").map((check) => `${check.level}: ${check.text}`),

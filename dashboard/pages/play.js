@@ -12,7 +12,8 @@ import { Failed, Heading, Reading, useTitle } from "../parts/small.js";
 import { AsCode } from "./play/as-code.js";
 import { Answers } from "./play/answers.js";
 import { askAll, isWriting, stop } from "./play/conversation.js";
-import { Settings, settingsOf } from "./play/settings.js";
+import { isAmiss, questionOf } from "./play/question.js";
+import { Settings } from "./play/settings.js";
 
 export function View({ query }) {
   const changes = useStore((state) => state.adapterChanges);
@@ -39,7 +40,8 @@ export function View({ query }) {
 const Head = () => html`<div class="head"><${Heading}>Play<//></div>`;
 
 const Nobody = () => html`<section class="panel stack">
-  <p>No model can answer yet: none is here whole. A base model is downloaded when a job first trains on it, or lies in <code>models/</code>.</p>
+  <p>No model can answer yet: none is here whole. A base model is downloaded when a job first trains on it, or lies
+    in <code>models/</code>.</p>
   <div class="row"><${LinkButton} kind="main" icon="plus" href="#/new">New job<//></div>
 </section>`;
 
@@ -55,30 +57,32 @@ function Question({ models, query, writing }) {
   useEffect(() => setDraft(query.ask ?? ""), [query.ask]);
   const isText = query.as === "text";
   const send = () => {
-    if (draft === "" || models.length === 0) return;
+    if (draft === "" || models.length === 0 || isAmiss(query)) return;
     setQuery({ ask: draft, models: models.join(",") });
-    void askAll(models, { ask: draft, system: query.system, as: query.as, settings: settingsOf(query) });
+    void askAll(models, questionOf(query, draft));
   };
   const press = (event) => {
     if (event.key === "Escape" && writing) stop();
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || isText) return;
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (!event.ctrlKey && !event.metaKey && (event.shiftKey || isText)) return;
     event.preventDefault();
     send();
   };
-  const both = (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && send();
-  return html`<section class="panel stack" aria-label="Question" onKeyDown=${both}>
+  return html`<section class="panel stack" aria-label="Question">
     <div class="field">
       <div class="row apart">
         <label for="ask">${isText ? "Text to go on from" : "Question"}</label>
         <span class="help">${isText ? "Ctrl+Enter sends" : "Enter sends, Shift+Enter is a new line"}${writing ? ", Esc stops" : ""}</span>
       </div>
-      <textarea id="ask" class=${isText ? "mono" : ""} dir="auto" value=${draft} onKeyDown=${press} placeholder=${isText ? "def add(a, b):" : "What shall all of them answer?"}
+      <textarea id="ask" class=${isText ? "mono" : ""} dir="auto" value=${draft} onKeyDown=${press}
+        placeholder=${isText ? "def add(a, b):" : "What shall all of them answer?"}
         onInput=${(event) => setDraft(event.target.value)} onChange=${(event) => setQuery({ ask: event.target.value })}></textarea>
     </div>
     <div class="row">
       ${writing
         ? html`<${Button} kind="main" icon="stop" onPress=${stop}>Stop<//>`
-        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0}>${models.length > 1 ? `Ask all ${models.length}` : "Ask"}<//>`}
+        : html`<${Button} kind="main" icon="send" onPress=${send} disabled=${models.length === 0 || isAmiss(query)}>
+          ${models.length > 1 ? `Ask all ${models.length}` : "Ask"}<//>`}
     </div>
     <${Settings} query=${query} />
   </section>`;

@@ -28,12 +28,14 @@ export function LoadButton({ adapter, onDone }) {
   <//>`;
 }
 
-export function DeleteAdapters({ adapters, word = "Delete…", kind = "danger", onDone, ...rest }) {
+export function DeleteAdapters({ adapters, word = "Delete…", kind = "danger", going = (work) => work(), onDone, ...rest }) {
   const title = adapters.length === 1 ? `Delete ${adapters[0].name}?` : `Delete ${plural(adapters.length, "adapter")}?`;
   const loaded = adapters.find((one) => one.is_loaded);
   const total = adapters.reduce((sum, one) => sum + one.size_mb, 0);
   const removeAll = async () => {
-    for (const one of adapters) await remove(pathOf(one.name));
+    await going(async () => {
+      for (const one of adapters) await remove(pathOf(one.name));
+    });
     onDone();
   };
   return html`<${AskFirst} icon="bin" kind=${kind} word=${word} title=${title} yes="Delete for good" onYes=${removeAll} ...${rest}>

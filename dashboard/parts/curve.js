@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { FIGURES } from "../lib/curves.js";
 import { figure as inWords, memory, number, place } from "../lib/format.js";
-import { linesOf, nearest, sentenceOf } from "../lib/lines.js";
+import { linesOf, nearest, sentenceOf, thinned } from "../lib/lines.js";
 import { draw, redraw } from "../lib/plot.js";
 import { csv, saveFile } from "../lib/save.js";
 import { Button } from "./button.js";
@@ -17,7 +17,12 @@ const AXES = { step: "step", epoch: "epoch", tokens: "tokens learned", time: "mi
 // the tools and the legend.
 export function Curve({ runs, figure, axis, weight = 0, isLog = false, zoom, onZoom, sync, isSmall = false }) {
   const version = runs.map((run) => `${run.id}.${run.curve.version}`).join(" ");
-  const { data, lines } = useMemo(() => linesOf(runs, figure, axis, weight), [version, figure, axis, weight]);
+  const { data: whole, lines } = useMemo(() => linesOf(runs, figure, axis, weight), [version, figure, axis, weight]);
+  const data = useMemo(() => thinned(whole, zoom), [whole, zoom?.[0], zoom?.[1]]);
+  const sentence = useMemo(
+    () => runs.map((run) => sentenceOf(run, figure, { number, figure: inWords })).join(" "),
+    [version, figure, runs.map((run) => run.name).join(" ")],
+  );
   const [at, setAt] = useState(null);
   const [asTable, setAsTable] = useState(false);
   const plot = usePlot({ data, lines, height: isSmall ? 130 : 320, isLog, zoom, sync, onCursor: setAt, onZoom });
@@ -29,7 +34,7 @@ export function Curve({ runs, figure, axis, weight = 0, isLog = false, zoom, onZ
     setAt(index);
     plot.instance.current?.setCursor({ left: plot.instance.current.valToPos(xs[index], "x"), top: 40 });
   };
-  const zooming = useZooming(xs, zoom, here, onZoom);
+  const zooming = useZooming(whole[0], xs[here], zoom, onZoom);
   const name = `${title} by ${AXES[axis]}`;
   const show = figure === "memory_mb" ? memory : figure === "tokens_per_second" ? number : inWords;
 
@@ -47,7 +52,7 @@ export function Curve({ runs, figure, axis, weight = 0, isLog = false, zoom, onZ
     html`<input class="cursor" type="range" min="0" max=${last} value=${here} aria-label="Point of ${name}"
       aria-valuetext=${spoken(data, lines, here, axis)} onInput=${(event) => move(Number(event.target.value))} />`}
     ${!isSmall && html`<${Legend} data=${data} lines=${lines} runs=${runs} at=${here} axis=${AXES[axis]} />`}
-    <figcaption class=${isSmall ? "hidden" : ""}>${runs.map((run) => sentenceOf(run, figure, { number, figure: inWords })).join(" ")}</figcaption>
+    <figcaption class=${isSmall ? "hidden" : ""}>${sentence}</figcaption>
     ${asTable && html`<${CurveTable} data=${data} lines=${lines} axis=${AXES[axis]} title=${title} />`}
   </figure>`;
 }
@@ -103,11 +108,11 @@ function usePlot({ data, lines, height, isLog, zoom, sync, onCursor, onZoom }) {
 }
 
 // A drag's ways for those who do not drag: buttons, and keys while the focus is in the curve.
-function useZooming(xs, zoom, here, onZoom) {
+function useZooming(xs, here, zoom, onZoom) {
   const whole = [xs[0], xs[xs.length - 1]];
   const [from, to] = zoom ?? whole;
   const scale = (factor) => {
-    const middle = Math.min(Math.max(xs[here] ?? (from + to) / 2, from), to);
+    const middle = Math.min(Math.max(here ?? (from + to) / 2, from), to);
     const next = [Math.max(middle - (middle - from) * factor, whole[0]), Math.min(middle + (to - middle) * factor, whole[1])];
     onZoom(next[0] <= whole[0] && next[1] >= whole[1] ? null : next);
   };

@@ -7,7 +7,8 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from handlers.v1.chat.completions import Turn
+from handlers.v1.chat import turns
+from handlers.v1.chat.turns import Turn
 from runtime.server.service import Service
 from state.errors import ServiceError
 
@@ -39,7 +40,7 @@ async def tokenize(data: JSONBody[TokenizeRequest], service: NamedDependency[Ser
         raise ServiceError("add_special_tokens is for a prompt: the chat template writes those of messages")
     tokenizing = service.tokenizing
     answering = tokenizing.whose(data.model)
-    prompt = data.prompt if data.prompt is not None else [turn.message() for turn in data.messages or []]
+    prompt = data.prompt if data.prompt is not None else turns.messages(data.messages or [])
     found = await tokenizing.tokenize(answering, prompt, add_special_tokens=data.add_special_tokens is not False)
     return TokenizeReply(
         count=len(found.tokens),

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 from handlers._http.bodies import while_connected
 from handlers._http.refusals import protocol_error
 from handlers._http.sampling import MaxTokens, MinP, RepetitionPenalty, Seed, Stop, Temperature, TopK, TopP
-from runtime.messages.inference import Generated, SamplingParameters, TextDelta
+from runtime.messages.inference import Generated, SamplingParameters, TextDelta, ToolUse
 from runtime.server.answering.worker import Event
 from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
@@ -62,6 +62,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
         *,
         echo: bool = False,
         json_schema: str | None = None,
+        tools: ToolUse | None = None,
     ) -> list[SamplingParameters]:
         """How each of `n` completions of a prompt is made: with seeds that follow on one another.
 
@@ -84,6 +85,7 @@ class CompletionSettings(Struct, forbid_unknown_fields=True, kw_only=True):
                 repetition_penalty=self.repetition_penalty or 1.0,
                 logit_bias=self.logit_bias or {},
                 json_schema=json_schema,
+                tools=tools,
                 top_logprobs=top_logprobs,
                 echo=echo,
             )

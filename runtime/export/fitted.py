@@ -1,11 +1,13 @@
 """An adapter and its base's files, checked to fit each other, before anything is written."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
 from msgspec import Struct
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.pytorch_utils import Conv1D
 
 from runtime.model import adapter_files, tokenizers
@@ -14,12 +16,14 @@ from state.adapters import ChatSettings
 from state.errors import ServiceError
 
 WANTED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "LICENSE*")
+UNCHANGED = Checked({}, frozenset(), {})
 
 
 class Fitted(Struct, frozen=True, kw_only=True):
     """An adapter that fits its base, of which nothing but the modules' names has been loaded."""
 
     adapter: Path
+    """The base's own folder where there is no adapter; nothing is read of it then."""
     base: Path
     """The base's folder."""
     model_name: str
@@ -41,6 +45,24 @@ class Fitted(Struct, frozen=True, kw_only=True):
     def of(cls, adapter: Path, model_name: str, source: str, chat: ChatSettings) -> "Fitted":
         """Raises ServiceError, in the words of a load."""
         base = _folder(model_name, source)
+        return cls._on(base, adapter, model_name, chat, partial(adapter_files.check, adapter))
+
+    @classmethod
+    def bare(cls, model_name: str, source: str) -> "Fitted":
+        """A base without any adapter. Raises ServiceError."""
+        base = _folder(model_name, source)
+        return cls._on(base, base, model_name, ChatSettings(), lambda _: UNCHANGED)
+
+    @classmethod
+    def _on(
+        cls,
+        base: Path,
+        adapter: Path,
+        model_name: str,
+        chat: ChatSettings,
+        check: Callable[[PreTrainedModel], Checked],
+    ) -> "Fitted":
+        """`check` comes last: it uses up the skeleton."""
         skeleton = adapter_files.skeleton(str(base))
         config = skeleton.config
         if getattr(config, "quantization_config", None) is not None:
@@ -58,7 +80,7 @@ class Fitted(Struct, frozen=True, kw_only=True):
             embedding=layers[id(skeleton.get_input_embeddings())],
             output=layers[id(skeleton.get_output_embeddings())],
             transposed=frozenset(name for name, module in skeleton.named_modules() if isinstance(module, Conv1D)),
-            checked=adapter_files.check(adapter, skeleton),
+            checked=check(skeleton),
             chat=chat,
         )
 

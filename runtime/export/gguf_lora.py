@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-import torch
-from gguf import GGUFType
+from gguf import GGMLQuantizationType, GGUFType
 
 from runtime.export import asking, gguf_file, merging, modelfile
 from runtime.export.fitted import Fitted
@@ -57,6 +56,6 @@ def _entries(fitted: Fitted, layout: Layout, layer: str, alpha: float) -> list[E
     a_RI, b_OR = merging.lora(fitted, layer)
     b_OR = layout.arrange(layer)(b_OR) * (fitted.checked.scalings[layer] * a_RI.shape[0] / alpha)
     return [
-        Entry(f"{name}.weight.lora_{side}", list(matrix.shape), torch.float32, lambda matrix=matrix: matrix)  # type: ignore[misc]
+        Entry(f"{name}.weight.lora_{side}", list(matrix.shape), GGMLQuantizationType.F32, lambda matrix=matrix: matrix)  # type: ignore[misc]
         for side, matrix in (("a", a_RI), ("b", b_OR))
     ]

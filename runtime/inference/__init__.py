@@ -16,6 +16,7 @@ adapters.py       adapters beside each other on one base
 sampling.py       from logits to a token
 waiting.py        requests that have not started
 grammars.py       what answers are held to, and the tokens that it lets come next
+tools/            calls of tools, in the families' forms
 schemas.py        JSON schemas as grammars, and what of them cannot be held
 echo.py           a prompt that is said again, and how likely each of its tokens was
 tokenizers.py     tokens of texts and texts of tokens, for who asks for no more

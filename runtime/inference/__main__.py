@@ -1,7 +1,7 @@
-"""`python -m runtime.inference <descriptor> <folder>`: completes prompts for the server.
+"""`python -m runtime.inference <descriptor> <folder> [<llama-server>]`: completes prompts for the server.
 
 Started by runtime/server/answering/worker.py with its end of a socket pair, the descriptor. The folder is where
-quantized bases are kept.
+quantized bases are kept. Where a llama-server is named, that computes in place of this process.
 
 Requests are worked side by side, in the main thread. A second thread listens all the while: for cancellations, and for
 the end of the server, with which the process ends at once, in the middle of whatever it does.
@@ -12,10 +12,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
+from typing import Protocol
 
 from runtime.inference import watchdog
 from runtime.messages.inference import Cancel, Done, LastWords, Refused, Reply, Request, decode_request, line
@@ -24,6 +25,22 @@ from runtime.process import cpu
 from runtime.process.noise import hush_libraries
 
 log = logging.getLogger("inference")
+
+
+class AnyEngine(Protocol):
+    """What computes: runtime/inference/engine.py, or llamacpp/engine.py."""
+
+    @property
+    def is_idle(self) -> bool: ...
+
+    @property
+    def pass_began_s(self) -> float | None: ...
+
+    def add(self, request: Request, is_cancelled: Callable[[], bool]) -> None: ...
+
+    def step(self) -> None: ...
+
+    def take_replies(self) -> list[Reply]: ...
 
 
 class Inbox:
@@ -70,14 +87,14 @@ class Inbox:
 
 def main() -> None:
     cpu.prepare()
-    if len(sys.argv) != 3:
+    if len(sys.argv) not in {3, 4}:
         sys.exit("The server starts this process when it needs it; it is of no use by hand.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s inference worker: %(message)s")
     hush_libraries()
     server = socket.socket(fileno=int(sys.argv[1]))
     inbox = Inbox(server)
     try:
-        work(inbox, server, Path(sys.argv[2]))
+        work(inbox, server, engine(*map(Path, sys.argv[2:])))
     except BrokenPipeError:
         os._exit(0)  # the server is gone
     except Exception as error:  # what nobody foresaw may have left anything behind: the next process starts clean
@@ -91,11 +108,20 @@ def end(server: socket.socket, reason: str) -> None:
     os._exit(1)
 
 
-def work(inbox: Inbox, server: socket.socket, quantized_bases: Path) -> None:
-    libraries.load()
-    from runtime.inference.engine import Engine  # noqa: PLC0415  imports torch; the inbox listens meanwhile
+def engine(quantized_bases: Path, llama_server: Path | None = None) -> AnyEngine:
+    """Seconds of imports, during which the inbox listens."""
+    if llama_server is not None:
+        libraries.load_without_torch()
+        from runtime.inference.llamacpp.engine import LlamaCppEngine  # noqa: PLC0415
 
-    engine = Engine(quantized_bases)
+        return LlamaCppEngine(quantized_bases, llama_server)
+    libraries.load()
+    from runtime.inference.engine import Engine  # noqa: PLC0415
+
+    return Engine(quantized_bases)
+
+
+def work(inbox: Inbox, server: socket.socket, engine: AnyEngine) -> None:
     watching = (lambda: engine.pass_began_s, partial(end, server))
     threading.Thread(target=watchdog.watch, args=watching, name="watchdog", daemon=True).start()
     while True:

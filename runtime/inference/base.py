@@ -4,6 +4,7 @@ import gc
 from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import torch
 from llguidance import LLMatcher
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -12,11 +13,13 @@ from runtime.inference import ragged, schemas
 from runtime.inference.adapters import Adapters
 from runtime.inference.grammars import Grammars
 from runtime.inference.prefix_cache import PrefixCache
+from runtime.inference.tools import holding
+from runtime.inference.tools.forms import Form, form_of
 from runtime.messages.inference import Generate
 from runtime.model import bases
 from runtime.model.device import Setup
 from runtime.model.prompts import Prompts, vocabulary
-from runtime.model.text import TokenTexts
+from runtime.model.text import TokenTexts, special_tokens
 from runtime.model.tokenizers import end_tokens, load_tokenizer
 from state import models
 
@@ -48,13 +51,24 @@ class Base:
         self.texts = TokenTexts(self.tokenizer)
         self.vocabulary = vocabulary(self.model, self.tokenizer)
         self.prompts = Prompts(self.tokenizer, self.vocabulary)
+        self.special_tokens = special_tokens(self.tokenizer)
         self.end_tokens = end_tokens(source, self.tokenizer)
         self.grammars = Grammars(self.tokenizer, self.end_tokens)
 
     def grammar_of(self, request: Generate) -> Future[LLMatcher] | None:
         """What a completion is held to, soon; None where it may be anything. The result may be a ServiceError."""
-        schema = request.sampling.json_schema
+        schema, use = request.sampling.json_schema, request.sampling.tools
+        if use is not None and holding.is_held(use, schema):
+            form = self.form_of_calls(request)
+            key = (form, msgspec.json.encode(use), schema)
+            return self.grammars.compiled(
+                key, lambda: holding.grammar(form, use, schema, holding.Written(self.tokenizer))
+            )
         return None if schema is None else self.grammars.compiled(schema, lambda: schemas.grammar(schema))
+
+    def form_of_calls(self, request: Generate) -> Form:
+        """How the model writes calls of tools. Raises ServiceError."""
+        return form_of(self.prompts.template(request.chat))
 
     def empty_prefix_cache(self) -> bool:
         """Give the memory of what is only remembered back. Returns whether there was any."""

@@ -10,6 +10,7 @@ import logging
 from pathlib import Path
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from runtime.inference import failures
 from runtime.inference.base import Base
@@ -46,7 +47,7 @@ class Engine:
         setup = device.pick()
         self._loader = Loader(quantized_bases, setup, free_memory)
         self._budget = KVBudget(lambda: free_memory(setup.device))
-        self._tokenizers = Tokenizers(lambda: self._loader.base)
+        self._tokenizers = Tokenizers(self._tokenizer_in_memory)
         self._passes = Passes()
         self._waiting = WaitingLine()
         self._running: list[Sequence] = []
@@ -87,6 +88,10 @@ class Engine:
             self._waiting.take_first()
         if self._loader.base is not None and self._running:
             self._pass(self._loader.base)
+
+    def _tokenizer_in_memory(self, source: str) -> PreTrainedTokenizerBase | None:
+        base = self._loader.base
+        return base.tokenizer if base is not None and base.source == source else None
 
     def _tell_of_tokenizer(self, question: TokenizerQuestion) -> None:
         try:

@@ -6,18 +6,18 @@ from typing import Any
 import torch
 from llguidance import LLMatcher
 
+from runtime.inference import limits
 from runtime.inference.adapters import LoadedAdapter
 from runtime.inference.base import Base
 from runtime.inference.echo import PIECE_BYTES, PromptEcho
 from runtime.inference.kv_cache import KVCache, capacity
 from runtime.inference.prefix_cache import Prefix
 from runtime.inference.sampling import Sampler, logprobs
-from runtime.messages.inference import Echo, Generate, Generated, TextDelta, TokenLogprob
+from runtime.inference.tools.reading import CallReader
+from runtime.messages.inference import CallPiece, Echo, Generate, Generated, TextDelta, TokenLogprob, ToolUse
 from runtime.model.chat import stop_ids
 from runtime.model.text import Detokenizer, decoded
-from state.errors import ServiceError
 
-UNBOUNDED = 1024  # new tokens where neither the request nor the model says how many
 AHEAD = 1024  # new tokens that memory is set aside for at a time, where the request does not say how many there will be
 
 IsCancelled = Callable[[], bool]
@@ -39,11 +39,12 @@ class Sequence:
         self.base = base
         self.is_cancelled = is_cancelled
         self.adapter = adapter
-        prompt = base.prompts.tokens(request.prompt, request.chat)
-        _check_bias(request.sampling.logit_bias, base.vocabulary)
+        tools = request.sampling.tools.tools if request.sampling.tools else ()
+        prompt = base.prompts.tokens(request.prompt, request.chat, tools)
+        limits.check_bias(request.sampling.logit_bias, base.vocabulary)
         stop_tokens = stop_ids(base.tokenizer, request.chat.stop_tokens)
         self._end_tokens = base.end_tokens.union(stop_tokens)
-        self.max_new_tokens = _max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
+        self.max_new_tokens = limits.max_new_tokens(len(prompt), request.sampling.max_new_tokens, base.context_length)
         self.num_prompt_tokens = len(prompt)
         self.tokens = list(prompt)
         """The prompt's, then those that were chosen."""
@@ -54,7 +55,8 @@ class Sequence:
         self._echo = _echo(request, base, prompt) if request.sampling.echo else None
         self._sampler = Sampler(request.sampling, base.model.device, prompt)
         self._constraint = base.grammars.constraint(grammar, stop_tokens) if grammar else None
-        self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop)
+        self._reader = _reader(request.sampling.tools, request, base) if request.sampling.tools else None
+        self._detokenizer = Detokenizer(base.tokenizer, prompt, request.sampling.stop, special=bool(tools))
         self._text_begin = len(self._echo.text) if self._echo else 0
         self._logprobs: list[TokenLogprob] = []
         self._is_at_end = False
@@ -141,16 +143,22 @@ class Sequence:
 
     def generated(self) -> Generated:
         return Generated(
-            text=self._detokenizer.text,
+            text=self._reader.text if self._reader else self._detokenizer.text,
             prompt_tokens=self.num_prompt_tokens,
             completion_tokens=self.num_new_tokens,
             finish_reason="stop" if self._is_at_end or self._detokenizer.is_stopped else "length",
             logprobs=None if self.request.sampling.top_logprobs is None else self._logprobs,
             echo=self._echo.said() if self._echo else None,
+            calls=self._reader.calls if self._reader else [],
         )
 
     def _delta(self, text: str, likely: list[TokenLogprob], echo: Echo | None) -> TextDelta:
-        return TextDelta(self.request.id, text, None if self.request.sampling.top_logprobs is None else likely, echo)
+        calls: list[CallPiece] = []
+        if self._reader is not None:
+            text, calls = self._reader.add(text, is_last=self.is_done)
+            self._is_at_end |= self._reader.is_complete
+        logprobs = None if self.request.sampling.top_logprobs is None else likely
+        return TextDelta(self.request.id, text, logprobs, echo, calls)
 
     def _foreseen(self, num_new_tokens: int) -> int:
         return capacity(self.num_prompt_tokens + min(num_new_tokens, self.max_new_tokens))
@@ -164,26 +172,11 @@ class Sequence:
         return [logprobs(logits_V, token, top, begin, shown)]
 
 
+def _reader(use: ToolUse, request: Generate, base: Base) -> CallReader:
+    names = [tool.name for tool in use.tools if use.only in {None, tool.name}]
+    return CallReader(base.form_of_calls(request), names, list(base.special_tokens), parallel=use.parallel)
+
+
 def _echo(request: Generate, base: Base, prompt: list[int]) -> PromptEcho:
     text = request.prompt if isinstance(request.prompt, str) else None
     return PromptEcho(base.tokenizer, base.texts, text, prompt, request.sampling.top_logprobs)
-
-
-def _check_bias(biases: dict[int, float], vocabulary: int) -> None:
-    unknown = next((token for token in biases if not 0 <= token < vocabulary), None)
-    if unknown is not None:
-        raise ServiceError(
-            f"logit_bias names a token that the model does not have, {unknown}: its tokens are 0 to {vocabulary - 1}"
-        )
-
-
-def _max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:
-    """Raises ServiceError where the model's context is too short for what is asked."""
-    if asked is None:
-        asked = UNBOUNDED if context is None else max(1, context - prompt)
-    if context is not None and prompt + asked > context:
-        raise ServiceError(
-            f"The prompt has {prompt} tokens and max_new_tokens is {asked}: together {prompt + asked}, "
-            f"but the model's context is {context} tokens"
-        )
-    return asked

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 from transformers import PreTrainedTokenizerBase
 
-from runtime.inference.base import Base
 from runtime.messages.inference import (
     DescribeTokenizer,
     Detokenize,
@@ -27,9 +26,9 @@ MAX_KEPT = 4  # tokenizers without their models; each takes some 10 to 100 MB
 class Tokenizers:
     """The tokenizers that are loaded."""
 
-    def __init__(self, base: Callable[[], Base | None]) -> None:
-        """`base` is the one in memory."""
-        self._base = base
+    def __init__(self, in_memory: Callable[[str], PreTrainedTokenizerBase | None]) -> None:
+        """`in_memory` has the tokenizer of a source whose base is there."""
+        self._in_memory = in_memory
         self._alone: dict[str, PreTrainedTokenizerBase] = {}
         """By source; the least recently used one first."""
 
@@ -60,9 +59,8 @@ class Tokenizers:
                 )
 
     def _tokenizer(self, source: str) -> PreTrainedTokenizerBase:
-        base = self._base()
-        if base is not None and base.source == source:
-            return base.tokenizer
+        if (here := self._in_memory(source)) is not None:
+            return here
         tokenizer = self._alone.pop(source, None) or load_tokenizer(source)
         self._alone[source] = tokenizer
         while len(self._alone) > MAX_KEPT:

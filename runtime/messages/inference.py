@@ -3,7 +3,7 @@
 Every request names its base and its adapter, so that a fresh worker needs no memory of the one before it.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -18,11 +18,46 @@ class AdapterFiles(Struct, frozen=True):
     fingerprint: str
 
 
-class Message(Struct, frozen=True):
+class Call(Struct, frozen=True):
+    """A model's call of a tool. `arguments` are JSON, as far as the model wrote them whole."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
     """One turn of a conversation, for the model's own chat template."""
 
     role: str
-    content: str
+    content: str | None = None
+    """None only beside calls."""
+    tool_calls: tuple[Call, ...] = ()
+    tool_call_id: str | None = None
+    """Which call a tool's turn answers."""
+    name: str | None = None
+
+
+class Tool(Struct, frozen=True):
+    """A function that a model may call. Without `parameters` it takes none."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool = False
+    """Whether calls are held to the parameters in any case."""
+
+
+class ToolUse(Struct, frozen=True):
+    """The tools of a conversation, and how they are to be called."""
+
+    tools: list[Tool]
+    must_call: bool = False
+    """The answer is a call, and its arguments are held to the parameters."""
+    only: str | None = None
+    """The one tool that may be called."""
+    parallel: bool = True
+    """Whether one answer may have several calls."""
 
 
 class Load(Struct, frozen=True, tag=True, kw_only=True):
@@ -63,6 +98,8 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     """Added to the logits of these tokens."""
     json_schema: str | None = None
     """In JSON: the completion is held to it."""
+    tools: ToolUse | None = None
+    """What may be called; for a conversation, as its template tells the model of tools."""
     top_logprobs: int | None = None
     """Return the log probability of each token, and of so many of the most likely tokens in its place."""
     echo: bool = False
@@ -148,6 +185,15 @@ class Echo(Struct, frozen=True):
     """Of the tokens behind the first."""
 
 
+class CallPiece(Struct, frozen=True):
+    """The next of a call's arguments; its first piece says what is called."""
+
+    index: int
+    arguments: str
+    id: str | None = None
+    name: str | None = None
+
+
 class Generated(Struct, frozen=True):
     """A completion, without its prompt and without the stop string that ended it.
 
@@ -162,6 +208,7 @@ class Generated(Struct, frozen=True):
     logprobs: list[TokenLogprob] | None = None
     """An entry for each token of the text; where the prompt is said, for each token computed."""
     echo: Echo | None = None
+    calls: list[Call] = []
 
 
 class Tokenized(Struct, frozen=True, tag=True):
@@ -197,6 +244,7 @@ class TextDelta(Struct, frozen=True, tag=True):
     logprobs: list[TokenLogprob] | None = None
     echo: Echo | None = None
     """With the first piece."""
+    calls: list[CallPiece] = []
 
 
 class Done(Struct, frozen=True, tag=True):

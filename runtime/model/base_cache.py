@@ -20,9 +20,8 @@ from pathlib import Path
 import msgspec
 from safetensors import SafetensorError
 from transformers import PreTrainedModel
-from transformers.utils.hub import cached_file
 
-from runtime.model import private
+from runtime.model import private, source_files
 from runtime.model.device import Setup
 from state import folders
 
@@ -35,11 +34,7 @@ log = logging.getLogger(__name__)
 
 def folder_of(cache: Path, source: str, setup: Setup) -> Path:
     """The folder of a source's quantized copy, made or not. Raises OSError for a source without a config.json."""
-    if Path(source).is_dir():
-        files = sorted([Path(source) / "config.json", *Path(source).glob("*.safetensors*")])
-        content: list[object] = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    else:
-        content = [Path(str(cached_file(source, "config.json"))).parent.name]  # the commit: snapshots never change
+    content = source_files.state_of(source, "*.safetensors*")
     facts = [content, setup.device, setup.dtype, [version(package) for package in MADE_BY]]
     return cache / f"{Path(source).name}-{_digest([source, setup.device, setup.dtype])}" / _digest(facts)
 

@@ -71,6 +71,8 @@ class ChatTemplate:
         """The thinking switches that this template has."""
         self.writes_tools = "tools" in variables
         keys = _keys(tree)
+        self.reads_tools_of_messages = "tools" in keys and not self.writes_tools
+        """Whether a message may have tools of its own, and nothing else has."""
         self.writes_tool_calls = "tool_calls" in keys
         self.writes_reasoning = not keys.isdisjoint(REASONING)
         self.writes_date = any(name.name == "strftime_now" for name in tree.find_all(nodes.Name))

@@ -13,6 +13,7 @@ With versions that do not take that, they are imported as they come.
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -55,6 +56,7 @@ def load_without_torch() -> None:
     Python's own way to say that there is no such module. transformers and a tokenizer are there after 0.8 s of CPU
     time instead of 2.1, and in 70 MB instead of 280 (transformers 5.23, torch 2.13).
     """
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # transformers' advice is to install torch
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # typeshed does not know of it
     with _uncollected():
         private.list_models_once()

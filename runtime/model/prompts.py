@@ -1,14 +1,14 @@
 """A request's or a sample's prompt as tokens: a conversation by the chat template that training takes, too."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from msgspec import to_builtins
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from runtime.messages.inference import Message
-from runtime.model import chat
+from runtime.messages.inference import Message, Tool
+from runtime.model import chat, tool_turns
 from runtime.model.chat import ChatTemplate
 from state.adapters import ChatSettings
 from state.errors import ServiceError
@@ -26,7 +26,9 @@ class Prompts:
         self._now = now
         self._templates: dict[str | None, ChatTemplate] = {}
 
-    def tokens(self, prompt: str | list[int | Message], settings: ChatSettings) -> list[int]:
+    def tokens(
+        self, prompt: str | list[int | Message], settings: ChatSettings, tools: Sequence[Tool] = ()
+    ) -> list[int]:
         """A text as the tokenizer makes it by default, special tokens included; a conversation by its template.
 
         Raises ServiceError for an empty prompt, a token that the model has not, and for a conversation that the
@@ -35,9 +37,8 @@ class Prompts:
         if isinstance(prompt, str):
             tokens: list[int] = self._tokenizer(prompt)["input_ids"] if prompt else []
         elif prompt and isinstance(prompt[0], Message):
-            messages = [to_builtins(turn) for turn in prompt if isinstance(turn, Message)]
-            template = self._template(settings.template)
-            tokens = chat.prompt_tokens(self._tokenizer, template, messages, switches=settings.switches)
+            messages = [turn for turn in prompt if isinstance(turn, Message)]
+            tokens = self._of_conversation(messages, settings, tools)
         else:
             tokens = [token for token in prompt if isinstance(token, int)]
         if not tokens:
@@ -50,7 +51,17 @@ class Prompts:
             )
         return tokens
 
-    def _template(self, source: str | None) -> ChatTemplate:
+    def _of_conversation(self, messages: Sequence[Message], settings: ChatSettings, tools: Sequence[Tool]) -> list[int]:
+        template = self.template(settings)
+        if tools or any(turn.role == "tool" or turn.tool_calls for turn in messages):
+            text = tool_turns.prompt(template, messages, tools, settings.switches)
+            return chat.encode_rendered(self._tokenizer, [text])[0]
+        plain = [to_builtins(turn) for turn in messages]
+        return chat.prompt_tokens(self._tokenizer, template, plain, switches=settings.switches)
+
+    def template(self, settings: ChatSettings) -> ChatTemplate:
+        """The adapter's own, or the model's. Raises ServiceError."""
+        source = settings.template
         if source not in self._templates:
             self._templates[source] = ChatTemplate(self._tokenizer, source, self._now)
         return self._templates[source]

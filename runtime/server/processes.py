@@ -7,7 +7,6 @@ session of its own, out of reach of the terminal's Ctrl-C.
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE
@@ -20,6 +19,7 @@ from typing import IO, TypedDict, TypeVar
 import msgspec
 from msgspec import Struct
 
+from runtime.process.endings import explain
 from state.errors import ServiceError
 
 CODE = Path(__file__).resolve().parent.parent.parent
@@ -28,15 +28,6 @@ CODE = Path(__file__).resolve().parent.parent.parent
 LAST_LINES = 5  # of what a process said before it died
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_MEANINGS = {
-    signal.SIGKILL: "killed from outside; with little memory left this is the system's out-of-memory killer",
-    signal.SIGTERM: "asked to end, for example by a machine that shuts down",
-    signal.SIGSEGV: "a crash in native code",
-    signal.SIGBUS: "a memory or disk error, for example a full disk under a mapped file",
-    signal.SIGABRT: "a library gave up, see the log",
-    signal.SIGILL: "this processor lacks an instruction that a library uses",
-}
-
 Answer = TypeVar("Answer", bound=Struct)
 
 
@@ -107,20 +98,6 @@ async def ask(
     if process.returncode or not output:
         raise ProcessDied(f"{who} died. {explain(process.returncode)}{_last_lines(log)}")
     return msgspec.json.decode(output.splitlines()[-1], type=answer)
-
-
-def explain(exit_code: int | None) -> str:
-    """One sentence about how a process ended, from its exit code; negative ones are signals."""
-    if exit_code is None:
-        return "How it ended is not known: it was not started by this server."
-    if exit_code >= 0:
-        return f"It ended with exit code {exit_code}."
-    try:
-        name = signal.Signals(-exit_code)
-    except ValueError:
-        return f"It was ended by signal {-exit_code}."
-    meaning = _MEANINGS.get(name)
-    return f"It was ended by signal {-exit_code} ({name.name}{': ' + meaning if meaning else ''})."
 
 
 def _command(module: str, *arguments: str) -> list[str]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -78,10 +79,12 @@ class Service(Struct, frozen=True):
         spare_trainer: bool,
         unload_after_s: float,
         memory_mb: int | None = None,
+        llama_server: Path | None = None,
     ) -> "Service":
         """The service of one data root; nothing is read and nothing runs yet.
 
         `memory_mb` is what a trainer may take, in 2^20 bytes; without it LATHE_MEMORY_MB says, else what is free.
+        `llama_server` is the program that completes prompts in place of the embedded engine.
         """
         root.create()
         for parent in (root.training_jobs, root.training_data, root.evaluations):
@@ -92,7 +95,7 @@ class Service(Struct, frozen=True):
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
         meter = Meter()
-        worker = Worker(root.quantized_bases, place=accelerators.inferring, meter=meter)
+        worker = Worker(root.quantized_bases, place=accelerators.inferring, meter=meter, llama_server=llama_server)
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)

@@ -1,7 +1,9 @@
 """What Tab offers."""
 
 import pytest
+from click.testing import CliRunner
 
+from cli.__main__ import program
 from tests.cli.conftest import Lathe
 from tests.server import Server
 
@@ -33,14 +35,13 @@ def test_what_the_server_lists_is_offered(queueing: Server, lathe: Lathe) -> Non
     assert "to-be-completed" in _offered(lathe, "data", "show", "to-be")
 
 
-@pytest.mark.parametrize("command", ["stop", "load", "chat"])
-def test_without_a_server_nothing_is_offered_and_nothing_is_said(lathe_alone: Lathe, command: str) -> None:
-    assert _offered(lathe_alone, command, "") == []
+def test_without_a_server_nothing_is_offered_and_nothing_is_said(lathe_alone: Lathe) -> None:
+    assert _offered(lathe_alone, "stop", "") == []
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_its_script(lathe_alone: Lathe, shell: str) -> None:
-    done = lathe_alone("completion", shell)
+def test_each_shell_gets_its_script(shell: str) -> None:
+    done = CliRunner().invoke(program, ["completion", shell], prog_name="lathe")
 
-    assert done.code == 0
-    assert "_LATHE_COMPLETE" in done.out
+    assert done.exit_code == 0
+    assert f"_LATHE_COMPLETE={shell}_complete" in done.output

@@ -108,7 +108,6 @@ def test_the_pages_commands_train_an_adapter_and_watch_it(adder: tuple[Lathe, st
     assert lines[lines.index("── adder") + 1] == "def add(a, b):"
     assert "── tiny-python" in lines
     assert training.status(lines[0])["status"] == "completed"
-    assert "def double(n):\n    return 2 * n<|endoftext|>»" in printed
     followed, bar = lathe("logs", "adder", "-f", "-n", "1"), lathe.on_terminal("watch", "adder")
     assert (followed.code, followed.out.count("\n"), "Completed" in followed.out) == (0, 1, True)
     assert (bar.code, "━" in bar.out, plain(bar.out).splitlines()[-1]) == (0, True, "completed")

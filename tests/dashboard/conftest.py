@@ -45,12 +45,14 @@ class Visit:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
-    """Open an address of a server: `visit(server, "#/jobs", viewport=…)`."""
+    """Open an address of a server: `visit(server, "#/jobs", viewport=…)`. A clock of its own can be put forward."""
     with ExitStack() as opened:
 
-        def open_page(server: Server, path: str = "", **options: Any) -> Visit:
+        def open_page(server: Server, path: str = "", *, own_clock: bool = False, **options: Any) -> Visit:
             context = browser.new_context(**options)
             opened.callback(context.close)
+            if own_clock:
+                context.clock.install()
             address = f"http://localhost:{server.port}/"
             visited = Visit(context.new_page(), address)
             visited.page.goto(address + path)

@@ -26,6 +26,7 @@ PAGES = {
     "#/adapters/haiku?tab=export": "haiku",
     "#/play": "Play",
     "#/play?models=tiny-python,hostile,haiku,gone&as=text&ask=%3Cb%3E": "Play",
+    "#/play?models=tiny-python&json=schema&schema=%7B": "Play",
     "#/data": "Data",
     "#/data/hostile": "hostile",
     "#/machine": "Machine",
@@ -60,7 +61,7 @@ def test_texts_stay_texts(lived_in: Server, visit: Callable[..., Visit]) -> None
     visited.page.get_by_text("<img src=x onerror").first.wait_for()
 
     assert visited.page.locator("main img").count() == 0
-    assert visited.page.title() == "57 % · my-first · Lathe"
+    visited.page.wait_for_function("() => document.title === '57 % · my-first · Lathe'")
     assert visited.problems == []
 
 

@@ -2,39 +2,42 @@
 
 import { html } from "htm/preact";
 import { useAsk, useAskAll } from "../../lib/api.js";
+import { figure } from "../../lib/format.js";
 import { address } from "../../lib/router.js";
-import { isSet, SETTINGS, shown } from "../../lib/settings.js";
+import { isChanged, SETTINGS } from "../../lib/settings.js";
 import { pathOf } from "../../parts/adapter-actions.js";
 import { Differing } from "../../parts/differing.js";
+import { SettingPairs } from "../../parts/setting-pairs.js";
 import { Facts } from "../../parts/small.js";
-import { figure } from "../../lib/format.js";
 
 // An adapter's record has all settings in one place: r, not lora_config.r.
 const LABELS = new Map(SETTINGS.map(({ path, label }) => [path.split(".").at(-1), label]));
+const PLACES = ["", "lora_config.", "training_config."];
 const SAY_NOTHING = new Set(["data_sha256", "eval_sha256", "task_type"]);
 
 export function AboutTab({ adapter, query }) {
   const others = (query.with ?? "").split(",").filter((name) => name && name !== adapter.name);
-  const pairs = Object.entries(adapter.training_config).filter(([, value]) => isSet(value) && value !== false);
+  const pairs = Object.entries(adapter.training_config).filter(([name]) => !SAY_NOTHING.has(name));
   return html`<section class="stack" aria-label="Settings">
     ${others.length > 0 && html`<${Beside} adapter=${adapter} others=${others} />`}
     ${pairs.length === 0
       ? html`<p class="quiet">It was trained elsewhere: its settings are not known.</p>`
       : html`<h2>As it was trained</h2>
-          <div class="panel"><dl class="pairs">
-            ${pairs.map(([name, value]) => html`<dt key=${name}>${LABELS.get(name) ?? ""} <code>${name}</code></dt>
-              <dd class="figures">${Array.isArray(value) ? value.join(", ") : shown(value)}</dd>`)}
-          </dl></div>`}
+          <${SettingPairs} pairs=${pairs} isChanged=${isOther} labels=${LABELS} />`}
     <${ItsJob} name=${adapter.name} />
   </section>`;
 }
+
+// It does not say which of its settings was a job's lora_config's.
+const isOther = (name, value) => PLACES.every((place) => isChanged(place + name, value));
 
 function Beside({ adapter, others }) {
   const all = [adapter, ...useAskAll(others.map((name) => pathOf(name)))];
   if (all.length < 2) return null;
   return html`
     <${Differing} named=${all.map((one) => [one.name, new Map(Object.entries(one.training_config))])} leftOut=${SAY_NOTHING} />
-    <div class="panel"><${Facts} facts=${all.map((one) => [`Loss of ${one.name}`, figure(one.metrics.eval_loss ?? one.metrics.final_loss)])} /></div>
+    <div class="panel"><${Facts}
+      facts=${all.map(({ name, metrics }) => [`Loss of ${name}`, figure(metrics.eval_loss ?? metrics.final_loss)])} /></div>
   `;
 }
 

@@ -8,10 +8,10 @@ import { pathOf } from "../../parts/adapter-actions.js";
 import { AskFirst } from "../../parts/dialog.js";
 import { Field } from "../../parts/field.js";
 
-export function Rename({ adapter }) {
+export function Rename({ adapter, going }) {
   const [name, setName] = useState(adapter.name);
   const rename = async () => {
-    await patch(pathOf(adapter.name), { name: name.trim() });
+    await going(() => patch(pathOf(adapter.name), { name: name.trim() }));
     go(["adapters", name.trim()]);
   };
   return html`<${AskFirst} icon="pen" word="Rename…" title="Rename ${adapter.name}" yes="Rename" danger=${false} onYes=${rename}>
@@ -28,7 +28,8 @@ export function Describe({ adapter, onDone }) {
     await patch(pathOf(adapter.name), { description: text, tags: tags.split(",").map((tag) => tag.trim()).filter(Boolean) });
     onDone();
   };
-  return html`<${AskFirst} icon="pen" kind="bare" word="Describe…" title="Describe ${adapter.name}" yes="Save" danger=${false} onYes=${save}>
+  return html`<${AskFirst} icon="pen" kind="bare" word="Describe…" title="Describe ${adapter.name}" yes="Save" danger=${false}
+    onYes=${save}>
     <${Field} id="description" label="Description">
       <textarea value=${text} onInput=${(event) => setText(event.target.value)} dir="auto"></textarea>
     <//>

@@ -22,7 +22,8 @@ export function EvaluateTab({ adapter, query }) {
     <${Ask} adapter=${adapter} onBegun=${(id) => { setQuery({ evaluation: id, after: "" }); again(); }} />
     ${error && html`<${Failed} error=${error} again=${again} />`}
     ${rows.length > 1 && html`<${Chooser} rows=${rows} shown=${shown} />`}
-    ${shown && html`<${Evaluation} key=${shown} id=${shown} turn=${turn} query=${query} onGone=${() => { setQuery({ evaluation: "" }); again(); }} />`}
+    ${shown && html`<${Evaluation} key=${shown} id=${shown} turn=${turn} query=${query}
+      onGone=${() => { setQuery({ evaluation: "" }); again(); }} />`}
   </section>`;
 }
 
@@ -53,7 +54,8 @@ function Ask({ adapter, onBegun }) {
   };
   return html`<div class="panel stack">
     <div><h2>Is it better?</h2>
-      <p class="small quiet">Both are asked the same questions, and each answer is compared with the one that it should have been. Ask what it was not trained on.</p></div>
+      <p class="small quiet">Both are asked the same questions, and each answer is compared with the one that it should
+        have been. Ask what it was not trained on.</p></div>
     <div class="fields">
       <${Field} id="against" label="Against">
         <select value=${against} onChange=${(event) => setAgainst(event.target.value)}>
@@ -63,15 +65,18 @@ function Ask({ adapter, onBegun }) {
       <//>
       <${Field} id="questions" label="Questions">
         <select value=${dataset} onChange=${(event) => setDataset(event.target.value)}>
-          <option value="">those that its job was evaluated on</option>
+          <option value="">its job's evaluation rows</option>
           ${(sets?.datasets ?? []).map(({ dataset_name: name }) => html`<option key=${name} value=${name}>data set ${name}</option>`)}
         </select>
       <//>
-      <${Field} id="max-rows" label="Rows at most"><input type="number" min="1" max="5000" value=${rows} onInput=${(event) => setRows(event.target.value)} /><//>
-      <${Field} id="max-tokens" label="Longest answer, in tokens"><input type="number" min="1" value=${tokens} onInput=${(event) => setTokens(event.target.value)} /><//>
+      <${Field} id="max-rows" label="Rows at most"><input type="number" min="1" max="5000" value=${rows}
+        onInput=${(event) => setRows(event.target.value)} /><//>
+      <${Field} id="max-tokens" label="Longest answer, in tokens"><input type="number" min="1" value=${tokens}
+        onInput=${(event) => setTokens(event.target.value)} /><//>
     </div>
     ${refusal && html`<${Note} tone="bad" role="alert">${refusal.message}<//>`}
-    <div><${Button} kind="main" icon="scale" onPress=${begin} onRefused=${setRefusal} disabled=${adapter.problem !== null}>Evaluate<//></div>
+    <div><${Button} kind="main" icon="scale" onPress=${begin} onRefused=${setRefusal} disabled=${adapter.problem !== null}>
+      Evaluate<//></div>
   </div>`;
 }
 

@@ -32,15 +32,18 @@ export function Evaluation({ id, turn, query, onGone }) {
       <h2 id="evaluation" class="wrap">${data.adapter_name} against ${data.against.join(", ")}</h2>
       <div class="row"><${State} status=${data.status} />
         ${underWay && html`<${Button} icon="stop" onPress=${stop}>Stop<//>`}
-        ${!underWay && html`<${AskFirst} icon="bin" kind="bare" label="Delete this evaluation" title="Delete this evaluation?" yes="Delete" onYes=${erase}>
+        ${!underWay && html`<${AskFirst} icon="bin" kind="bare" label="Delete this evaluation" title="Delete this evaluation?"
+          yes="Delete" onYes=${erase}>
           <p><code>${data.path}</code> goes, with its answers and its verdict.</p>
         <//>`}
       </div>
     </div>
-    <p class="small quiet wrap">${plural(data.num_rows, "row")} of ${data.rows}${leftOut(data.num_left_out)}</p>
-    ${underWay && html`<${Bar} percent=${data.progress} label="Progress of the evaluation" /><p class="small quiet">${data.message ?? `${number(data.progress)} % of the answers`}</p>`}
+    <p class="small quiet wrap">${plural(data.num_rows, "row")}, ${data.rows}${leftOut(data.num_left_out)}</p>
+    ${underWay && html`<${Bar} percent=${data.progress} label="Progress of the evaluation" /><p class="small quiet">
+      ${data.message ?? `${number(data.progress)} % of the answers`}</p>`}
     ${data.error_message && html`<${Note} tone="bad">${data.error_message}<//>`}
-    ${data.verdicts.map((one) => html`<${Note} key=${one.grader + one.against} tone=${TONES[one.verdict]} icon="scale">${one.sentence}<//>`)}
+    ${data.verdicts.map((one) => html`<${Note} key=${one.grader + one.against} tone=${TONES[one.verdict]} icon="scale">
+      ${one.sentence}<//>`)}
     ${data.warnings.map((one) => html`<${Note} key=${one} tone="warn">${one}<//>`)}
     ${data.table.length > 0 && html`<${Scores} table=${data.table} graders=${data.graders} />`}
     <${Answers} id=${id} turn=${turn} query=${query} />
@@ -85,9 +88,15 @@ const Answered = ({ row, graders }) => html`<details class="answered">
     <dt>asked</dt><dd class="said" dir="auto">${textOf(row.prompt)}</dd>
     <dt>should be</dt><dd class="said" dir="auto">${row.reference}</dd>
     ${row.answers.map((one) => html`<dt key=${one.model}>${one.model}
-      <div class="small">${graders.map((name) => `${name} ${number(one.scores?.[name], 2)}`).join(", ")}${one.finish_reason === "length" ? ", cut off" : ""}</div></dt>
+      <div class="small">${scored(one, graders)}</div></dt>
       <dd class="said" dir="auto">${one.error ?? (one.text || html`<span class="quiet">nothing</span>`)}</dd>`)}
   </dl>
 </details>`;
+
+function scored({ scores, finish_reason: finish }, graders) {
+  const said = graders.map((name) => `${name} ${number(scores?.[name], 2)}`);
+  if (finish === "length") said.push("cut off");
+  return said.join(", ");
+}
 
 const textOf = (prompt) => (typeof prompt === "string" ? prompt : prompt.map((turn) => `${turn.role}: ${turn.content}`).join("\n"));

@@ -12,14 +12,15 @@ const FORMATS = [
   {
     format: "merged",
     title: "A whole model",
-    what: "The adapter merged into its base, in safetensors: for transformers, vLLM, and as a base to train on. As large as the base in 16 bits.",
+    what: "The adapter merged into its base, as large as that in 16 bits: for transformers, vLLM, and as a base to train on.",
     then: ({ path }) => `vllm serve ${path}`,
   },
   {
     format: "gguf",
     title: "One GGUF file",
     what: "The same as one file for llama.cpp and LM Studio, with a Modelfile for Ollama.",
-    then: ({ path, adapter_name: name }) => `llama-cli -m ${path}/model.gguf\n\n# or\nollama create ${name} -f ${path}/Modelfile\nollama run ${name}`,
+    then: ({ path, adapter_name: name }) =>
+      `llama-cli -m ${path}/model.gguf\n\n# or\nollama create ${name} -f ${path}/Modelfile\nollama run ${name}`,
   },
   {
     format: "gguf-lora",
@@ -59,8 +60,8 @@ function Making({ since }) {
   }, []);
   return html`<div class="stack" style=${{ gap: "6px" }}>
     <div class="bar unknown" role="progressbar" aria-label="Exporting"><i></i></div>
-    <p class="small quiet figures">Exporting for ${duration((Date.now() - since) / 1000)}. Other pages can be looked at meanwhile; closing this
-      tab stops it.</p>
+    <p class="small quiet figures">Exporting for ${duration((Date.now() - since) / 1000)}. Other pages can be looked at
+      meanwhile; closing this tab stops it.</p>
   </div>`;
 }
 

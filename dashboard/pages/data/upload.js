@@ -25,11 +25,14 @@ export function Upload({ taken }) {
     setOver(false);
     if (event.dataTransfer.files[0]) setFile(event.dataTransfer.files[0]);
   };
-  return html`<section class="panel drop ${isOver ? "is-over" : ""}" aria-label="Upload" onDragOver=${over} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+  return html`<section class="panel drop ${isOver ? "is-over" : ""}" aria-label="Upload" onDragOver=${over}
+    onDragLeave=${() => setOver(false)} onDrop=${drop}>
     ${file === null
       ? html`<div class="row">
           <span class="quiet big-icon"><${Icon} name="upload" /></span>
-          <div class="grow"><strong>Drop a file here</strong><p class="small quiet">Texts, prompts and completions, or conversations, as JSON lines, CSV or Parquet. It stays on this machine.</p></div>
+          <div class="grow"><strong>Drop a file here</strong>
+            <p class="small quiet">Texts, prompts and completions, or conversations, as JSON lines, CSV or Parquet. It stays on
+              this machine.</p></div>
           <${Button} onPress=${() => chosen.current.click()}>Choose a file<//>
           <input type="file" ref=${chosen} accept=${ENDINGS} hidden
             onChange=${(event) => { setFile(event.target.files[0] ?? null); event.target.value = ""; }} />
@@ -39,7 +42,10 @@ export function Upload({ taken }) {
 }
 
 // A file's name without its endings, with what a folder may be called.
-const nameFor = (file) => file.name.replace(/\.(jsonl|json|csv|tsv|parquet|txt)?(\.(gz|zst))?$/i, "").replace(/[^\w.-]+/g, "-").replace(/^[-.]+/, "").slice(0, 64);
+const nameFor = ({ name }) => {
+  const bare = name.replace(/\.(jsonl|json|csv|tsv|parquet|txt)?(\.(gz|zst))?$/i, "");
+  return bare.replace(/[^\w.-]+/g, "-").replace(/^[-.]+/, "").slice(0, 64);
+};
 
 function Said({ file, taken, onLeave }) {
   const [name, setName] = useState(nameFor(file));
@@ -67,7 +73,8 @@ function Said({ file, taken, onLeave }) {
   return html`<form class="stack" onSubmit=${(event) => event.preventDefault()}>
     <p><strong class="wrap">${file.name}</strong> <span class="quiet">${size(file.size / 1e6)}</span></p>
     <div class="fields">
-      <${Field} id="dataset-name" label="Name" help=${isThere && split === "train" ? `${name} is there: its rows to train on are replaced.` : ""}>
+      <${Field} id="dataset-name" label="Name"
+        help=${isThere && split === "train" ? `${name} is there: its rows to train on are replaced.` : ""}>
         <input value=${name} onInput=${(event) => setName(event.target.value)} autocomplete="off" spellcheck=${false} />
       <//>
       <${Field} id="split" label="Its rows are" help=${split === "eval" && !isThere ? "Give the name of a data set that is there." : ""}>
@@ -80,13 +87,16 @@ function Said({ file, taken, onLeave }) {
         <input value=${columns} onInput=${(event) => setColumns(event.target.value)} autocomplete="off" spellcheck=${false} />
       <//>
     </div>
-    <label class="check"><input type="checkbox" checked=${skips} onChange=${() => setSkips(!skips)} />Leave out rows that cannot be used</label>
+    <label class="check"><input type="checkbox" checked=${skips}
+      onChange=${() => setSkips(!skips)} />Leave out rows that cannot be used</label>
     ${refusal && html`<${Note} tone="bad" role="alert"><div class="said">${refusal.message}</div><//>`}
     ${sent !== null && html`<${Bar} percent=${100 * sent} label="Upload" />
       <p class="small quiet figures">${sent < 1 ? `${number(100 * sent)} % sent` : "Sent; its rows are read"}</p>`}
     <div class="row">
-      <${Button} type="submit" kind="main" icon="upload" onPress=${send} disabled=${name === ""}>${isThere && split === "train" ? "Replace" : "Upload"}<//>
-      <${Button} kind="bare" onPress=${() => (sent === null ? onLeave() : leaving.current.abort())}>${sent === null ? "Not now" : "Stop"}<//>
+      <${Button} type="submit" kind="main" icon="upload" onPress=${send} disabled=${name === ""}>
+        ${isThere && split === "train" ? "Replace" : "Upload"}<//>
+      <${Button} kind="bare" onPress=${() => (sent === null ? onLeave() : leaving.current.abort())}>
+        ${sent === null ? "Not now" : "Stop"}<//>
     </div>
   </form>`;
 }

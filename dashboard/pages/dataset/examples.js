@@ -5,15 +5,16 @@ import { useAsk } from "../../lib/api.js";
 import { number, plural } from "../../lib/format.js";
 import { setQuery } from "../../lib/router.js";
 import { Button } from "../../parts/button.js";
+import { Kept } from "../../parts/kept.js";
 import { Failed, Note, Reading } from "../../parts/small.js";
 
 const ROWS = 5;
 
-export function Examples({ path, asked, query, changes, files }) {
+export function Examples({ path, asked, query, version, files }) {
   const first = Math.max(1, Math.floor(Number(query.first)) || 1);
   const file = query.file ?? files[0]?.name;
   const place = new URLSearchParams({ first, rows: ROWS, ...(query.file ? { file: query.file } : {}) });
-  const { data, error, again } = useAsk(`${path}?${asked}&${place}`, changes);
+  const { data, error, again } = useAsk(`${path}?${asked}&${place}`, version);
   const turn = (to, of = query.file) => setQuery({ first: to === 1 ? "" : to, file: of });
   const lines = files.find((one) => one.name === file);
   return html`<section class="stack" aria-labelledby="examples">
@@ -22,8 +23,8 @@ export function Examples({ path, asked, query, changes, files }) {
       <div class="row compact">
         ${files.length > 1 && html`<label>File <select value=${file} onChange=${(event) => turn(1, event.target.value)}>
           ${files.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>`}
-        <label>From row <input type="number" min="1" max=${lines ? lines.used + lines.bad : undefined} value=${first} class="short"
-          onChange=${(event) => turn(Number(event.target.value) || 1)} /></label>
+        <label>From row <${Kept} type="number" min="1" max=${lines ? lines.used + lines.bad : undefined} value=${String(first)}
+          class="short" onKeep=${(text) => turn(Number(text) || 1)} /></label>
         <${Button} icon="left" label="Rows before" disabled=${first === 1} onPress=${() => turn(Math.max(1, first - ROWS))} />
         <${Button} icon="right" label="Next rows" disabled=${!data?.next} onPress=${() => turn(data.next.first, data.next.file)} />
       </div>
@@ -37,12 +38,15 @@ export function Examples({ path, asked, query, changes, files }) {
 
 const Row = ({ row }) => html`<article class="panel stack" aria-label="${row.file} line ${row.line}">
   <div class="row apart small quiet"><span>${row.file} line ${number(row.line)}</span>
-    ${row.sequences.length > 0 && html`<span class="figures">${row.sequences.map((one) => `${plural(one.num_tokens, "token")}, ${number(one.num_learned)} learned`).join(" · ")}</span>`}</div>
+    ${row.sequences.length > 0 && html`<span class="figures">
+      ${row.sequences.map((one) => `${plural(one.num_tokens, "token")}, ${number(one.num_learned)} learned`).join(" · ")}</span>`}</div>
   ${row.problem && html`<${Note} tone="bad">${row.problem}<//>`}
-  ${row.sequences.map((sequence, at) => html`<div key=${at} class="code said" dir="auto" tabindex="0" role="group" aria-label="Text ${at + 1}">
+  ${row.sequences.map((sequence, at) => html`<div key=${at} class="code said" dir="auto" tabindex="0" role="group"
+    aria-label="Text ${at + 1}">
     ${sequence.pieces.map((piece) => (piece.learned
       ? html`<mark class="learned"><span class="hidden"> learned: </span>${piece.text}<span class="hidden"> end of learned </span></mark>`
       : html`<span class="read">${piece.text}</span>`))}
   </div>`)}
-  ${row.notes.map((one) => html`<p class="small quiet wrap" key=${one.id + one.at}>${[one.id.replaceAll("_", " "), one.at, one.value].filter(Boolean).join(": ")}</p>`)}
+  ${row.notes.map((one) => html`<p class="small quiet wrap" key=${one.id + one.at}>
+    ${[one.id.replaceAll("_", " "), one.at, one.value].filter(Boolean).join(": ")}</p>`)}
 </article>`;

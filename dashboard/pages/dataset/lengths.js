@@ -11,8 +11,9 @@ export function Lengths({ report }) {
   const { tokens, too_long: long } = report;
   const rows = tokens.per_row;
   if (rows === null) return null;
-  const share = Math.round((100 * tokens.learned) / tokens.total);
-  const sentence = `Half of the rows have up to ${number(rows.p50)} tokens, nine in ten up to ${number(rows.p90)}; the longest has ${number(rows.max)}.`;
+  const share = Math.floor((100 * tokens.learned) / tokens.total);
+  const most = `Half of the rows have up to ${number(rows.p50)} tokens, nine in ten up to ${number(rows.p90)}`;
+  const sentence = `${most}; the longest has ${number(rows.max)}.`;
   return html`<section class="panel stack" aria-labelledby="lengths">
     <h2 id="lengths">Lengths</h2>
     <${Facts} facts=${[
@@ -31,7 +32,8 @@ function cut(long) {
   const lost = [];
   if (long.lose_an_answers_end) lost.push(`${number(long.lose_an_answers_end)} would lose the end of an answer`);
   if (long.lose_everything) lost.push(`${number(long.lose_everything)} all that is learned`);
-  return `${plural(long.count, "row is", "rows are")} longer than ${number(long.max_seq_length)}; cut there, ${lost.join(", ") || "they lose nothing that is learned"}.`;
+  const then = lost.join(", ") || "they lose nothing that is learned";
+  return `${plural(long.count, "row is", "rows are")} longer than ${number(long.max_seq_length)}; cut there, ${then}.`;
 }
 
 function Bars({ histogram: { borders, counts }, label }) {

@@ -1,8 +1,9 @@
 // What the job was told, by job.json alone: the changed settings first.
 
 import { html } from "htm/preact";
-import { asCurl, flat, isChanged, MADE, requestOf, SETTINGS, shown } from "../../lib/settings.js";
+import { asCurl, flat, isChanged, MADE, requestOf, SETTINGS } from "../../lib/settings.js";
 import { CopyButton } from "../../parts/button.js";
+import { SettingPairs } from "../../parts/setting-pairs.js";
 import { Note } from "../../parts/small.js";
 
 const LABELS = new Map(SETTINGS.map(({ path, label }) => [path, label]));
@@ -11,24 +12,12 @@ export function SettingsTab({ job }) {
   const record = job.config;
   if (!record) return html`<${Note} tone="warn">The job's settings cannot be read: ${job.error_message ?? "job.json is broken"}<//>`;
   const all = flat(record).filter(([path]) => !MADE.has(path.split(".")[0]));
-  const changed = all.filter(([path, value]) => isChanged(path, value));
-  const rest = all.filter(([path, value]) => !isChanged(path, value));
   return html`<section class="stack" aria-label="Settings">
     <div class="row apart">
       <h2>As the run has them</h2>
       <${CopyButton} text=${() => asCurl("/api/training/start", requestOf(job.written ?? record))}>Copy as curl<//>
     </div>
-    <div class="panel"><${Pairs} pairs=${changed} /></div>
-    ${rest.length > 0 &&
-    html`<details><summary>Left at their defaults (${rest.length})</summary>
-      <div class="panel"><${Pairs} pairs=${rest} /></div>
-    </details>`}
+    <${SettingPairs} pairs=${all} isChanged=${isChanged} labels=${LABELS} />
     <p class="small quiet">From <code>training_jobs/job_${job.job_id}/job.json</code></p>
   </section>`;
 }
-
-const Pairs = ({ pairs }) => html`<dl class="pairs">
-  ${pairs.map(
-    ([path, value]) => html`<dt key=${path}>${LABELS.get(path) ?? ""} <code>${path}</code></dt><dd class="figures">${shown(value)}</dd>`,
-  )}
-</dl>`;

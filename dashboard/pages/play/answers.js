@@ -18,12 +18,14 @@ export function Answers({ models, known, query, onLeave }) {
     ${ask !== null && ask !== query.ask && models.some((model) => answers[model]) &&
     html`<p class="small quiet clip" dir="auto">Asked: ${ask}</p>`}
     <div class="columns">
-      ${models.map((model) => html`<${Column} key=${model} name=${model} model=${known.get(model)} isKnown=${known.size > 0} answer=${answers[model]}
+      ${models.map((model) => html`<${Column} key=${model} name=${model} model=${known.get(model)} isKnown=${known.size > 0}
+        answer=${answers[model]}
         beside=${isMarked && comparable && model !== first ? answers[first].text : null}
         onLeave=${models.length > 1 ? () => onLeave(model) : null} />`)}
     </div>
     ${comparable &&
-    html`<label class="check small"><input type="checkbox" checked=${isMarked} onChange=${() => setQuery({ marks: isMarked ? "no" : "" })} />
+    html`<label class="check small"><input type="checkbox" checked=${isMarked}
+      onChange=${() => setQuery({ marks: isMarked ? "no" : "" })} />
       <span>Underline <span class="differs">words</span> that ${first} has not written</span></label>`}
   </section>`;
 }
@@ -35,7 +37,8 @@ function Column({ name, model, isKnown, answer, beside, onLeave }) {
         <h2 class="wrap">${model?.parent ? html`<a class="plain-link" href=${address(["adapters", name])}>${name}</a>` : name}</h2>
         <p class="small quiet wrap">${isKnown && kindOf(model)}</p>
       </div>
-      ${answer?.text && answer.state !== "writing" && html`<${CopyButton} kind="bare" text=${answer.text} label="Copy the answer of ${name}" children="" />`}
+      ${answer?.text && answer.state !== "writing" && html`<${CopyButton} kind="bare" text=${answer.text}
+        label="Copy the answer of ${name}" children="" />`}
       ${onLeave && html`<${Button} kind="bare" icon="cross" label="Leave ${name} out" onPress=${onLeave} />`}
     </div>
     <${Text} answer=${answer} beside=${beside} />
@@ -43,21 +46,30 @@ function Column({ name, model, isKnown, answer, beside, onLeave }) {
   </section>`;
 }
 
-const kindOf = (model) => (model === undefined ? "not among those that can answer" : model.parent === null ? "base model" : `adapter of ${model.parent}`);
+function kindOf(model) {
+  if (model === undefined) return "not among those that can answer";
+  return model.parent === null ? "base model" : `adapter of ${model.parent}`;
+}
 
 function Text({ answer, beside }) {
   if (!answer) return html`<p class="quiet">Not asked yet.</p>`;
-  const { state, text, error, finish } = answer;
-  if (state === "writing" && text === "") return html`<p class="quiet">Reads the question. The first answer of a model takes longest: it is loaded for it.</p>`;
+  const { state, text, calls = [], error, finish } = answer;
+  if (state === "writing" && text === "" && calls.length === 0) {
+    return html`<p class="quiet">Reads the question. The first answer of a model takes longest: it is loaded for it.</p>`;
+  }
   return html`
     ${text
-      ? html`<div class="said" dir="auto">${beside === null ? text : marked(text, beside)}${state === "writing" && html`<span class="caret"></span>`}</div>`
-      : state === "done" && html`<p class="quiet">It has ended without a word.</p>`}
+      ? html`<div class="said" dir="auto">${beside === null ? text : marked(text, beside)}${state === "writing" && CARET}</div>`
+      : state === "done" && calls.length === 0 && html`<p class="quiet">It has ended without a word.</p>`}
+    ${calls.map((call, at) => html`<div key=${at}><span class="small quiet">calls </span><code>${call.name}</code>
+      <div class="code said mono" tabindex="0" role="group" aria-label="Arguments of ${call.name}">${call.arguments}</div></div>`)}
     ${state === "failed" && html`<${Note} tone="bad">${error}<//>`}
     ${state === "stopped" && html`<p class="small warn">Stopped.</p>`}
     ${finish === "length" && html`<p class="small warn">Cut off: the longest answer was reached.</p>`}
   `;
 }
+
+const CARET = html`<span class="caret"></span>`;
 
 const marked = (text, beside) =>
   differingWords(text, beside).map(({ text: piece, differs }) => (differs ? html`<span class="differs">${piece}</span>` : piece));

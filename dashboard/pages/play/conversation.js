@@ -6,7 +6,7 @@ import { change, read, say } from "../../lib/store.js";
 const KEPT = "lathe.play";
 let stopping = null;
 
-// {ask, answers: {model: {state, text, tokens, finish, error, first_s, took_s}}}; state: writing, done, stopped, failed.
+// {ask, answers: {model: {state, text, calls, tokens, finish, error, first_s, took_s}}}; state: writing, done, stopped, failed.
 export const conversation = (state) => state.play;
 
 export const isWriting = (state) => Object.values(state.play.answers).some((one) => one.state === "writing");
@@ -18,9 +18,7 @@ function kept() {
   } catch {
     // written by another version, or storage is switched off
   }
-  const play = found?.answers ? found : { ask: null, answers: {} };
-  for (const one of Object.values(play.answers)) if (one.state === "writing") one.state = "stopped";
-  return play;
+  return found?.answers ? found : { ask: null, answers: {} };
 }
 change({ play: kept() });
 
@@ -79,25 +77,21 @@ const isReplaced = (signal) => stopping !== null && stopping.signal !== signal;
 
 // Pieces that come within one frame are drawn as one: a fast model writes hundreds a second.
 function drawnByFrame(model, seconds, signal) {
-  let waiting = "";
+  let waiting = {};
   let frame = 0;
   let first = null;
   const flush = () => {
     cancelAnimationFrame(frame);
     frame = 0;
-    if (waiting === "" || isReplaced(signal)) return;
-    const { text } = read().play.answers[model] ?? { text: "" };
-    note(model, { text: text + waiting, first_s: first });
-    waiting = "";
+    if (isReplaced(signal)) return;
+    const { text } = read().play.answers[model];
+    note(model, { ...waiting, text: text + (waiting.text ?? ""), first_s: first });
+    waiting = {};
   };
   const take = (part) => {
     if (isReplaced(signal)) return;
-    if (part.text === undefined) {
-      note(model, part);
-      return;
-    }
-    first ??= seconds();
-    waiting += part.text;
+    if (part.text || part.calls) first ??= seconds();
+    waiting = { ...waiting, ...part, text: (waiting.text ?? "") + (part.text ?? "") };
     frame ||= requestAnimationFrame(flush);
   };
   return { take, flush };

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Any, Literal
 
-import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
@@ -10,53 +9,14 @@ from msgspec import Meta, Struct
 
 from handlers._http.bodies import while_connected
 from handlers._http.sampling import MaxTokens
+from handlers.v1.chat import tools, turns
+from handlers.v1.chat.response_format import ResponseFormat
+from handlers.v1.chat.tools import ChosenTool, OfferedTool, ToolCall
+from handlers.v1.chat.turns import Turn
 from handlers.v1.protocol import CompletionSettings, Head, Reply, Usage, answered, streamed
 from runtime.messages.inference import Generated, Message, TextDelta, TokenLogprob
 from runtime.server.service import Service
 from state.errors import ServiceError
-
-ANY_JSON_OBJECT = '{"type":"object"}'
-
-
-class TextPart(Struct, forbid_unknown_fields=True):
-    type: Literal["text"]
-    text: str
-
-
-class Turn(Struct, forbid_unknown_fields=True):
-    """`developer` is the newer word for `system`."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
-
-    def message(self) -> Message:
-        content = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        return Message("system" if self.role == "developer" else self.role, content)
-
-
-class JsonSchema(Struct, forbid_unknown_fields=True):
-    """An answer is held to the schema, `strict` or not."""
-
-    name: Annotated[str, Meta(pattern="^[a-zA-Z0-9_-]{1,64}$")]
-    schema: dict[str, Any]
-    description: str | None = None
-    strict: bool | None = None
-
-
-class ResponseFormat(Struct, forbid_unknown_fields=True):
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonSchema | None = None
-
-    def held_to(self) -> str | None:
-        """The schema that an answer is held to, in JSON. Raises ServiceError where it is missing, or one too many."""
-        if (self.json_schema is not None) != (self.type == "json_schema"):
-            raise ServiceError(
-                "response_format needs its json_schema where its type is json_schema, and only there",
-                param="response_format",
-            )
-        if self.json_schema is not None:
-            return msgspec.json.encode(self.json_schema.schema).decode()
-        return ANY_JSON_OBJECT if self.type == "json_object" else None
 
 
 class ChatRequest(CompletionSettings, kw_only=True):
@@ -65,6 +25,9 @@ class ChatRequest(CompletionSettings, kw_only=True):
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
+    tools: list[OfferedTool] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ChosenTool | None = None
+    parallel_tool_calls: bool | None = None
 
     def logprobs_a_token(self) -> int | None:
         """How many likely tokens to tell beside each. Raises ServiceError for a number of what is not asked for."""
@@ -110,28 +73,40 @@ class ChatLogprobs(Struct):
         )
 
 
-class Answer(Struct):
+class Answer(Struct, omit_defaults=True):
+    """`content` is null where there is nothing but calls of tools."""
+
     role: Literal["assistant"]
-    content: str
+    content: str | None
+    tool_calls: list[ToolCall] | None = None
+
+    @classmethod
+    def of(cls, generated: Generated) -> "Answer":
+        calls = tools.whole(generated.calls)
+        return cls("assistant", (generated.text or None) if calls else generated.text, calls)
 
 
 class Delta(Struct, omit_defaults=True):
     role: Literal["assistant"] | None = None
     content: str | None = None
+    tool_calls: list[ToolCall] | None = None
+
+
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class Choice(Struct):
     index: int
     message: Answer
     logprobs: ChatLogprobs | None
-    finish_reason: Literal["stop", "length"]
+    finish_reason: FinishReason
 
 
 class ChunkChoice(Struct):
     index: int
     delta: Delta
     logprobs: ChatLogprobs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
+    finish_reason: FinishReason | None = None
 
 
 @post("/chat/completions", status_code=200, opt={"action": "complete"})
@@ -139,11 +114,12 @@ async def chat_completions(
     data: JSONBody[ChatRequest], service: NamedDependency[Service], request: Request[Any, Any, Any]
 ) -> Response[Any]:
     answering = service.serving.answering(data.model)
-    messages: list[int | Message] = [turn.message() for turn in data.messages]
+    messages: list[int | Message] = [*turns.messages(data.messages)]
     sampling = data.sampling(
         data.max_new_tokens(),
         data.logprobs_a_token(),
         json_schema=data.response_format.held_to() if data.response_format else None,
+        tools=tools.use_of(data.tools, data.tool_choice, data.parallel_tool_calls),
     )
     prompts = [(messages, each) for each in sampling]
     head = Head.new("chatcmpl", answering.name)
@@ -159,17 +135,21 @@ async def chat_completions(
         events = service.serving.stream(answering, prompts)
         return await streamed(request, events, _choices, reply, usage if data.wants_usage else None)
     generated = await while_connected(request, service.serving.complete(answering, prompts))
-    choices = [
-        Choice(at, Answer("assistant", one.text), _logprobs(one), one.finish_reason) for at, one in enumerate(generated)
-    ]
+    choices = [Choice(at, Answer.of(one), _logprobs(one), _finish_reason(one)) for at, one in enumerate(generated)]
     return answered(reply(choices, usage(generated)))
 
 
 def _choices(index: int, event: TextDelta | Generated, is_first: bool) -> list[ChunkChoice]:  # noqa: FBT001
     opening = [ChunkChoice(index, Delta("assistant", ""))] if is_first else []
     if isinstance(event, Generated):
-        return [*opening, ChunkChoice(index, Delta(), finish_reason=event.finish_reason)]
-    return [*opening, ChunkChoice(index, Delta(content=event.text), _logprobs(event))]
+        return [*opening, ChunkChoice(index, Delta(), finish_reason=_finish_reason(event))]
+    calls = tools.pieces(event.calls)
+    content = (event.text or None) if calls else event.text
+    return [*opening, ChunkChoice(index, Delta(content=content, tool_calls=calls), _logprobs(event))]
+
+
+def _finish_reason(generated: Generated) -> FinishReason:
+    return "tool_calls" if generated.calls and generated.finish_reason == "stop" else generated.finish_reason
 
 
 def _logprobs(part: TextDelta | Generated) -> ChatLogprobs | None:

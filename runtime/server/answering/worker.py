@@ -37,9 +37,10 @@ from runtime.messages.inference import (
     decode_reply,
     line,
 )
+from runtime.process.endings import explain
 from runtime.server import processes
 from runtime.server.meter import Meter
-from runtime.server.processes import ProcessDied, explain
+from runtime.server.processes import ProcessDied
 from state.adapters import ChatSettings
 from state.errors import ServiceError
 
@@ -69,13 +70,14 @@ class Worker:
         log: Path | None = None,
         place: Place = lambda: nullcontext({}),
         meter: Meter | None = None,
+        llama_server: Path | None = None,
     ) -> None:
-        """`quantized_bases` is where the process keeps its copies.
+        """`quantized_bases` is where the process keeps its copies; a `llama_server` computes in its place.
 
         `log` takes what it prints; without one that goes to this process's stderr. `place` is entered before each start
         of the process and left when that one has ended; what it raises is raised to who asks.
         """
-        self._quantized_bases = quantized_bases
+        self._arguments = [str(quantized_bases), *([] if llama_server is None else [str(llama_server)])]
         self._log = log
         self._place = place
         self._meter = meter or Meter()
@@ -185,7 +187,7 @@ class Worker:
             raise ProcessDied("The server is shutting down")
         life = self._life
         if life is None or not _is_usable(life):
-            life = self._life = asyncio.create_task(_Life.begin(self._quantized_bases, self._log, self._place))
+            life = self._life = asyncio.create_task(_Life.begin(self._arguments, self._log, self._place))
         numbers = {request.id: number for number, request in enumerate(requests)}
         self._in_flight += len(requests)
         try:
@@ -233,13 +235,13 @@ class _Life:
         self._listening = asyncio.create_task(self._listen())
 
     @classmethod
-    async def begin(cls, quantized_bases: Path, log: Path | None, place: Place) -> Self:
+    async def begin(cls, arguments: Sequence[str], log: Path | None, place: Place) -> Self:
         with ExitStack() as taken:
             environment = taken.enter_context(place())
             ours, theirs = socket.socketpair()
             with theirs:
                 try:
-                    process = await asyncio.to_thread(_start, theirs.fileno(), quantized_bases, log, environment)
+                    process = await asyncio.to_thread(_start, theirs.fileno(), arguments, log, environment)
                 except OSError as error:
                     ours.close()
                     raise ProcessDied(f"The inference worker cannot be started: {error}") from error
@@ -317,14 +319,14 @@ def _is_usable(life: asyncio.Task[_Life]) -> bool:
 
 
 def _start(
-    descriptor: int, quantized_bases: Path, log: Path | None, environment: Mapping[str, str]
+    descriptor: int, arguments: Sequence[str], log: Path | None, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     """Start the process with its end of the socket pair, away from the terminal's Ctrl-C. Raises OSError."""
     with log.open("ab") if log else nullcontext(STDERR) as output:
         return processes.start(
             "runtime.inference",
             str(descriptor),
-            str(quantized_bases),
+            *arguments,
             output=output,
             environment=environment,
             pass_fds=[descriptor],

@@ -20,10 +20,10 @@ import msgspec
 from msgspec import Struct
 
 from runtime.messages.spare import Assignment
+from runtime.process.endings import explain
 from runtime.server import processes
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.backoff import Backoff
-from runtime.server.processes import explain
 from state.jobs import JobFolder
 
 SPARE = "spare"

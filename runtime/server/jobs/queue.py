@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from runtime.process.endings import explain
 from runtime.server.index import Index, JobEntry
 from runtime.server.jobs import control, places, retries
 from runtime.server.jobs.accelerators import Accelerators
@@ -18,7 +19,6 @@ from runtime.server.jobs.places import Place
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.trainers import Ended, Trainers
 from runtime.server.jobs.transition import end
-from runtime.server.processes import explain
 from state import jobs, locks
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.jobs import JobFolder

@@ -5,8 +5,8 @@ import signal
 from msgspec.structs import replace
 
 from runtime.messages.training import OUT_OF_MEMORY
+from runtime.process.endings import explain
 from runtime.server.jobs.transition import transition
-from runtime.server.processes import explain
 from state import clock, jobs, locks, logs
 from state.jobs import JobFolder, Status
 

@@ -1,13 +1,12 @@
 """A row's messages as a template takes them, and which of them are learned."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from runtime.model import chat
-from runtime.model.chat import ChatTemplate, TemplateRaised, Turns
+from runtime.model.chat import ChatTemplate, Turns
 from runtime.trainer.masks.results import Refusal
 from state.rows.row import Message, ToolCall
 
@@ -48,20 +47,6 @@ def learned_answers(messages: Sequence[Message]) -> list[int]:
     return [
         index for index, message in enumerate(messages) if index > 0 and message.role == "assistant" and message.weight
     ]
-
-
-def with_argument_strings(messages: Turns) -> Turns:
-    """Tool calls with their arguments as JSON, as OpenAI's interface has them and some templates want them."""
-    return Turns([{**message, **_calls(message, _as_json)} for message in messages])
-
-
-def refuse_printed_objects(messages: Turns, text: str) -> None:
-    """Raise TemplateRaised where a template has written arguments as Python prints them: it wants them as JSON."""
-    for message in messages:
-        for call in message.get("tool_calls", ()):
-            arguments = call["function"]["arguments"]
-            if isinstance(arguments, dict) and str(arguments) in text and str(arguments) != _as_json(arguments):
-                raise TemplateRaised("tool arguments must be JSON")
 
 
 def _why_nothing(messages: Sequence[Message]) -> str:
@@ -112,18 +97,3 @@ def _thinks(message: Mapping[str, Any]) -> bool:
 def _call(call: ToolCall) -> dict[str, Any]:
     function = {"name": call.function.name, "arguments": call.function.arguments}
     return {"type": call.type, "function": function} | ({} if call.id is None else {"id": call.id})
-
-
-def _calls(message: Mapping[str, Any], form: Callable[[object], object]) -> dict[str, Any]:
-    if "tool_calls" not in message:
-        return {}
-    functions = [(call, call["function"]) for call in message["tool_calls"]]
-    return {
-        "tool_calls": [
-            {**call, "function": {**function, "arguments": form(function["arguments"])}} for call, function in functions
-        ]
-    }
-
-
-def _as_json(arguments: object) -> str:
-    return json.dumps(arguments, ensure_ascii=False)

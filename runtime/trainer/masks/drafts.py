@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from runtime.model import tool_turns
 from runtime.model.chat import NO_SWITCHES, ChatTemplate, TemplateRaised
 from runtime.trainer.masks import conversation as conversations
 from runtime.trainer.masks.answers import Answer, Answers
@@ -144,7 +145,7 @@ class Drafter:
                 raise
             try:
                 return self._rendered(
-                    [replace(side, messages=conversations.with_argument_strings(side.messages)) for side in asked]
+                    [replace(side, messages=tool_turns.with_argument_strings(side.messages)) for side in asked]
                 )
             except TemplateRaised:
                 raise error from None
@@ -162,7 +163,7 @@ class Drafter:
         for index in asked.learned:
             answer = self._answers.answer(asked, index)
             prompt = answer.written.prompt
-            conversations.refuse_printed_objects(asked.until(index + 1), prompt + answer.text)
+            tool_turns.refuse_printed_objects(asked.until(index + 1), prompt + answer.text)
             goes_on = bool(sequence) and prompt.startswith(sequence)
             notes += self._omissions.check(asked, answer, known, goes_on=goes_on)
             notes += [answer.note] if answer.note else []

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from pathlib import Path
 
 import httpx
 import pytest
@@ -38,9 +39,12 @@ def test_a_head_request_is_answered_like_a_get_without_its_body(queueing: Server
     head, get = _ask(queueing, path, "HEAD"), _ask(queueing, path)
 
     assert (head.status_code, head.content) == (200, b"")
-    assert {name: value for name, value in head.headers.items() if name != "date"} == {
-        name: value for name, value in get.headers.items() if name != "date"
-    }
+    assert _own(head.headers) == _own(get.headers)
+
+
+def _own(headers: httpx.Headers) -> dict[str, str]:
+    """Those that are not of the one request."""
+    return {name: value for name, value in headers.items() if name not in {"date", "x-request-id"}}
 
 
 def test_the_policy_allows_the_page_its_own_import_map_and_no_other_inline_code(queueing: Server) -> None:
@@ -73,6 +77,22 @@ def test_nothing_but_the_dashboards_files_is_sent(queueing: Server, path: str) -
 
     assert reply.status_code == 404
     assert reply.json()["error"].startswith("No endpoint at /ui/")
+
+
+def test_the_page_asks_at_once_for_all_modules_of_its_first_view() -> None:
+    page = (assets.FOLDER / "index.html").read_text()
+    asked = {assets.FOLDER / path for path in re.findall(r'<link rel="modulepreload" href="/ui/([^"]+)">', page)}
+
+    assert {path for path in asked if "vendor" not in path.parts} == _imported(assets.FOLDER / "app.js", set())
+
+
+def _imported(module: Path, known: set[Path]) -> set[Path]:
+    """A module, and whatever it imports before it runs."""
+    if module not in known:
+        known.add(module)
+        for path in re.findall(r'^import [^;]*? from "(\.[^"]+)";$', module.read_text(), re.MULTILINE):
+            _imported((module.parent / path).resolve(), known)
+    return known
 
 
 def test_every_script_comes_from_the_page_itself() -> None:

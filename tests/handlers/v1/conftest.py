@@ -1,3 +1,4 @@
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,15 +6,19 @@ from pathlib import Path
 import openai
 import pytest
 
-from tests.server import Server
+from tests.server import CHECKOUT, Server
 
 
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) -> Iterator[Server]:
-    """A server with a base model called toy and an adapter of it called trained."""
+    """A server with a base model called toy and an adapter of it called trained, and a base that knows tools."""
     root = tmp_path_factory.mktemp("serving")
     shutil.copytree(toy, root / "models" / "toy")
     shutil.copytree(trained, root / "adapters" / "trained")
+    caller = shutil.copytree(toy, root / "models" / "caller")
+    shutil.copy(CHECKOUT / "tests" / "chat_templates" / "qwen3.jinja", caller / "chat_template.jinja")
+    config = caller / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 2048}))
     server = Server(root)
     yield server
     server.close()

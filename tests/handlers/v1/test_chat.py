@@ -115,7 +115,7 @@ def test_an_answer_is_a_json_object(serving: Server, client: openai.OpenAI) -> N
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"tools": []}, "unknown field tools"),
+        ({"functions": []}, "unknown field functions"),
         (
             {"response_format": {"type": "json"}},
             'use "text", "json_object" or "json_schema"',

@@ -8,7 +8,6 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-import torch
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
@@ -16,15 +15,11 @@ from transformers import PreTrainedTokenizerBase
 from runtime.inference import schemas
 from runtime.inference.engine import Engine
 from runtime.inference.grammars import Grammars
-from runtime.inference.sampling import Sampler
-from runtime.messages.inference import Generated, SamplingParameters
-from runtime.model.text import Detokenizer
+from runtime.messages.inference import Generated
 from state.errors import ServiceError
 from tests import chats, completing
+from tests.clueless import Clueless
 
-CPU = torch.device("cpu")
-MAX_TOKENS = 3000
-ENDING = {'"': 12.0, "}": 10.0, "]": 10.0, ":": 8.0, ",": 8.0, "0": 6.0}
 PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string", "maxLength": 8}, "kind": {"enum": ["cat", "dog"]}},
@@ -98,44 +93,15 @@ def tokenizer(request: pytest.FixtureRequest) -> PreTrainedTokenizerBase:
 
 
 @pytest.fixture(scope="module")
-def answered(tokenizer: PreTrainedTokenizerBase) -> Callable[[Schema, int], str]:
-    grammars = Grammars(tokenizer, [_end(tokenizer)])
-    ending = torch.tensor([ENDING.get(str(tokenizer.decode([token])), 0.0) for token in range(len(tokenizer))])
-    ending[_end(tokenizer)] = 10
-    return lambda schema, seed: _answer(tokenizer, grammars, ending, schema, seed)
-
-
-def _answer(
-    tokenizer: PreTrainedTokenizerBase, grammars: Grammars, ending_V: torch.Tensor, schema: Schema, seed: int
-) -> str:
-    """What a model without any idea writes, which in time would rather come to an end. Raises ServiceError."""
-    text = json.dumps(schema)
-    constraint = grammars.constraint(grammars.compiled(text, lambda: schemas.grammar(text)).result(), ())
-    sampler = Sampler(SamplingParameters(temperature=1.0, seed=seed), CPU)
-    detokenizer = Detokenizer(tokenizer, [], ())
-    generator = torch.Generator().manual_seed(seed)
-    for number in range(MAX_TOKENS):
-        logits_V = torch.randn(len(ending_V), generator=generator) + ending_V * min(1.0, number / 60)
-        token = sampler.choose(logits_V, constraint.forbidden(len(ending_V), CPU))
-        if token == _end(tokenizer):
-            break
-        detokenizer.add(token)
-        constraint.take(token)
-        if constraint.is_complete:
-            break
-    detokenizer.finish()
-    return detokenizer.text
-
-
-def _end(tokenizer: PreTrainedTokenizerBase) -> int:
-    return int(tokenizer.vocab[tokenizer.eos_token])
+def clueless(tokenizer: PreTrainedTokenizerBase) -> Clueless:
+    return Clueless(tokenizer)
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(schema=any_schema, seed=st.integers(0, 2**32 - 1))
-def test_any_schema_is_held_or_refused(answered: Callable[[Schema, int], str], schema: Schema, seed: int) -> None:
+def test_any_schema_is_held_or_refused(clueless: Clueless, schema: Schema, seed: int) -> None:
     try:
-        text = answered(schema, seed)
+        text = clueless.writes(schemas.grammar(json.dumps(schema)), seed)
     except ServiceError:
         return
 

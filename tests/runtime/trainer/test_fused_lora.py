@@ -63,7 +63,11 @@ def test_the_fused_layer_has_pefts_values_and_gradients(
     assert fused == pytest.approx(plain, rel=tolerance)
     for name, gradient in gradients.items():
         assert gradient.dtype == expected[name].dtype
-        assert (gradient - expected[name]).norm() <= tolerance * expected[name].norm(), name
+        # one constant added to all keys changes no attention but through RoPE: this sum nearly cancels, and what is
+        # left of it in bf16 depends on the processor (0.0302 on one with AVX512-BF16)
+        allowed = 2 * tolerance if "k_proj.base_layer.bias" in name else tolerance
+        difference = gradient.float() - expected[name].float()
+        assert difference.norm() <= allowed * expected[name].float().norm(), name
 
 
 def test_dropout_drops_the_adapters_input_and_keeps_its_mean(toy: Path) -> None:

@@ -43,7 +43,7 @@ def test_the_last_samples_are_what_the_adapter_answers_when_it_is_served_and_out
 
     *before, text, conversation = samples.read(folder.samples_file)
     engine = Engine(DataRoot.at(tmp_path).quantized_bases)
-    messages = [Message(**turn) for turn in CONVERSATION]
+    messages = [Message(turn["role"], turn["content"]) for turn in CONVERSATION]
     served = [
         completing.complete(engine, toys.TOKENIZER, folder.adapter, prompt=prompt, max_new_tokens=24)
         for prompt in (PROMPT, messages)
