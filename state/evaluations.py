@@ -182,6 +182,7 @@ def create(root: DataRoot, evaluation: Evaluation, rows: Iterable[Row]) -> Evalu
     """Make a pending evaluation's folder, whole and durable when this returns."""
     name = evaluation.models[0].name.replace(":", "-")[:70]
     target = root.evaluations / f"{name}-{evaluation.created_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    root.create()
     with folders.appearing(target) as hidden:
         building = EvaluationFolder(hidden)
         building.evaluation_file.write_bytes(store.pretty(evaluation))
@@ -200,10 +201,8 @@ def find(root: DataRoot, evaluation_id: str) -> EvaluationFolder:
 
 def all_folders(root: DataRoot) -> list[EvaluationFolder]:
     """Every evaluation's folder, readable or not."""
-    try:
-        found = [EvaluationFolder(path) for path in root.evaluations.iterdir() if names.is_valid(path.name)]
-    except FileNotFoundError:  # removed by hand
-        return []
+    listed = (name for name in folders.names_in(root.evaluations) if names.is_valid(name))
+    found = (EvaluationFolder(root.evaluations / name) for name in listed)
     return [folder for folder in found if _is_evaluation(root, folder)]
 
 
