@@ -23,7 +23,7 @@ const PAGES = {
 function App() {
   const { path, query } = useRoute();
   const [first = "jobs", ...rest] = path;
-  const [page, setPage] = useState({ View: jobs.View, path: ["jobs"] });
+  const [page, setPage] = useState(() => (first === "jobs" && rest.length === 0 ? { View: jobs.View, path: ["jobs"] } : null));
   const where = path.join("/");
   const shown = useRef("");
 
@@ -45,8 +45,9 @@ function App() {
     return () => (isLeft = true);
   }, [where]);
 
-  const { View } = page;
-  return html`<${Frame} current=${first}><${View} key=${page.path.join("/")} path=${page.path.slice(1)} query=${query} /><//>`;
+  return html`<${Frame} current=${first}>
+    ${page && html`<${page.View} key=${page.path.join("/")} path=${page.path.slice(1)} query=${query} />`}
+  <//>`;
 }
 
 const root = document.getElementById("app");

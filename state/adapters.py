@@ -111,7 +111,7 @@ def check_type(folder: Path, peft_type: str | None) -> None:
 
 def all_names(root: DataRoot) -> set[str]:
     """The name of everything in `adapters/` that could be an adapter; `find` tells whether it is one."""
-    return {name for name in os.listdir(root.adapters) if names.is_valid(name)}  # noqa: PTH208  names alone
+    return {name for name in folders.names_in(root.adapters) if names.is_valid(name)}
 
 
 def all_folders(root: DataRoot) -> list[Path]:

@@ -15,9 +15,9 @@ import secrets
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from state import clock, folders, names, store
 from state.errors import BrokenFile, NotFound, ServiceError
@@ -63,14 +63,14 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 
     version: int = 1
     created_at: datetime
-    models: list[Asked]
+    models: Annotated[list[Asked], Meta(min_length=2)]
     """The adapter, then those that it is compared with."""
     rows: str
     """Where they come from, in words."""
-    num_rows: int
+    num_rows: Annotated[int, Meta(ge=1)]
     num_left_out: dict[str, int] = {}
     """Rows that could not be asked, by why."""
-    graders: list[Grader]
+    graders: Annotated[list[Grader], Meta(min_length=1)]
     max_tokens: int
 
     @property
@@ -138,7 +138,7 @@ class Results(Struct, frozen=True, kw_only=True):
     """results.json."""
 
     version: int = 1
-    verdicts: list[Verdict]
+    verdicts: Annotated[list[Verdict], Meta(min_length=1)]
     """By the first grader first; of each, against every other model."""
     table: list[TableRow]
     warnings: list[str]
@@ -182,6 +182,7 @@ def create(root: DataRoot, evaluation: Evaluation, rows: Iterable[Row]) -> Evalu
     """Make a pending evaluation's folder, whole and durable when this returns."""
     name = evaluation.models[0].name.replace(":", "-")[:70]
     target = root.evaluations / f"{name}-{evaluation.created_at:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    root.create()
     with folders.appearing(target) as hidden:
         building = EvaluationFolder(hidden)
         building.evaluation_file.write_bytes(store.pretty(evaluation))
@@ -200,19 +201,18 @@ def find(root: DataRoot, evaluation_id: str) -> EvaluationFolder:
 
 def all_folders(root: DataRoot) -> list[EvaluationFolder]:
     """Every evaluation's folder, readable or not."""
-    try:
-        found = [EvaluationFolder(path) for path in root.evaluations.iterdir() if names.is_valid(path.name)]
-    except FileNotFoundError:  # removed by hand
-        return []
+    listed = (name for name in folders.names_in(root.evaluations) if names.is_valid(name))
+    found = (EvaluationFolder(root.evaluations / name) for name in listed)
     return [folder for folder in found if _is_evaluation(root, folder)]
 
 
 def read(folder: EvaluationFolder) -> Evaluation:
     """Raises NotFound when it goes, BrokenFile."""
     try:
-        return store.read(folder.evaluation_file, Evaluation)
+        evaluation = store.read(folder.evaluation_file, Evaluation)
     except FileNotFoundError as error:
         raise NotFound(f"Evaluation {folder.evaluation_id} not found") from error
+    return structs.replace(evaluation, created_at=clock.aware(evaluation.created_at))
 
 
 def read_status(folder: EvaluationFolder) -> Status:

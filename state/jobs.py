@@ -20,7 +20,6 @@ A folder is complete or absent: it is built under a hidden name and renamed in.
 """
 
 import errno
-import os
 import uuid
 from collections.abc import Callable
 from datetime import datetime
@@ -273,6 +272,7 @@ def create(  # noqa: PLR0913, PLR0917  a job's parts
     """
     job_id = str(uuid.uuid4())
     target = root.training_jobs / f"{PREFIX}{job_id}"
+    root.create()
     with folders.appearing(target) as hidden:
         building = JobFolder(hidden)
         building.train_file.parent.mkdir()
@@ -330,7 +330,7 @@ def all_ids(root: DataRoot) -> set[str]:
 
     It costs one listing of the folder: 0.1 s for 100,000 jobs.
     """
-    return {name.removeprefix(PREFIX) for name in os.listdir(root.training_jobs) if names.is_valid(name)}  # noqa: PTH208  names alone
+    return {name.removeprefix(PREFIX) for name in folders.names_in(root.training_jobs) if names.is_valid(name)}
 
 
 def find(root: DataRoot, job_id: str) -> JobFolder:

@@ -6,6 +6,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from state import growing
+from state.errors import BrokenFile
 from state.growing import Part, Position
 
 ENOUGH_TO_EXPLAIN = 20
@@ -24,7 +25,8 @@ class Stretch(Struct, frozen=True):
 def read_on(file: Path, position: Position | None) -> Stretch:
     """What was logged behind a position, some at a time.
 
-    The last part alone for a reader who comes new, whose file was written anew, or who is a megabyte behind.
+    The last part alone for a reader who comes new, whose file was written anew, or who is a megabyte behind. Raises
+    BrokenFile.
     """
     part = growing.read_on(file, position, MAX_BYTES) if position is not None else None
     is_anew = part is None or len(part.content) == MAX_BYTES
@@ -45,18 +47,14 @@ def _last_part(file: Path) -> Part:
 
 
 def tail(file: Path, lines: int) -> list[str]:
-    """The last lines, without their line ends; an absent log is empty."""
-    try:
-        with file.open("rb") as stream:
-            size = stream.seek(0, 2)
-            stream.seek(max(0, size - MAX_BYTES))
-            text = stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    return text.splitlines()[-lines:]
+    """The last lines, without their line ends; an absent log is empty. Raises BrokenFile."""
+    return growing.read_at(file, -MAX_BYTES, MAX_BYTES).content.decode(errors="replace").splitlines()[-lines:]
 
 
 def explained(sentence: str, file: Path) -> str:
-    """A job's error message: the sentence, and the end of its trainer's log."""
-    end = "\n".join(tail(file, ENOUGH_TO_EXPLAIN))
+    """A job's error message: the sentence, and the end of its trainer's log, where that can be read."""
+    try:
+        end = "\n".join(tail(file, ENOUGH_TO_EXPLAIN))
+    except BrokenFile:
+        return sentence
     return f"{sentence}\n\nLast lines of train.log:\n{end}"

@@ -76,7 +76,7 @@ class Stretch(Struct, frozen=True):
 def read_on(path: Path, position: Position | None) -> Stretch:
     """The points behind a position, some at a time; from the beginning where the file was written anew since.
 
-    A line whose end is not there yet is left for later.
+    A line whose end is not there yet is left for later. Raises BrokenFile.
     """
     part = growing.read_on(path, position, MOST_READ) if position is not None else None
     is_anew = part is None
@@ -89,7 +89,7 @@ def read_on(path: Path, position: Position | None) -> Stretch:
 
 
 def read_all_on(path: Path, position: Position | None) -> Stretch:
-    """All that `read_on` would tell, time after time."""
+    """All that `read_on` would tell, time after time. Raises BrokenFile."""
     stretch = read_on(path, position)
     points, end, is_anew = stretch.points, stretch.end, stretch.is_anew
     while (more := read_on(path, end)).end != end:
@@ -127,7 +127,10 @@ class _Loss(Struct):
 
 
 def sketch(path: Path, points: int = 32) -> list[float]:
-    """A few of the training losses, evenly from the first to the last. Of a long file, only that much is read."""
+    """A few of the training losses, evenly from the first to the last. Of a long file, only that much is read.
+
+    Raises BrokenFile.
+    """
     try:
         size = path.stat().st_size
     except OSError:

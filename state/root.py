@@ -53,6 +53,7 @@ class DataRoot(msgspec.Struct, frozen=True):
         return (self.training_jobs, self.adapters, self.training_data, self.models, self.evaluations)
 
     def create(self) -> None:
+        """Make those of the folders that are not there: at the start, and before something is put into one of them."""
         for folder in self.managed:
             folder.mkdir(parents=True, exist_ok=True)
 

@@ -117,7 +117,7 @@ def rename(root: DataRoot, dataset_name: str, new_name: str) -> None:
 
 def all_names(root: DataRoot) -> list[str]:
     """Every data set's, in alphabetical order."""
-    return sorted(path.name for path in root.training_data.iterdir() if _is_dataset(root, path))
+    return sorted(name for name in folders.names_in(root.training_data) if _is_dataset(root, root.training_data / name))
 
 
 def target(root: DataRoot, dataset_name: str) -> Path:

@@ -59,6 +59,7 @@ def take_in(root: DataRoot, received: Path, filename: str, expires_after: timede
     size, now = received.stat().st_size, clock.now()
     status: FileStatus = "processed"
     details = None
+    root.create()
     with folders.appearing(target) as hidden:
         kept = hidden / f"train{files.ending_of(filename)}"
         try:

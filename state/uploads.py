@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from state import clock, examples, folders, store, training_data
 from state.errors import ServiceError
@@ -19,7 +20,6 @@ from state.training_data import Dataset
 TRAIN = "train"
 HELD_OUT = "eval"
 """What the files of rows are called, before their endings."""
-RECEIVING = (".upload-", ".new")  # a folder that something is received in; the next server's start clears it away
 
 _completing = threading.Lock()  # uploads are one server's alone: this needs no lock on the disk
 
@@ -86,6 +86,14 @@ def take_in_held_out(root: DataRoot, dataset_name: str, file: Path, file_name: s
         return moved_in(file, kept, found.columns, skip_invalid=found.skip_invalid)
 
 
+@contextmanager
+def receiving(root: DataRoot) -> Iterator[Path]:
+    """Give a file to receive something in. What is left of it is removed: by the next server's start at the latest."""
+    root.create()
+    with TemporaryDirectory(dir=root.training_data, prefix=".upload-", suffix=".new") as folder:
+        yield Path(folder) / "file"
+
+
 def check(root: DataRoot, dataset_name: str | None, file_name: str | None, columns: dict[str, str] | None) -> None:
     """Raise ServiceError for what an upload says of its file, where no file could be taken in with that."""
     if dataset_name is not None:
@@ -102,6 +110,7 @@ def _replacing(target: Path, is_replaced: Callable[[str], bool], only_if: RowSou
     These last steps one upload at a time: of two that bring different files, the later one finds what the earlier one
     has brought. `only_if` is the data set that must still be there then. Raises ServiceError where it is not.
     """
+    target.parent.mkdir(exist_ok=True)
     with ExitStack() as alone, folders.appearing(target, by=secrets.token_hex(4), replacing=True) as hidden:
         yield hidden
         alone.enter_context(_completing)

@@ -224,6 +224,30 @@ def test_a_flood_of_events_costs_no_change(start: Callable[..., Server]) -> None
     wait_until(are_seen, "the changes are seen")
 
 
+def test_data_folders_that_are_removed_under_a_server_are_made_again(
+    start: Callable[..., Server],
+) -> None:
+    server = start("--slots", "0")
+    wait_until(lambda: server.get("/training/jobs?limit=1").json()["complete"], "the folders have been read")
+    for folder in ("training_jobs", "training_data", "adapters", "evaluations"):
+        (server.root / folder).rmdir()
+
+    lists = [server.get(path) for path in ("/training/jobs", "/training/data", "/adapters", "/evaluations")]
+    made = [
+        server.post("/training/start", {"model_name": "toy", "train_texts": ["a"]}),
+        server.post("/training/data/upload", {"train_texts": ["a"]}),
+        server.post(
+            "/training/data/upload?dataset_name=sent",
+            content=b'{"text": "a"}',
+            headers={"Content-Type": "application/jsonl"},
+        ),
+    ]
+
+    assert [reply.status_code for reply in [*lists, *made]] == [200] * 7
+    wait_until(lambda: server.get("/training/jobs").json()["total"] == 1, "the job is listed")
+    assert "Traceback" not in server.log.read_text()
+
+
 def test_a_body_without_an_announced_length_is_cut_off_at_the_limit(start: Callable[..., Server]) -> None:
     server = start("--slots", "0", "--max-body-mb", "1")
     sent = 0

@@ -37,19 +37,20 @@ export function View({ path: [name], query }) {
     ${model === undefined && html`
       <${Problems} dataset=${data} />
       <${Note}>Tokens are a model's own: what is learned of each row is shown once a base model is here. A job downloads one.<//>`}
-    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} changes=${key} />`}
+    ${model && html`<${Read} key=${model} dataset=${data} model=${model} models=${here} query=${query} />`}
   `;
 }
 
 const pathOf = (name, rest = "") => `/api/training/data/${encodeURIComponent(name)}${rest}`;
 
-// By the model's tokenizer and the trainer's own masks.
-function Read({ dataset, model, models, query, changes }) {
+// By the model's tokenizer and the trainer's own masks. Each is work for a process of the server's: asked again only when
+// the rows are others.
+function Read({ dataset, model, models, query }) {
   const name = dataset.dataset_name;
   const asked = new URLSearchParams({ model_name: model });
   if (query.learn) asked.set("learn", query.learn);
   const max = query.max ? `&max_seq_length=${encodeURIComponent(query.max)}` : "";
-  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), changes);
+  const { data: report, error, again } = useAsk(pathOf(name, `/report?${asked}${max}`), dataset.sha256);
   const offered = models.includes(model) ? models : [model, ...models];
   return html`
     <div class="row compact" role="group" aria-label="As it is learned">
@@ -63,7 +64,7 @@ function Read({ dataset, model, models, query, changes }) {
     ${error && html`<${Failed} error=${error} again=${again} /><${Problems} dataset=${dataset} />`}
     ${!report && !error && html`<${Reading}>Reading all ${number(dataset.num_rows)} rows…<//>`}
     ${report && html`<${Findings} report=${report} /><${Lengths} report=${report} />`}
-    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} changes=${changes}
+    ${dataset.num_rows > 0 && html`<${Examples} path=${pathOf(name, "/preview")} asked=${asked} query=${query} version=${dataset.sha256}
       files=${dataset.files} />`}
   `;
 }

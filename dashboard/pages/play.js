@@ -63,12 +63,12 @@ function Question({ models, query, writing }) {
   };
   const press = (event) => {
     if (event.key === "Escape" && writing) stop();
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || isText) return;
+    if (event.key !== "Enter" || event.isComposing) return;
+    if (!event.ctrlKey && !event.metaKey && (event.shiftKey || isText)) return;
     event.preventDefault();
     send();
   };
-  const both = (event) => (event.ctrlKey || event.metaKey) && event.key === "Enter" && send();
-  return html`<section class="panel stack" aria-label="Question" onKeyDown=${both}>
+  return html`<section class="panel stack" aria-label="Question">
     <div class="field">
       <div class="row apart">
         <label for="ask">${isText ? "Text to go on from" : "Question"}</label>

@@ -51,9 +51,7 @@ class Observed:
         if log.isEnabledFor(level):
             told = {"method": method, "route": route, "status": answer.status, "ms": round(1000 * took_s, 1)}
             fields = told | {"bytes": answer.bytes}
-            log.log(
-                level, "%(method)s %(route)s %(status)d, %(ms).1f ms, %(bytes)d bytes", fields, extra={"fields": fields}
-            )
+            log.log(level, SENTENCE, fields, extra={"fields": fields})
 
 
 class _Answer:

@@ -40,12 +40,13 @@ class EvaluationReply(Struct):
         """Raises BrokenFile; NotFound when the folder goes."""
         evaluation, status = evaluations.read(folder), evaluations.read_status(folder)
         found = evaluations.read_results(folder) if status.status == "completed" else None
-        num_answers = evaluation.num_answers if found else evaluations.count_answers(folder)
+        total = evaluation.num_answers
+        num_answers = total if found else min(total, evaluations.count_answers(folder))
         return cls(
             evaluation_id=folder.evaluation_id,
             path=service.root.shown(folder.path),
             status=status.status,
-            progress=round(100 * num_answers / evaluation.num_answers, 1),
+            progress=round(100 * num_answers / total, 1),
             message=status.message,
             error_message=status.error_message,
             created_at=evaluation.created_at,

@@ -3,12 +3,14 @@
 Lathe compiles nothing. But torch's optimizers and checkpoints of activations, transformers and bitsandbytes import
 `torch._dynamo` to say that a function of theirs is not to be compiled, and that alone takes 1.2 s of CPU time and 75 MB
 of memory of each process that computes (torch 2.13, transformers 5.23). Nothing is lost: whatever else is asked of the
-stand-in, a submodule included, brings the real module in.
+stand-in, a submodule included, brings the real module in. What the stand-in answers itself was read in torch 2.11 and
+2.13, and takes any arguments.
 """
 
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -33,6 +35,12 @@ def postpone() -> None:
     sys.meta_path.insert(0, _Submodules())
 
 
+def bring_in() -> None:
+    """Have the real one in the place of the stand-in, where that is still there."""
+    if isinstance(sys.modules.get(NAME), _Compiler):
+        _real()
+
+
 class _Frames:
     """In the place of `torch._dynamo.eval_frame`. As long as nothing is compiled no module is a compiled one."""
 
@@ -49,16 +57,16 @@ class _Compiler(ModuleType):
     eval_frame = _Frames()
 
     @staticmethod
-    def graph_break(msg: str = "") -> None:
+    def graph_break(*_: object, **__: object) -> None:
         """There is no graph."""
 
     @staticmethod
-    def disable(function: Callable[..., Any] | None = None, *_: object, **__: object) -> Callable[..., Any]:
-        return function if function is not None else _as_it_is
+    def disable(fn: Any = None, *_: object, **__: object) -> Any:  # noqa: ANN401  a function, or none yet
+        return fn if fn is not None else _AsItIs()
 
     @staticmethod
-    def allow_in_graph(function: Any) -> Any:  # noqa: ANN401  a function, or several
-        return function
+    def allow_in_graph(fn: Any) -> Any:  # noqa: ANN401  a function, or several
+        return fn
 
     disallow_in_graph = assume_constant_result = allow_in_graph
 
@@ -101,5 +109,8 @@ def _real() -> ModuleType:
     return real
 
 
-def _as_it_is(function: Callable[..., Any]) -> Callable[..., Any]:
-    return function
+class _AsItIs(nullcontext[None]):
+    """What `disable()` gives: a decorator, and a context."""
+
+    def __call__(self, fn: Callable[..., Any]) -> Callable[..., Any]:
+        return fn

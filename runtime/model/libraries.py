@@ -7,9 +7,12 @@ transformers 5.23). Of the difference,
   and on CUDA it has kernels of its own in place of all four.
 - 0.3 s are what transformers imports to spread a model over machines, 0.3 s are its own list of models, read a second
   time, and 0.3 s are the garbage collector, which finds none while modules are imported.
+
+With versions that do not take that, they are imported as they come.
 """
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -19,19 +22,32 @@ from importlib import import_module
 from runtime.model import compiler, private
 from runtime.process import machine
 
+log = logging.getLogger(__name__)
+
 
 def load() -> None:
     """Import torch, bitsandbytes, transformers and peft. To be called before anything else imports one of them."""
-    is_compiling = machine.inspect().device == "mps"  # where bitsandbytes does run what it compiles
     with _uncollected():
-        private.leave_out_distributed()
-        if not is_compiling:
-            compiler.postpone()
-        with nullcontext() if is_compiling else private.uncompiled():
+        try:
+            _load_in_part()
+        except Exception as surprise:  # noqa: BLE001  of a version that nobody has read; what is broken raises again
+            log.warning("Imports take longer, as these versions need all of torch: %r", surprise)
+            private.bring_distributed_in()
+            compiler.bring_in()
             import_module("bitsandbytes")
-        private.list_models_once()
-        import_module("peft")
-        import_module("torch.fx.experimental.symbolic_shapes")  # torch does so at the first model without its weights
+            import_module("peft")
+
+
+def _load_in_part() -> None:
+    is_compiling = machine.inspect().device == "mps"  # where bitsandbytes does run what it compiles
+    private.leave_out_distributed()
+    if not is_compiling:
+        compiler.postpone()
+    with nullcontext() if is_compiling else private.uncompiled():
+        import_module("bitsandbytes")
+    private.list_models_once()
+    import_module("peft")
+    import_module("torch.fx.experimental.symbolic_shapes")  # torch does so at the first model without its weights
 
 
 def load_without_torch() -> None:

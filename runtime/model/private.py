@@ -36,8 +36,17 @@ def leave_out_distributed() -> None:
     Read in transformers 5.23.0 (utils/import_utils.py) and huggingface_hub 2.4.0 (serialization/_torch.py): nothing
     else keeps them from importing what spreads a tensor over machines.
     """
-    vars(import_module("torch.distributed"))["is_available"] = lambda: False
+    names = vars(import_module("torch.distributed"))
+    names["is_available"] = wraps(names["is_available"])(lambda: False)
     sys.modules.setdefault("torch.distributed.tensor", None)  # type: ignore[arg-type]  # typeshed does not know of it
+
+
+def bring_distributed_in() -> None:
+    """Undo `leave_out_distributed`."""
+    names = vars(import_module("torch.distributed"))
+    names["is_available"] = getattr(names["is_available"], "__wrapped__", names["is_available"])
+    if sys.modules.get("torch.distributed.tensor") is None:
+        sys.modules.pop("torch.distributed.tensor", None)
 
 
 def list_models_once() -> None:

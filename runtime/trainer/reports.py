@@ -88,10 +88,10 @@ class Reports:
         return telling.problem
 
     def _changed_at(self, tool: Tool) -> int:
-        """When the tool's record did, in ns; 0 where there is none."""
+        """When the tool's record did, in ns; 0 where there is none, or none that can be looked at."""
         try:
             return report_to.record_of(self._folder, tool).stat().st_mtime_ns
-        except FileNotFoundError:
+        except OSError:  # a training never ends for its reports
             return 0
 
     def _started(self, tool: Tool) -> subprocess.Popen[bytes]:

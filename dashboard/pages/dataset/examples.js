@@ -10,11 +10,11 @@ import { Failed, Note, Reading } from "../../parts/small.js";
 
 const ROWS = 5;
 
-export function Examples({ path, asked, query, changes, files }) {
+export function Examples({ path, asked, query, version, files }) {
   const first = Math.max(1, Math.floor(Number(query.first)) || 1);
   const file = query.file ?? files[0]?.name;
   const place = new URLSearchParams({ first, rows: ROWS, ...(query.file ? { file: query.file } : {}) });
-  const { data, error, again } = useAsk(`${path}?${asked}&${place}`, changes);
+  const { data, error, again } = useAsk(`${path}?${asked}&${place}`, version);
   const turn = (to, of = query.file) => setQuery({ first: to === 1 ? "" : to, file: of });
   const lines = files.find((one) => one.name === file);
   return html`<section class="stack" aria-labelledby="examples">

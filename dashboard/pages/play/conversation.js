@@ -18,9 +18,7 @@ function kept() {
   } catch {
     // written by another version, or storage is switched off
   }
-  const play = found?.answers ? found : { ask: null, answers: {} };
-  for (const one of Object.values(play.answers)) if (one.state === "writing") one.state = "stopped";
-  return play;
+  return found?.answers ? found : { ask: null, answers: {} };
 }
 change({ play: kept() });
 

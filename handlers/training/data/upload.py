@@ -7,7 +7,6 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -174,11 +173,8 @@ async def _from_file(request: Request[Any, Any, Any], service: Service, said: Sa
     name = said.file_name or (None if kind == FORM else _default_name(kind))
     if kind != FORM:
         said.check_name()
-    parent = service.root.training_data
-    prefix, suffix = uploads.RECEIVING
-    with TemporaryDirectory(dir=parent, prefix=prefix, suffix=suffix) as folder:
-        file = Path(folder) / "file"
-        received = await receive(request, file, shutil.disk_usage(parent).free)
+    with uploads.receiving(service.root) as file:
+        received = await receive(request, file, shutil.disk_usage(file.parent).free)
         return await asyncio.to_thread(
             _take_in, service.root, file, name or received.name or "", said.with_fields(received.fields)
         )

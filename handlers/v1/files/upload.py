@@ -4,8 +4,6 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from litestar import Request, post
@@ -50,11 +48,8 @@ async def upload_file(request: Request[Any, Any, Any], service: NamedDependency[
     """Its rows are read before the answer: a file with wrong ones is kept, with `status` "error"."""
     if request.content_type[0] != FORM:
         raise HTTPException(f"Send the file in a form, as {FORM}, with its purpose", status_code=415)
-    parent = service.root.training_data
-    prefix, suffix = uploads.RECEIVING
-    with TemporaryDirectory(dir=parent, prefix=prefix, suffix=suffix) as folder:
-        file = Path(folder) / "file"
-        received = await receive(request, file, shutil.disk_usage(parent).free)
+    with uploads.receiving(service.root) as file:
+        received = await receive(request, file, shutil.disk_usage(file.parent).free)
         expires_after = _checked(received.fields)
         await asyncio.to_thread(uploaded_files.remove_expired, service.root)
         kept = await asyncio.to_thread(

@@ -12,15 +12,16 @@ from state.errors import ServiceError
 class Form(Struct, frozen=True):
     """Several calls: `opening`, then `head` name `middle` arguments `tail` for each, with `between`, then `closing`."""
 
-    family: str
     head: str
     tail: str
+    mark: str = ""
+    """The part of the first call by which it is told from text before it."""
     middle: str = '", "arguments": '
     between: str = ""
     opening: str = ""
     closing: str = ""
     is_whole_answer: bool = False
-    """Whether calls are calls only where the answer begins with them."""
+    """Whether calls are calls only where the answer begins with them. There is no mark then."""
     before: str = ""
     """What may stand before them then."""
 
@@ -29,19 +30,13 @@ class Form(Struct, frozen=True):
         """What the first call begins with."""
         return self.opening + self.head
 
-    @property
-    def mark(self) -> str:
-        """The part of it by which a call is told from text."""
-        return self.begin.partition("\n")[0].partition("[{")[0].partition(" ")[0]
 
-
-HERMES = Form("Hermes and Qwen", '<tool_call>\n{"name": "', "}\n</tool_call>", between="\n")
-MISTRAL = Form("Mistral", '{"name": "', "}", between=", ", opening="[TOOL_CALLS] [", closing="]")
-MISTRAL_SINCE_11 = Form("Mistral", "[TOOL_CALLS]", "", middle="[ARGS]")
-PHI = Form("Phi", '{"name": "', "}", between=", ", opening="<|tool_call|>[", closing="]<|/tool_call|>")
-PHI_FUNCTOOLS = Form("Phi", '{"name": "', "}", between=", ", opening="functools[", closing="]")
+HERMES = Form('<tool_call>\n{"name": "', "}\n</tool_call>", "<tool_call>", between="\n")
+MISTRAL = Form('{"name": "', "}", "[TOOL_CALLS]", between=", ", opening="[TOOL_CALLS] [", closing="]")
+MISTRAL_SINCE_11 = Form("[TOOL_CALLS]", "", "[TOOL_CALLS]", middle="[ARGS]")
+PHI = Form('{"name": "', "}", "<|tool_call|>", between=", ", opening="<|tool_call|>[", closing="]<|/tool_call|>")
+PHI_FUNCTOOLS = Form('{"name": "', "}", "functools[", between=", ", opening="functools[", closing="]")
 LLAMA = Form(
-    "Llama 3",
     '{"name": "',
     "}",
     middle='", "parameters": ',

@@ -45,6 +45,7 @@ class Imports:
     def take_in(self, package: Package, name: str, description: str | None) -> Adapter:
         """Raises ServiceError, and then nothing has appeared."""
         with self._adapter_names.reserved("adapter_name", name):
+            self._root.create()
             try:
                 with folders.appearing(self._root.adapters / name, by=BY) as hidden:
                     archives.unpack(package, hidden)

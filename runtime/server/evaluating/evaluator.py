@@ -103,7 +103,8 @@ class Evaluator:
 
     async def _wait_for_trainings(self, folder: EvaluationFolder) -> None:
         message = "A training job needs the memory: goes on when no job trains any more"
-        await asyncio.to_thread(evaluations.begin, folder, message)
+        with suppress(OSError, ServiceError):  # its folder was removed, or cannot be written to: the next look tells
+            await asyncio.to_thread(evaluations.begin, folder, message)
         deadline = time.monotonic() + LAUNCH_S
         while self._trains() or time.monotonic() < deadline:  # noqa: ASYNC110  as the queue looks for living trainers
             await asyncio.sleep(LOOK_S)

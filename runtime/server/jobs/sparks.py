@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from runtime.server.index import JobEntry
 from state import metrics, stamps
+from state.errors import BrokenFile
 
 KEPT = 500  # jobs
 
@@ -22,12 +23,19 @@ class Sparks:
         self._kept: OrderedDict[str, _Spark] = OrderedDict()
 
     def of(self, entry: JobEntry) -> list[float]:
-        """A few of a job's losses, from the first to the last."""
+        """A few of a job's losses, from the first to the last; none where they cannot be read."""
         stamp = stamps.of(entry.path, ["metrics.jsonl"])
         known = self._kept.pop(entry.job_id, None)
         if known is None or known.stamp != stamp:
-            known = _Spark(stamp, metrics.sketch(entry.folder.metrics_file))
+            known = _Spark(stamp, _losses(entry))
         self._kept[entry.job_id] = known
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return known.losses
+
+
+def _losses(entry: JobEntry) -> list[float]:
+    try:
+        return metrics.sketch(entry.folder.metrics_file)
+    except BrokenFile:
+        return []

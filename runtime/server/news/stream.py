@@ -16,7 +16,7 @@ from runtime.server.news.cursor import Cursor, FileKind
 from runtime.server.news.lookout import Lookout, Vitals
 from runtime.server.revisions import Kind
 from state import logs, metrics, stamps
-from state.errors import NotFound
+from state.errors import BrokenFile, NotFound
 from state.growing import BEGINNING, Position
 from state.jobs import JobFolder
 
@@ -131,13 +131,13 @@ class Stream:
         kind, job_id = file
         try:
             folder = (await self._index.job_now(job_id)).folder
-        except NotFound:
+            followed = folder.metrics_file if kind == "c" else folder.log_file
+            stamp = stamps.of(str(folder.path), [followed.name])
+            if stamp == self._stamps.get(file):
+                return None
+            told, end = await asyncio.to_thread(_read_on, kind, folder, self._files[file])
+        except (NotFound, BrokenFile):  # of one that cannot be read, who asks for it alone is told why
             return self._without_file(file)
-        followed = folder.metrics_file if kind == "c" else folder.log_file
-        stamp = stamps.of(str(folder.path), [followed.name])
-        if stamp == self._stamps.get(file):
-            return None
-        told, end = await asyncio.to_thread(_read_on, kind, folder, self._files[file])
         if told is None:
             self._stamps[file] = stamp
             return None

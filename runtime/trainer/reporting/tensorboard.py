@@ -19,7 +19,9 @@ class TensorBoardRun:
     run_id = FOLDER
 
     def __init__(self, begun: Beginning) -> None:
-        self._writer = SummaryWriter(str(begun.folder / FOLDER))
+        folder = begun.folder / FOLDER
+        folder.mkdir(exist_ok=True)  # it would make the job's folder, too, where that was removed just now
+        self._writer = SummaryWriter(str(folder))
         if begun.run_id is None:
             self._writer.add_text("settings", f"```\n{json.dumps(begun.settings, indent=2)}\n```")
 

@@ -195,16 +195,24 @@ def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(
 
 
 def test_a_file_that_cannot_be_read_is_that_evaluations_problem(survivor: Survivor) -> None:
-    broken = survivor.server.root / "evaluations" / "broken"
+    evaluations = survivor.server.root / "evaluations"
+    broken, edited, verdictless = (evaluations / name for name in ("broken", "edited", "verdictless"))
     broken.mkdir()
     (broken / "evaluation.json").write_text("{oops")
+    for copy, file, field in ((edited, "evaluation.json", "models"), (verdictless, "results.json", "verdicts")):
+        shutil.copytree(evaluations / survivor.evaluation_id, copy)
+        (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | {field: []}))
 
     listed = survivor.server.get("/evaluations").json()
 
     problems = {one["evaluation_id"]: one["problem"] for one in listed["evaluations"]}
     assert "broken/evaluation.json" in problems["broken"]
+    assert problems["edited"] == "edited/evaluation.json: Expected `array` of length >= 2 - at `$.models`"
+    assert problems["verdictless"] == "verdictless/results.json: Expected `array` of length >= 1 - at `$.verdicts`"
     assert problems[survivor.evaluation_id] is None
-    assert survivor.server.get("/evaluations/broken").status_code == 400
+    for name in ("broken", "edited", "verdictless"):
+        assert survivor.server.get(f"/evaluations/{name}").status_code == 400
+        shutil.rmtree(evaluations / name)
 
 
 def test_rows_that_cannot_be_asked_are_counted(survivor: Survivor) -> None:

@@ -1,3 +1,6 @@
+import json
+import os
+
 from tests.server import Server
 
 
@@ -38,6 +41,28 @@ def test_a_line_torn_by_a_crash_is_passed_over(queueing: Server) -> None:
     reply = queueing.get(f"/training/metrics/{job_id}").json()
 
     assert reply["metrics"] == [{"step": 1, "epoch": 0.5, "loss": 2.0}]
+
+
+def test_a_curve_or_log_that_cannot_be_read_is_refused_in_words_and_its_job_is_listed_all_the_same(
+    queueing: Server,
+) -> None:
+    job_id = queueing.start()
+    folder = queueing.job_folder(job_id)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps({**status, "status": "failed"}))
+    (folder / "metrics.jsonl").mkdir()
+    os.mkfifo(folder / "train.log")
+
+    refused = [queueing.get(f"/training/{what}/{job_id}") for what in ("metrics", "logs")]
+    row = queueing.get("/training/jobs?limit=1").json()["jobs"][0]
+    shown = queueing.get(f"http://localhost:{queueing.port}/v1/fine_tuning/jobs?limit=1").json()["data"][0]
+
+    assert [(reply.status_code, reply.json()) for reply in refused] == [
+        (400, {"error": f"job_{job_id}/metrics.jsonl: Is a directory"}),
+        (400, {"error": f"job_{job_id}/train.log: is a pipe"}),
+    ]
+    assert (row["job_id"], row["spark"]) == (job_id, [])
+    assert (shown["lathe"]["job_id"], shown["trained_tokens"]) == (job_id, 0)
 
 
 def test_a_curve_goes_on_behind_what_was_told(queueing: Server) -> None:

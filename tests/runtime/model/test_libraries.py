@@ -23,6 +23,22 @@ print("a submodule is one:", torch._dynamo.eval_frame is sys.modules["torch._dyn
 print("as is a light one:", torch._dynamo.config is sys.modules["torch._dynamo.config"])
 print("compiled:", torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item())
 """
+OTHER_VERSIONS = """
+import sys, torch
+from importlib.abc import MetaPathFinder
+from runtime.model import libraries
+class Surprised(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "peft.tuners" and "torch._dynamo.convert_frame" not in sys.modules:
+            torch._dynamo.disable(fn=print, reason="of another version", wrapping=False)
+            with torch._dynamo.disable():
+                torch._dynamo.graph_break("also", skip_frame=True)
+            raise TypeError("not as it was")
+sys.meta_path.insert(0, Surprised())
+libraries.load()
+import peft, transformers
+print("whole:", "torch._dynamo.convert_frame" in sys.modules, torch.distributed.is_available())
+"""
 
 
 def test_what_computes_brings_no_compiler_in_until_it_is_asked_for() -> None:
@@ -40,3 +56,12 @@ def test_what_computes_brings_no_compiler_in_until_it_is_asked_for() -> None:
         "as is a light one: True",
         "compiled: 2.0",
     ]
+
+
+def test_with_versions_that_need_all_of_torch_it_is_imported_whole() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OTHER_VERSIONS], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "whole: True True\n"
+    assert "TypeError('not as it was')" in done.stderr

@@ -118,9 +118,9 @@ def found(service: Service, shown: str) -> JobEntry:
 
 
 def job_object(service: Service, entry: JobEntry) -> FineTuningJob:
-    """Of a job whose job.json cannot be read, what is still known. Raises NotFound when it goes meanwhile."""
+    """Of a job some of whose files cannot be read, what is still known. Raises NotFound when it goes meanwhile."""
     job, status = _job(entry), entry.status
-    points = metrics.read(entry.folder.metrics_file) if status.status in {"running", *jobs.FINISHED} else []
+    points = _points(entry) if status.status in {"running", *jobs.FINISHED} else []
     view = job.openai
     return FineTuningJob(
         id=f"{PREFIX}{entry.job_id}",
@@ -160,6 +160,13 @@ def _job(entry: JobEntry) -> Job:
         raise NotFound(f"No such fine-tuning job: {PREFIX}{entry.job_id}", param="fine_tuning_job_id") from None
     except BrokenFile:
         return Job(model_name=entry.model_name or "unknown")
+
+
+def _points(entry: JobEntry) -> list[metrics.Point]:
+    try:
+        return metrics.read(entry.folder.metrics_file)
+    except BrokenFile:
+        return []
 
 
 def _hyperparameters(settings: TrainingConfig) -> JobHyperparameters:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -116,6 +117,36 @@ def test_it_gives_way_to_a_training_and_then_asks_for_what_is_left(
     assert len({(one.row, one.model) for one in evaluations.read_answers(folder)}) == 80
 
 
+def test_an_evaluation_that_is_removed_while_it_gives_way_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluator, "LAUNCH_S", 0.0)
+    root = DataRoot.at(tmp_path)
+    gone = _create(root)
+
+    async def answer(*_: str) -> str:
+        if gone.path.exists():
+            await asyncio.Event().wait()
+        return "yes"
+
+    async def scenario() -> None:
+        serving = StandIn(answer)
+        own = Evaluator(root, cast("Serving", serving), lambda: False)
+        working = asyncio.create_task(own.run())
+        await _until(lambda: serving.under_way > 0)
+        folders.vanish(gone.path)
+        await own.make_way()
+
+        last = _create(root)
+        own.wake()
+        await _until(lambda: working.done() or evaluations.read_status(last).status == "completed")
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+
+    asyncio.run(scenario())
+
+
 def test_a_row_that_cannot_be_answered_is_left_out_and_a_busy_moment_is_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +223,8 @@ def test_an_evaluation_whose_folder_goes_or_cannot_be_written_to_is_given_up_and
     root = DataRoot.at(tmp_path)
     stuck, gone, last = _create(root), _create(root), _create(root)
     (stuck.path / "status.json.lock").mkdir()
+    by_hand = structs.replace(evaluations.read(gone), created_at=datetime(2026, 1, 1))  # noqa: DTZ001  with no zone
+    gone.evaluation_file.write_bytes(store.pretty(by_hand))
 
     async def answer(*_: str) -> str:
         if gone.path.exists():

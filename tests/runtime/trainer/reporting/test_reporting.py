@@ -1,6 +1,7 @@
 """A job's figures elsewhere (`report_to`): told once, in order, to one run, whatever becomes of the trainer."""
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from runtime.trainer.attempt import Attempt
 from runtime.trainer.reports import Reports
 from state import metrics, report_to, store
-from state.jobs import JobFolder, Status
+from state.jobs import JobFolder, Status, read_job
 from state.metrics import Point
 from state.report_to import Tool
 from tests import jobs
@@ -115,6 +117,24 @@ def test_what_a_tool_raises_is_told_and_tried_again_when_the_trainer_has_ended(
     assert report_to.told(folder.reports, "wandb").problem is None
     assert _told(stand_ins.calls()) == [(1, 2.9)]
     assert [call[1] for call in stand_ins.calls() if call[0] == "finish"] == [1]
+
+
+def test_a_training_does_not_end_for_a_folder_of_reports_that_is_gone(tmp_path: Path, stand_ins: StandIns) -> None:
+    folder = jobs.make(tmp_path / "root", report_to=["wandb"])
+    store.write_lines(folder.metrics_file, [_line(1)])
+    attempt = Attempt(folder)
+    reports = Reports(attempt, read_job(folder))
+    reports.start()
+    wait_until(lambda: _is_told(folder, "wandb", 1), "the first figures are told")
+
+    shutil.rmtree(folder.reports)
+    folder.reports.write_text("no folder")
+    metrics.append(folder.metrics_file, _line(2))
+    reports.look()
+    reports.finish()
+
+    assert attempt.note == "Not reported: wandb: its process ended with code 1"
+    assert _told(stand_ins.calls()) == [(1, 2.9), (2, 2.8)]
 
 
 def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_tool_fails(
