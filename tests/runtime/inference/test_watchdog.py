@@ -82,7 +82,7 @@ from runtime.inference.adapters import Adapters
 watchdog.watch = partial(watchdog.watch, limit_s=0.1)
 Adapters.begin_pass = lambda *_: threading.Event().wait()
 server = socket.socket(fileno=int(sys.argv[1]))
-worker.work(worker.Inbox(server), server, Path(sys.argv[2]))
+worker.work(worker.Inbox(server), server, worker.engine(Path(sys.argv[2])))
 """
 """The worker, whose passes never end."""
 
