@@ -13,13 +13,13 @@ def check_bias(biases: dict[int, float], vocabulary: int) -> None:
         )
 
 
-def max_new_tokens(prompt: int, asked: int | None, context: int | None) -> int:
-    """Raises ServiceError where the model's context is too short for what is asked."""
+def max_new_tokens(prompt: int, asked: int | None, context: int | None, whose: str = "the model's context") -> int:
+    """Raises ServiceError where the context is too short for what is asked."""
     if asked is None:
         asked = UNBOUNDED if context is None else max(1, context - prompt)
     if context is not None and prompt + asked > context:
         raise ServiceError(
             f"The prompt has {prompt} tokens and max_new_tokens is {asked}: together {prompt + asked}, "
-            f"but the model's context is {context} tokens"
+            f"but {whose} is {context} tokens"
         )
     return asked

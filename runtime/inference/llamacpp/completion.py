@@ -21,7 +21,9 @@ class Completion:
         self.prompt = base.prompts.tokens(request.prompt, request.chat)
         limits.check_bias(request.sampling.logit_bias, base.vocabulary)
         self._end_tokens = base.end_tokens.union(stop_ids(base.tokenizer, request.chat.stop_tokens))
-        self.max_new_tokens = limits.max_new_tokens(len(self.prompt), request.sampling.max_new_tokens, context)
+        self.max_new_tokens = limits.max_new_tokens(
+            len(self.prompt), request.sampling.max_new_tokens, context, "the context of a slot of llama-server"
+        )
         self._echo = self._said() if request.sampling.echo else None
         self._text_begin = len(self._echo.text) if self._echo else 0
         self._text = StoppedText(request.sampling.stop)

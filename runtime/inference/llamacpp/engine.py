@@ -172,12 +172,12 @@ class LlamaCppEngine:
     def _replace(self, request: Load | Generate, base: Path, adapter: Path | None) -> None:
         """Another llama-server in the place of the one before, which nobody asks anything. Raises ServiceError."""
         began_s = time.monotonic()
-        if self._server is not None:
-            self._server.end()
-            self._server = None
-        if self._base is None or self._base.source != request.source:
+        before, self._server = self._server, None
+        if before is not None:
+            before.end()
+        if before is None or before.plan.base != base:  # what was converted for another base does not fit this one
             self._adapters.clear()
-            self._base = describe(request.source)
+        self._base = describe(request.source)
         kept = [path for path in self._adapters.values() if path != adapter and path.exists()]
         adapters = (*kept[1 - MAX_ADAPTERS :], *([adapter] if adapter else []))
         plan = Plan(base, adapters, *_sizes(self._base, memory.free()))

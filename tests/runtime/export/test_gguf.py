@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader, TokenType
+from gguf.quants import dequantize
 from peft import PeftModel
 from tokenizers import Tokenizer, models, normalizers, processors
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from runtime.messages.export import Format
+from runtime.export.making import export
+from runtime.messages.export import Format, Order
 from state.errors import ServiceError
 from tests import exports, toys
 
@@ -102,6 +104,28 @@ def test_a_gguf_lora_changes_what_peft_changes(tmp_path: Path) -> None:
             change, _expected("llama", layer, merged[weight] - plain[weight]), rtol=1e-4, atol=1e-6
         )
     assert "ADAPTER ./adapter.gguf" in (made.folder / "Modelfile").read_text()
+
+
+def test_a_base_alone_has_its_layers_in_four_bits_and_what_is_around_them_in_eight(tmp_path: Path, toy: Path) -> None:
+    target = tmp_path / "base"
+    export(Order(None, "toy", str(toy), "gguf-base", str(target)))
+
+    found = {tensor.name: tensor for tensor in GGUFReader(target / "model.gguf").tensors}
+    own = AutoModelForCausalLM.from_pretrained(toy).state_dict()
+
+    kinds = {name: tensor.tensor_type.name for name, tensor in found.items()}
+    assert {kinds[name] for name in ("token_embd.weight", "output.weight")} == {"Q8_0"}
+    assert {kinds[f"blk.1.{name}.weight"] for name in LAYERS.values()} == {"Q4_0"}
+    for name, weight, steps in (
+        ("blk.1.ffn_up", "model.layers.1.mlp.up_proj", 8),
+        ("blk.1.attn_k", "model.layers.1.self_attn.k_proj", 8),
+        ("output", "lm_head", 127),
+    ):
+        tensor = found[f"{name}.weight"]
+        rounded = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type))
+        expected = _expected("llama", weight.removeprefix("model.layers.1."), own[f"{weight}.weight"].float())
+        blocks = expected.reshape(-1, 32)  # numbers that share a scale
+        assert ((rounded.reshape(-1, 32) - blocks).abs() <= 1.01 * blocks.abs().amax(1, keepdim=True) / steps).all()
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")

@@ -165,11 +165,13 @@ def test_llama_server_answers_under_the_same_names_and_is_replaced_for_an_adapte
     assert len(standin.lines("began")) == 2
 
     # What it cannot do.
+    tools = {"messages": CHAT, "tools": [{"type": "function", "function": {"name": "add"}}]}
     schema = {"messages": CHAT, "response_format": {"type": "json_object"}}
     for kind, refused, word in (
         ("completions", {"prompt": "x", "presence_penalty": 1}, "presence_penalty"),
         ("completions", {"prompt": "x", "echo": True, "logprobs": 1}, "echo"),
         ("chat/completions", schema, "schema"),
+        ("chat/completions", tools, "tools"),
     ):
         error = server.http.post(f"{v1}/{kind}", json={"model": MODEL, **refused}).json()["error"]["message"]
         assert word in error
