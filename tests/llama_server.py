@@ -52,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 def events(body: dict[str, Any], log: Path) -> Iterator[dict[str, Any]]:
     which = [str(lora["id"]) for lora in body["lora"] if lora["scale"]]
     likely = [{"id": 300, "logprob": -0.5, "top_logprobs": [{"id": 300, "logprob": -0.5}]}] if body["n_probs"] else []
+    yield {"content": "", "stop": False, "prompt_progress": {"total": 1, "processed": 1}}
     text = ["adapter ", which[0] if which else "none", "; stop", " here"]
     for number, content in enumerate(text, 1):
         piece = {"content": content, "tokens": [300 + number], "stop": False, "tokens_predicted": number}

@@ -34,19 +34,6 @@ def _wait_for_job(server: Server, job_id: str) -> dict[str, Any]:
     return server.status(job_id)
 
 
-def test_a_job_folder_made_by_hand_is_trained(training: Server) -> None:
-    folder = _drop_in(
-        training, "job_by_hand", {"model_name": "toy", "training_config": {"max_steps": 2}}, ["one two", "three four"]
-    )
-
-    assert _wait_for_job(training, "by_hand")["model_name"] == "toy"
-    done = training.wait_for("by_hand", "completed")
-
-    assert done["current_step"] == 2
-    assert (training.root / "adapters" / "toy-by_hand" / "adapter_config.json").exists()
-    assert json.loads((folder / "job.json").read_text()) == {"model_name": "toy", "training_config": {"max_steps": 2}}
-
-
 def test_texts_inside_job_json_are_enough(training: Server) -> None:
     job = {"model_name": "toy", "train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
 

@@ -1,6 +1,7 @@
 """The inference worker: one process that holds a base model and its adapters and completes prompts side by side.
 
 __main__.py       the conversation with the server
+llamacpp/         llama.cpp's server in the place of all that follows, where it was asked for
 engine.py         from requests to replies: continuous batching
 loading.py        the base and the adapters that are loaded
 sequence.py       one completion
@@ -18,6 +19,7 @@ waiting.py        requests that have not started
 grammars.py       what answers are held to, and the tokens that it lets come next
 tools/            calls of tools, in the families' forms
 schemas.py        JSON schemas as grammars, and what of them cannot be held
+limits.py         what of a request is beyond a model, whichever engine computes
 echo.py           a prompt that is said again, and how likely each of its tokens was
 tokenizers.py     tokens of texts and texts of tokens, for who asks for no more
 text.py           from a prompt to tokens, and from tokens to text

@@ -61,6 +61,7 @@ def run(path: Path) -> int:
 def _own(root: DataRoot, folder: JobFolder) -> int:
     """The run, by the process that owns the folder."""
     log_to_console_and_file(folder.log_file)
+    root.adapters.mkdir(exist_ok=True)  # a server makes it; by hand, a job's folder may be all that there is
     try:
         jobs.read_job(folder)
         attempt = Attempt(folder)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -46,6 +47,23 @@ class Lathe:
             cwd=self.folder,
             env=self.environment | environment,
             input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def script(self, commands: str, folder: Path | None = None) -> Done:
+        """Commands as a page has them: bash finds `lathe`, and ends at the first that fails."""
+        own = self.folder / "bin" / "lathe"
+        own.parent.mkdir(exist_ok=True)
+        own.write_text(f'#!/bin/sh\nexec {shlex.join(LATHE)} "$@"\n')
+        own.chmod(0o700)
+        done = subprocess.run(
+            ["bash", "-euc", commands],
+            cwd=folder or self.folder,
+            env=self.environment | {"PATH": f"{own.parent}:{os.environ['PATH']}"},
             capture_output=True,
             text=True,
             check=False,

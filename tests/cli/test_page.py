@@ -1,10 +1,8 @@
 """docs/cli.md holds every command, every option and every exit code, and its commands work as written."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 
 from cli.__main__ import program
 from cli._shared.exits import Exit
-from tests.cli.conftest import LATHE, Lathe, plain
+from tests.cli.conftest import Lathe, plain
 from tests.server import CHECKOUT, Server
 
 PAGE = (CHECKOUT / "docs" / "cli.md").read_text()
@@ -83,17 +81,12 @@ def _blocks(text: str) -> list[str]:
 @pytest.fixture(scope="module")
 def adder(training: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lathe, str]]:
     """The commands of the page have been run, one after another: what they printed, and who runs more."""
-    folder = tmp_path_factory.mktemp("page")
-    (folder / "lathe").write_text(f'#!/bin/sh\nexec {" ".join(LATHE)} "$@"\n')
-    (folder / "lathe").chmod(0o700)
-    lathe = Lathe(folder, LATHE_URL=f"http://localhost:{training.port}")
-    environment = lathe.environment | {"PATH": f"{folder}:{os.environ['PATH']}"}
+    lathe = Lathe(tmp_path_factory.mktemp("page"), LATHE_URL=f"http://localhost:{training.port}")
     printed = ""
     for block in _blocks(PAGE):
-        command = ["bash", "-euc", block]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{block}\n{done.stderr}"
-        printed += done.stdout
+        done = lathe.script(block)
+        assert done.code == 0, f"{block}\n{done.err}"
+        printed += done.out
     yield lathe, printed
     lathe("rm-adapter", "adder")
 

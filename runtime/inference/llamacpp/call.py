@@ -33,6 +33,8 @@ class Piece(Struct):
     stop_type: str = "none"
     tokens_predicted: int = 0
     completion_probabilities: list[Likely] = []
+    prompt_progress: Any = None
+    """Where it tells that it still reads the prompt, and nothing else."""
 
 
 class Failed(Struct, frozen=True):

@@ -56,14 +56,17 @@ class Conversions:
         return self._made(target, ADAPTER_FILE, order)
 
     def _made(self, target: Path, file: str, order: Order) -> Path | None:
-        if (target / file).exists():
-            self._under_way.pop(target, None)
-            os.utime(target)
-            return target / file
-        if target not in self._under_way:
-            self._under_way[target] = self._pool.submit(_make, target, order)
-        if self._under_way[target].done():
-            self._under_way.pop(target).result()
+        try:
+            if (target / file).exists():
+                self._under_way.pop(target, None)
+                os.utime(target)
+                return target / file
+            if target not in self._under_way:
+                self._under_way[target] = self._pool.submit(_make, target, order)
+            if self._under_way[target].done():
+                self._under_way.pop(target).result()
+        except OSError as error:
+            raise ServiceError(f"{target.parent} cannot be written to: {error}") from error
         return None
 
     def _kept(self, source: str) -> Path:
@@ -71,7 +74,8 @@ class Conversions:
 
     def _base_key(self, source: str) -> str:
         try:
-            return _digest([source_files.state_of(source, "*.safetensors*", "*.json", "*.model"), MADE_BY])
+            files = source_files.state_of(source, "*.safetensors*", "*.json", "*.model", is_here=True)
+            return _digest([files, MADE_BY])
         except OSError as error:
             raise ServiceError(f"Model {Path(source).name} cannot be read: {error}") from error
 
@@ -85,11 +89,11 @@ class Conversions:
 
 
 def _make(target: Path, order: Order) -> None:
-    """Have the folder that is ordered. Raises ServiceError."""
+    """Have the folder that is ordered. Raises ServiceError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     outcome = _ask(order)
     if outcome.errno is not None:
-        raise ServiceError(f"{target.parent.name} cannot be written to: {os.strerror(outcome.errno)}")
+        raise OSError(outcome.errno, os.strerror(outcome.errno))
     if outcome.error is not None:
         raise ServiceError(outcome.error)
     _clear_away(target)

@@ -234,6 +234,8 @@ class LlamaCppEngine:
             del self._running[number]
             self._replies.append(Refused(number, self._reason(event)))
             return
+        if event.prompt_progress is not None:  # a sign of life
+            return
         delta = completion.take(event)
         if completion.request.stream:
             self._replies.append(delta)

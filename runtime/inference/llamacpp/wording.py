@@ -40,6 +40,7 @@ def body(
         "n_predict": max_new_tokens,
         "stream": True,
         "return_tokens": True,
+        "return_progress": True,
         "cache_prompt": True,
         "samplers": SAMPLERS,
         "temperature": 0 if sampling.temperature < GREEDY_BELOW else sampling.temperature,

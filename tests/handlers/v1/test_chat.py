@@ -87,7 +87,7 @@ class Cat(pydantic.BaseModel):
 
 def test_an_answer_is_parsed_as_a_model_of_pydantic(client: openai.OpenAI) -> None:
     completion = client.chat.completions.parse(
-        model="trained", messages=[{"role": "user", "content": "A cat"}], response_format=Cat, seed=1
+        model="caller", messages=[{"role": "user", "content": "A cat"}], response_format=Cat, seed=1
     )
 
     [choice] = completion.choices
