@@ -1,6 +1,5 @@
 """Telling a tool each line of metrics.jsonl once, in order, until the trainer has ended."""
 
-import time
 from collections.abc import Callable
 from importlib import import_module
 from threading import Event
@@ -16,7 +15,6 @@ from state.report_to import Report, Told
 from state.root import DataRoot
 
 LOOK_S = 1.0
-READING_SHARE = 10  # so many times as long as a reading took, it looks away: long curves cost a tenth of a core at most
 
 RUNS = {"tensorboard": "TensorBoardRun", "mlflow": "MlflowRun", "wandb": "WandbRun", "trackio": "TrackioRun"}
 UNTOLD = ("step", "elapsed_s", "tokens")
@@ -31,19 +29,21 @@ def follow(  # noqa: PLR0913, PLR0917  a job, where it is told, and until when
     run: ToolRun = getattr(module, RUNS[report.type])(_beginning(root, folder, job, report, told))
     told = structs.replace(told, run_id=run.run_id, problem=None)
     _keep(folder, report, told)
+    position = None
     while True:
         is_last = ended.is_set()
-        began = time.monotonic()
-        told = _tell(folder, report, run, told)
+        read = metrics.read_all_on(folder.metrics_file, position)
+        position = read.end
+        told = _tell(folder, report, run, told, read.points)
         if is_last:
             run.end(outcome())
             return
-        ended.wait(max(LOOK_S, READING_SHARE * (time.monotonic() - began)))
+        ended.wait(LOOK_S)
 
 
-def _tell(folder: JobFolder, report: Report, run: ToolRun, told: Told) -> Told:
+def _tell(folder: JobFolder, report: Report, run: ToolRun, told: Told, read: list[Point]) -> Told:
     """Tell the lines that are new, and note how far it came when they last."""
-    points = [point for point in metrics.read(folder.metrics_file) if _order(point) > (told.step, told.is_evaluation)]
+    points = [point for point in read if _order(point) > (told.step, told.is_evaluation)]
     if not points:
         return told
     for point in points:
