@@ -218,8 +218,9 @@ def test_a_real_llama_server_writes_nearly_what_the_embedded_engine_writes(
         make_adapter(root, "mine")
         server = start_server("--engine", engine, root=root, environment={VARIABLE: program, "LATHE_API_KEY": ""})
         for model in (MODEL, "mine"):
-            [top] = complete(server, model=model, **asked)["choices"][0]["logprobs"]["top_logprobs"]
-            likely[engine, model] = top
+            said = complete(server, model=model, **asked)
+            assert "choices" in said, said
+            [likely[engine, model]] = said["choices"][0]["logprobs"]["top_logprobs"]
         server.close()
 
     for model in (MODEL, "mine"):
