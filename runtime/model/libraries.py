@@ -40,7 +40,8 @@ def load() -> None:
 
 def _load_in_part() -> None:
     is_compiling = machine.inspect().device == "mps"  # where bitsandbytes does run what it compiles
-    private.leave_out_distributed()
+    if "torch" not in sys.modules:  # or somebody may have noted already that it is there
+        private.leave_out_distributed()
     if not is_compiling:
         compiler.postpone()
     with nullcontext() if is_compiling else private.uncompiled():

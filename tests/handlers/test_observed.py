@@ -35,7 +35,7 @@ def test_the_log_tells_what_was_asked_in_json_and_nothing_of_bodies(
         500,
         {"error": "Failed to list data sets: Internal server error; the log has more of the request three"},
     )
-    wait_until(lambda: "/api/training/data" in server.log.read_text(), "the failure is logged")
+    wait_until(lambda: '"route":"/api/training/data"' in server.log.read_text(), "the request is logged")
     text = server.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]
     assert "secret" not in text

@@ -6,15 +6,14 @@ import sys
 from tests.server import CHECKOUT
 
 LOADED = """
-import sys, torch
-compile = torch.compile
+import sys
 from runtime.model import libraries
 libraries.load()
-import runtime.trainer.recipe, runtime.inference.engine
+import torch, runtime.trainer.recipe, runtime.inference.engine
 names = vars(sys.modules["transformers.utils.import_utils"])
 print("a compiler:", {"torch._dynamo.convert_frame", "torch._inductor.compile_fx"} & set(sys.modules))
 print("a part for many machines:", {"torch.distributed.fsdp", "torch.distributed.checkpoint"} & set(sys.modules))
-print("compile is torch's:", torch.compile is compile)
+print("compile is torch's:", torch.compile.__module__ == "torch")
 print("models listed again:", names["create_import_structure_from_path"].__wrapped__.cache_info().hits == 0)
 """
 COMPILES = """
@@ -24,19 +23,20 @@ print("as is a light one:", torch._dynamo.config is sys.modules["torch._dynamo.c
 print("compiled:", torch.compile(lambda x: x + 1, backend="eager")(torch.ones(1)).item())
 """
 OTHER_VERSIONS = """
-import sys, torch
+import sys
 from importlib.abc import MetaPathFinder
 from runtime.model import libraries
 class Surprised(MetaPathFinder):
     def find_spec(self, name, path, target=None):
         if name == "peft.tuners" and "torch._dynamo.convert_frame" not in sys.modules:
+            import torch
             torch._dynamo.disable(fn=print, reason="of another version", wrapping=False)
             with torch._dynamo.disable():
                 torch._dynamo.graph_break("also", skip_frame=True)
             raise TypeError("not as it was")
 sys.meta_path.insert(0, Surprised())
 libraries.load()
-import peft, transformers
+import peft, torch, transformers
 print("whole:", "torch._dynamo.convert_frame" in sys.modules, torch.distributed.is_available())
 """
 
