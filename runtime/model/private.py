@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+COMPARISON = "torch.testing._comparison"
+
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
@@ -34,10 +36,12 @@ def leave_out_distributed() -> None:
     """Have torch say that it was built without `torch.distributed`, as some builds of it are.
 
     Read in transformers 5.23.0 (utils/import_utils.py) and huggingface_hub 2.4.0 (serialization/_torch.py): nothing
-    else keeps them from importing what spreads a tensor over machines.
+    else keeps them from importing what spreads a tensor over machines. And in torch 2.13 (testing/_comparison.py),
+    which asks as torch itself is imported, and remembers the answer.
     """
     names = vars(import_module("torch.distributed"))
     names["is_available"] = wraps(names["is_available"])(lambda: False)
+    vars(import_module(COMPARISON))["_HAS_DTENSOR"] = False
     sys.modules.setdefault("torch.distributed.tensor", None)  # type: ignore[arg-type]  # typeshed does not know of it
 
 
@@ -45,6 +49,7 @@ def bring_distributed_in() -> None:
     """Undo `leave_out_distributed`."""
     names = vars(import_module("torch.distributed"))
     names["is_available"] = getattr(names["is_available"], "__wrapped__", names["is_available"])
+    vars(import_module(COMPARISON))["_HAS_DTENSOR"] = names["is_available"]()
     if sys.modules.get("torch.distributed.tensor") is None:
         sys.modules.pop("torch.distributed.tensor", None)
 

@@ -13,6 +13,7 @@ import torch, runtime.trainer.recipe, runtime.inference.engine
 names = vars(sys.modules["transformers.utils.import_utils"])
 print("a compiler:", {"torch._dynamo.convert_frame", "torch._inductor.compile_fx"} & set(sys.modules))
 print("a part for many machines:", {"torch.distributed.fsdp", "torch.distributed.checkpoint"} & set(sys.modules))
+torch.testing.assert_close(torch.ones(1), torch.ones(1))
 print("compile is torch's:", torch.compile.__module__ == "torch")
 print("models listed again:", names["create_import_structure_from_path"].__wrapped__.cache_info().hits == 0)
 """
