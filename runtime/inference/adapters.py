@@ -80,7 +80,8 @@ class Adapters:
         self._model = model
         self._loaded: dict[AdapterFiles, LoadedAdapter] = {}
         self._hooked: set[str] = set()
-        self._spans: Sequence[Span] = ()
+        self.spans: Sequence[Span] = ()
+        """Of the pass that has begun, in their order."""
         self._sizes = (0, 0)
 
     @property
@@ -127,11 +128,11 @@ class Adapters:
                 tokens, logits = slice(last.tokens.start, token), slice(last.logits.start, logit)
                 spans.pop()
             spans.append(Span(share.adapter, tokens, logits))
-        self._spans, self._sizes = spans, (token, logit)
+        self.spans, self._sizes = spans, (token, logit)
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def change(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            for span in self._spans:
+            for span in self.spans:
                 found = span.adapter.get(name)
                 if found is not None:
                     _apply(module, found, inputs[0], output, self._where(span, module, output, name))
@@ -201,7 +202,10 @@ def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapt
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for layer, scaling in checked.scalings.items():
             a_RI, b_OR = (weights.get_tensor(f"{PREFIX}{layer}.lora_{side}.weight") for side in "AB")
-            change = LayerChange(a_RI.float().to(device), (b_OR.float() * scaling).to(device))
+            b_RO = (
+                b_OR.T.float() * scaling
+            ).contiguous()  # an output after another, as the kernels of `native` read them
+            change = LayerChange(a_RI.float().to(device), b_RO.to(device).T)
             if layer in checked.magnitudes:
                 _stretch(change, model.get_submodule(layer), weights.get_tensor(magnitude(layer)).to(device))
             adapter[layer] = change

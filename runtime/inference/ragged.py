@@ -54,13 +54,13 @@ class ModelRunner(Struct, frozen=True):
 def choose(model: PreTrainedModel) -> ModelRunner:
     """All sequences together where a trial shows that it is right for this model; else one after another."""
     new, logits = partial(DynamicCache, config=model.config), partial(_one_by_one, model)
-    expected, caches = _try(new, logits)
+    expected, caches = tried(new, logits)
     logits_bytes = expected[0].nbytes
     alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), logits_bytes, is_batched=False)
 
     def batched() -> ModelRunner:
         model.set_attn_implementation(ATTENTION)
-        found, caches = _try(KVCache, partial(_together, model))
+        found, caches = tried(KVCache, partial(_together, model))
         check_close(found.float(), expected.float(), TRIAL_TOLERANCE)
         return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, logits_bytes, is_batched=True)
 
@@ -69,13 +69,11 @@ def choose(model: PreTrainedModel) -> ModelRunner:
 
 def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     tokens = [token for chunk in chunks for token in chunk.tokens]
-    starts = [chunk.cache.length for chunk in chunks]
-    positions = [start + at for start, chunk in zip(starts, chunks, strict=True) for at in range(len(chunk.tokens))]
     found = model(
         input_ids=torch.tensor([tokens], device=model.device),
-        position_ids=torch.tensor([positions], device=model.device),
+        position_ids=torch.tensor([positions(chunks)], device=model.device),
         use_cache=False,
-        logits_to_keep=torch.tensor(_kept(chunks), device=model.device),
+        logits_to_keep=torch.tensor(kept(chunks), device=model.device),
         chunks=chunks,
     )
     for chunk in chunks:
@@ -84,14 +82,19 @@ def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     return logits_NV
 
 
-def _kept(chunks: Sequence[Chunk]) -> list[int]:
+def positions(chunks: Sequence[Chunk]) -> list[int]:
+    """Of a pass's tokens in their sequences."""
+    return [at for chunk in chunks for at in range(chunk.cache.length, chunk.cache.length + len(chunk.tokens))]
+
+
+def kept(chunks: Sequence[Chunk]) -> list[int]:
     """The tokens of a pass after which logits are wanted."""
-    kept: list[int] = []
+    found: list[int] = []
     end = 0
     for chunk in chunks:
         end += len(chunk.tokens)
-        kept += range(end - chunk.num_logits, end)
-    return kept
+        found += range(end - chunk.num_logits, end)
+    return found
 
 
 def _one_by_one(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
@@ -104,7 +107,7 @@ def _one_by_one(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor
 
 
 @torch.inference_mode()
-def _try(
+def tried(
     new_cache: Callable[[], Any], logits: Callable[[Sequence[Chunk]], torch.Tensor]
 ) -> tuple[torch.Tensor, list[Any]]:
     """The logits of two sequences after their last tokens, which come in a pass of their own; and their KV caches."""
