@@ -68,24 +68,43 @@ class Sampler:
     def _draw(self, logits_V: torch.Tensor) -> int:
         if self._parameters.temperature < GREEDY_BELOW:
             return int(logits_V.argmax())
-        # the largest becomes 0 before the division, which would make huge ones infinite, and probabilities of them NaN:
-        # on CUDA, multinomial answers NaN with an assertion that ends the device's work for every request
+        # the largest becomes 0 before the division, which would make huge ones infinite, and probabilities of them NaN
         scaled_V = (logits_V - logits_V.max()) / self._parameters.temperature
-        probabilities, tokens = self._likeliest(scaled_V.softmax(0))
-        if self._parameters.top_p < 1:
-            before = probabilities.cumsum(0) - probabilities
-            before[0] = -1.0  # the most likely one stays, however small top_p is
-            # nucleus sampling, Holtzman et al. 2020, of what top_k has left
-            probabilities[before >= self._parameters.top_p * probabilities.sum()] = 0
-        probabilities[probabilities < self._parameters.min_p * probabilities[0]] = 0
-        return int(tokens[torch.multinomial(probabilities, 1, generator=self._generator)])
+        probabilities, tokens = self._left(scaled_V.softmax(0))
+        sums = probabilities.cumsum(0, dtype=torch.float64)
+        drawn = torch.rand((), generator=self._generator, device=sums.device, dtype=sums.dtype) * sums[-1]
+        at = torch.searchsorted(sums, drawn, right=True)  # the first sum above it: never a token of no probability
+        return int(at if tokens is None else tokens[at])
 
-    def _likeliest(self, probabilities_V: torch.Tensor) -> torch.return_types.topk | torch.return_types.sort:
-        """The tokens that top_k leaves, the most likely one first."""
-        top = self._parameters.top_k
-        return (
-            probabilities_V.topk(min(top, len(probabilities_V))) if top > 0 else probabilities_V.sort(descending=True)
-        )
+    def _left(self, probabilities_V: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What top_k, top_p and min_p leave, 0 for others, and of which tokens: the likeliest first; None: of all."""
+        top_k, top_p, min_p = self._parameters.top_k, self._parameters.top_p, self._parameters.min_p
+        left, tokens = probabilities_V, None
+        if top_k > 0:
+            left, tokens = probabilities_V.topk(min(top_k, len(probabilities_V)))
+        if top_p < 1:  # nucleus sampling, Holtzman et al. 2020, of what top_k has left
+            enough = top_p * left.sum()
+            if tokens is None:
+                left, tokens = _likeliest(probabilities_V, enough)
+            before = left.cumsum(0) - left
+            before[0] = -1.0  # the most likely one stays, however small top_p is
+            left = left.masked_fill(before >= enough, 0)
+        return left.masked_fill(left < min_p * left.max(), 0), tokens
+
+
+def _likeliest(probabilities_V: torch.Tensor, enough: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The most likely tokens, in their order, that have so much of the probability together, and some more.
+
+    A hundredth of a vocabulary nearly always has enough, and is found in a twentieth of the time that sorting takes.
+    """
+    size = len(probabilities_V)
+    for some in (256, 4096):
+        if some < size:
+            values, tokens = probabilities_V.topk(some)
+            if values.sum() >= enough:
+                return values, tokens
+    values, tokens = probabilities_V.sort(descending=True)
+    return values, tokens
 
 
 def _bias(biases: dict[int, float], device: torch.device) -> tuple[torch.Tensor, torch.Tensor] | None:
