@@ -1,12 +1,12 @@
 """`python -m benchmarks.serving`: tokens a second and the wait for the first one, with 1, 4, 8 and 16 requests at once.
 
 Lathe's server, over HTTP and streamed, in turn with transformers' generate behind a lock
-(`benchmarks/behind_a_lock.py`) on the same quantized base, and with `--peers` with `transformers serve`, without and
-with its continuous batching, and with llama.cpp's server (`benchmarks/llamacpp_server.py`); each is stopped while
-another one is asked. Greedy completions of 64 tokens of prompts of unequal length. Then, of Lathe alone: how long an
-adapter takes to load and to switch to, whether answers side by side are those that each prompt gets alone, how soon a
-conversation's next turn begins, and the latency of `GET /api/training/jobs` while 16 requests are answered. `--write`
-puts it all into docs/performance.md.
+(`benchmarks/behind_a_lock.py`) on the same quantized base, and with `--peers` with other servers: llama.cpp's
+(`benchmarks/llamacpp_server.py`), and `transformers serve` without and with its continuous batching. Each is stopped
+while another one is asked. Greedy completions of 64 tokens of prompts of unequal length, and the wait for the first
+token of a long prompt. Then, of Lathe alone: how long an adapter takes to load and to switch to, whether answers side
+by side are those that each prompt gets alone, how soon a conversation's next turn begins, and the latency of `GET
+/api/training/jobs` while 16 requests are answered. `--write` puts it all into docs/performance.md.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--model", choices=[*SIZES, "tiny-python"], default="370M")
     parser.add_argument("--rounds", type=int, default=5, help="batches of each size (default: %(default)s)")
-    parser.add_argument("--peers", action="store_true", help="ask other servers, too; installs them first")
+    parser.add_argument("--peers", choices=["all", "llama.cpp"], help="ask other servers, too; installs them first")
     parser.add_argument("--write", action="store_true", help="put the results into docs/performance.md")
     options = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="lathe-serving-"))
@@ -76,9 +76,10 @@ def main() -> None:
             if options.peers:
                 exported = http.post("/adapters/one/export", json={"format": "gguf"}).raise_for_status().json()
                 gguf = root / exported["path"] / "model.gguf"
-                engines |= stack.enter_context(other_servers(model, gguf))
+                engines |= stack.enter_context(other_servers(commands(model, gguf, options.peers), str(model)))
             engines["lathe"] = partial(ask_lathe, http)
-            lines = [*report(measured(engines, options.rounds)), "", *of_lathe_alone(http)]
+            lines = [*report(measured(engines, options.rounds)), ""]
+            lines += [*long_prompts(engines, options.rounds), *of_lathe_alone(http)]
     finally:
         shutil.rmtree(root)
     text = "\n".join(lines)
@@ -125,17 +126,23 @@ def behind_a_lock(root: Path) -> Iterator[Ask]:
         process.wait()
 
 
-@contextmanager
-def other_servers(model: Path, gguf: Path) -> Iterator[dict[str, Ask]]:
-    """Each started, and then stopped but while it is asked: some keep a core busy while they wait."""
+def commands(model: Path, gguf: Path, which: str) -> dict[str, list[str]]:
+    """Of other servers, each to be followed by its port."""
+    llamacpp = {"llama.cpp, Q4_0": [*llamacpp_server.command(gguf, slots=max(AT_ONCE)), "--port"]}
+    if which == "llama.cpp":
+        return llamacpp
     transformers = [str(peers.python()), "-m", "transformers.cli.transformers", "serve", str(model)]
     transformers += ["--quantization", "bnb-4bit"]
     transformers += ["--dtype", "bfloat16", "--device", "cuda" if torch.cuda.is_available() else "cpu"]
-    commands = {
+    return llamacpp | {
         "transformers serve": [*transformers, "--port"],
         "transformers serve, continuous batching": [*transformers, "--continuous-batching", "--port"],
-        "llama.cpp, Q4_0": [*llamacpp_server.command(gguf, slots=max(AT_ONCE)), "--port"],
     }
+
+
+@contextmanager
+def other_servers(commands: dict[str, list[str]], model: str) -> Iterator[dict[str, Ask]]:
+    """Each started, and then stopped but while it is asked: some keep a core busy while they wait."""
     started: list[subprocess.Popen[bytes]] = []
     asks: dict[str, Ask] = {}
     try:
@@ -156,7 +163,7 @@ def other_servers(model: Path, gguf: Path) -> Iterator[dict[str, Ask]]:
                     if started[-1].poll() is not None:
                         sys.exit(f"{' '.join(command)} ended with {started[-1].returncode}")
                     time.sleep(0.1)
-            asks[name] = partial(ask_awakened, started[-1].pid, f"http://127.0.0.1:{port}/v1/", str(model))
+            asks[name] = partial(ask_awakened, started[-1].pid, f"http://127.0.0.1:{port}/v1/", model)
             os.killpg(started[-1].pid, signal.SIGSTOP)
         yield asks
     finally:
@@ -244,6 +251,20 @@ def report(results: dict[tuple[str, int], list[Batch]]) -> Iterator[str]:
         yield f"| {at_once} | {name} | {speeds} | {shown(ratios, 2)} | {waits} |"
 
 
+def long_prompts(engines: dict[str, Ask], rounds: int) -> Iterator[str]:
+    """The wait for the first token of a prompt that nobody has read before."""
+    waits: dict[str, list[float]] = {}
+    for number in range(rounds):
+        for name, engine in engines.items():
+            waits.setdefault(name, []).append(engine([f"# {number}\n" + long_text()]).first_token_s)
+    for name, own in waits.items():
+        yield f"A prompt of {LONG_PROMPT} characters has its first token after {shown(own, 2)} s: {name}."
+
+
+def long_text() -> str:
+    return max(corpus.read().training, key=len)[:LONG_PROMPT]
+
+
 def of_lathe_alone(http: httpx.Client) -> Iterator[str]:
     yield f"An adapter of rank 8 on all linear layers, its base in memory: {switching(http)}."
     yield f"{same_answers(http)} of {max(AT_ONCE)} answers side by side are just those that their prompts get alone."
@@ -275,8 +296,7 @@ def same_answers(http: httpx.Client) -> int:
 
 def next_turn(http: httpx.Client) -> str:
     """The wait for the first token of a long prompt, and of one that goes on from it."""
-    text = max(corpus.read().training, key=len)[:LONG_PROMPT]
-    waits = [ask_lathe(http, [text + more]) for more in ("", "\n\nAnd")]
+    waits = [ask_lathe(http, [long_text() + more]) for more in ("", "\n\nAnd")]
     first, again = (1000 * wait.first_token_s for wait in waits)
     return f"A prompt of {LONG_PROMPT} characters has its first token after {first:.0f} ms, its next turn {again:.0f}."
 

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from runtime.inference import ragged
 from runtime.inference.adapters import Adapters
 from runtime.inference.native import library, structures
+from runtime.inference.native.compiling import Unavailable
 from runtime.inference.native.description import Description
 from runtime.inference.native.kv_cache import WholeKVCache
 from runtime.inference.native.low_rank import Tables
@@ -33,7 +34,7 @@ def choose(model: PreTrainedModel, adapters: Adapters, plain: ModelRunner) -> Mo
         )
         found, caches = ragged.tried(runner.new_cache, runner.logits)
         check_close(found, expected.float(), ragged.TRIAL_TOLERANCE)
-    except (library.Unavailable, *UNSUITABLE) as reason:
+    except (Unavailable, *UNSUITABLE) as reason:
         log.info("Passes are computed by torch: %s", reason)
         return plain
     return replace(runner, cache_bytes_per_token=caches[0].bytes_per_token, logits_bytes=found[0].nbytes)

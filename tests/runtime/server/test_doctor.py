@@ -41,3 +41,19 @@ def test_what_is_missing_is_told_with_its_remedy(tmp_path: Path, monkeypatch: py
     }
     assert (report.level, report.packages["gguf"], report.models) == ("missing", None, [])
     assert [(gpu.index, gpu.memory_free_mb) for gpu in report.gpus] == [("0", 80000)]
+
+
+@pytest.mark.parametrize(("compiler", "is_told"), [("sh -e", False), ("no-such-compiler", True)])
+def test_a_missing_compiler_is_told_where_it_would_be_used(
+    compiler: str, *, is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", compiler)
+    root = DataRoot.at(tmp_path / "root")
+    root.create()
+
+    found = {
+        device: any(check.what == "compiler" for check in doctor.examine(root, Machine(device, "it", ())).checks)
+        for device in ("cpu", "mps")
+    }
+
+    assert found == {"cpu": is_told, "mps": False}
