@@ -131,7 +131,7 @@ def test_a_failure_of_the_device_while_a_token_is_chosen_is_raised_too(
     def fail(*_: object, **__: object) -> None:
         raise torch.AcceleratorError("device-side assert triggered")
 
-    monkeypatch.setattr(torch, "multinomial", fail)
+    monkeypatch.setattr(torch, "searchsorted", fail)
     engine.add(request(1, base, None, max_new_tokens=1))
     engine.add(request(2, base, None, temperature=1.0))
 
