@@ -23,6 +23,8 @@ OPTIONS: Any = {  # llguidance.JsonCompileOptions, which only its stubs have
 OF_SCHEMAS = ("properties", "patternProperties", "$defs", "definitions")
 """Keywords whose values hold a schema under each name."""
 OF_VALUES = ("const", "enum", "default", "example", "examples")
+NUMBERS = {"const", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}
+MOST = 2**63 - 1  # where an integer is asked for, llguidance takes larger ones for this one
 CONTROL = re.compile(r"[\x00-\x07\x0b\x0e-\x1f]")  # what JSON can only write by \u
 
 Place = tuple[str, ...]
@@ -69,6 +71,9 @@ def _check(place: Place, part: dict[str, Any]) -> None:
     for name in ("const", "enum"):
         if name in part and CONTROL.search(_all_text(part[name])):
             raise Unheld("a text of it has a control character that cannot be written", (*place, name))
+    for name in NUMBERS & part.keys():
+        if any(abs(number) > MOST for number in _all_numbers(part[name])):
+            raise Unheld("numbers beyond 64 bits are not held", (*place, name))
 
 
 def _parts(schema: Any, place: Place = ()) -> Iterator[tuple[Place, dict[str, Any]]]:  # noqa: ANN401  any JSON
@@ -107,6 +112,14 @@ def _all_text(value: Any) -> str:  # noqa: ANN401  any JSON
     if isinstance(value, dict):
         return "".join(map(_all_text, [*value.keys(), *value.values()]))
     return "".join(map(_all_text, value)) if isinstance(value, list) else value if isinstance(value, str) else ""
+
+
+def _all_numbers(value: Any) -> list[float]:  # noqa: ANN401  any JSON
+    if isinstance(value, dict | list):
+        return [
+            number for each in (value.values() if isinstance(value, dict) else value) for number in _all_numbers(each)
+        ]
+    return [value] if isinstance(value, int | float) else []
 
 
 def _shown(place: Place) -> str:

@@ -97,16 +97,21 @@ def clueless(tokenizer: PreTrainedTokenizerBase) -> Clueless:
     return Clueless(tokenizer)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+)
 @given(schema=any_schema, seed=st.integers(0, 2**32 - 1))
 def test_any_schema_is_held_or_refused(clueless: Clueless, schema: Schema, seed: int) -> None:
+    try:
+        validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+    except jsonschema_rs.ValidationError:
+        return  # no schema: a pattern is none, for one
     try:
         text = clueless.writes(schemas.grammar(json.dumps(schema)), seed)
     except ServiceError:
         return
 
-    found = json.loads(text, parse_float=lambda digits: max(-1e300, min(float(digits), 1e300)))
-    jsonschema_rs.validator_for(schema, validate_formats=True).validate(found)
+    validator.validate(json.loads(text, parse_float=lambda digits: max(-1e300, min(float(digits), 1e300))))
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +166,7 @@ def test_a_grammar_in_the_making_keeps_nobody_waiting(
         ({"type": "object", "minProperties": 2}, "held at minProperties: names that are not listed"),
         ({"oneOf": [{"type": "integer"}, {"minimum": 3}]}, "held at oneOf: .* use anyOf"),
         ({"enum": ["\x01"]}, "held at enum: .* control character"),
+        ({"anyOf": [{"const": [{"a": 1e20}]}]}, "held at anyOf.0.const: numbers beyond 64 bits"),
         ({"type": "strin"}, "held: Invalid type: strin"),
         ({"$ref": "https://example.com/schema"}, "held: .*example.com"),
         ({"x-guidance": {"lenient": True}, "not": {}}, "held: not cannot"),
