@@ -38,7 +38,9 @@ from benchmarks.document import write
 from benchmarks.server import CHECKOUT, answers, ask_from_elsewhere, free_port, percentile, server
 from benchmarks.training import make_model, shown
 from pretraining import corpus
-from runtime.model import adapter_files
+from runtime.inference.base import Base
+from runtime.inference.ragged import Chunk
+from runtime.model import adapter_files, device
 from state.root import DataRoot
 
 NEW_TOKENS = 64
@@ -80,6 +82,7 @@ def main() -> None:
             engines["lathe"] = partial(ask_lathe, http)
             lines = [*report(measured(engines, options.rounds)), ""]
             lines += [*long_prompts(engines, options.rounds), *of_lathe_alone(http)]
+            lines += [beside_passes(http, model, options.rounds)]
     finally:
         shutil.rmtree(root)
     text = "\n".join(lines)
@@ -292,6 +295,44 @@ def same_answers(http: httpx.Client) -> int:
     asked = prompts(20, max(AT_ONCE))
     together([lambda prompt=prompt: found.update({prompt: complete(prompt)}) for prompt in asked])  # type: ignore[misc]
     return sum(complete(prompt) == found[prompt] for prompt in asked)
+
+
+def beside_passes(http: httpx.Client, model: Path, rounds: int) -> str:
+    """How much longer a token takes over HTTP than its pass in this process, in turn, with 1 and 16 at once."""
+    base = Base(str(model), device.pick(), DataRoot.at(model.parent.parent).quantized_bases)
+    ratios: dict[int, list[float]] = {1: [], 16: []}
+    for number in range(rounds):
+        for at_once, found in ratios.items():
+            asked = prompts(30 + number, at_once)
+            found.append(step_s(str(http.base_url).replace("/api", "/v1"), asked) / pass_s(base, asked))
+    alone, many = (shown([100 * (ratio - 1) for ratio in found]) for found in ratios.values())
+    return f"A token over HTTP takes {alone} % longer than its pass with 1 at once, {many} % with 16."
+
+
+def step_s(url: str, asked: list[str]) -> float:
+    """Of one token of all, while all are written."""
+    times: list[list[float]] = [[] for _ in asked]
+
+    def complete(prompt: str, own: list[float]) -> None:
+        body = {"model": "llama", "prompt": prompt, "max_tokens": NEW_TOKENS, "temperature": 0, "stream": True}
+        with httpx.stream("POST", f"{url}completions", json=body, timeout=600) as reply:
+            own += [time.monotonic() for line in reply.iter_lines() if line.startswith("data: {")][:NEW_TOKENS]
+
+    together([partial(complete, prompt, own) for prompt, own in zip(asked, times, strict=True)])
+    begin, end = max(own[0] for own in times), min(own[-1] for own in times)
+    return (end - begin) / statistics.mean(sum(begin < at <= end for at in own) for own in times)
+
+
+@torch.inference_mode()
+def pass_s(base: Base, asked: list[str]) -> float:
+    """The mean of the passes that write as many tokens."""
+    caches = [base.runner.new_cache() for _ in asked]
+    for prompt, cache in zip(asked, caches, strict=True):
+        base.runner.logits([Chunk(base.tokenizer(prompt)["input_ids"], cache)])
+    began = time.monotonic()
+    for token in range(NEW_TOKENS):
+        base.runner.logits([Chunk([100 + token], cache) for cache in caches])
+    return (time.monotonic() - began) / NEW_TOKENS
 
 
 def next_turn(http: httpx.Client) -> str:
