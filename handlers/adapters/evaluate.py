@@ -16,7 +16,7 @@ from runtime.server.grading.grade import check_item, checked
 from runtime.server.service import Service
 from state import clock
 from state.errors import ServiceError
-from state.evaluations import Asked, Evaluation, Row
+from state.evaluation_records import Asked, Evaluation, Row
 from state.graders import AnyGrader, Grader, StringCheck, TextSimilarity
 
 _ANSWER, _REFERENCE = "{{sample.output_text}}", "{{item.reference}}"

@@ -10,7 +10,8 @@ from msgspec import Struct
 from runtime.server.service import Service
 from state import evaluations
 from state.errors import BrokenFile, NotFound
-from state.evaluations import EvaluationFolder, State
+from state.evaluation_records import State
+from state.evaluations import EvaluationFolder
 
 
 class ListedEvaluation(Struct):

@@ -4,83 +4,27 @@ Who asks for one job or adapter hears what its files say now: a look at their ti
 Lists say what was read last. `runtime/server/watch.py` has changed entries read again: on file events, and by a slow
 sweep. What ended costs nothing but memory, about 1.5 kB a job. Safe to call from several threads; no lock is held
 while a file is read.
-
-One entry's problem is its own: a file that cannot be read keeps the last good state and adds the reason as `problem`.
 """
 
 import asyncio
-import logging
-import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
-from datetime import datetime
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable
 
-from msgspec import Struct, structs
+from msgspec import structs
 
+from runtime.server.entries import AdapterEntry, JobEntry, read_adapter_entry, read_job_entry
 from runtime.server.listing import Listing
 from runtime.server.newest import Key, Newest
 from runtime.server.revisions import Revisions
-from state import adapter_checkpoints, adapters, clock, jobs
+from state import adapter_checkpoints, adapters, jobs
 from state.adapters import Adapter
-from state.errors import BrokenFile, Busy, NotFound
-from state.jobs import Job, JobFolder, JobState, Status
+from state.errors import Busy, NotFound
+from state.jobs import JobState, Status
 from state.root import DataRoot
 
 UNFINISHED: tuple[JobState, ...] = ("pending", "running")
 """Something may happen to such a job at any moment."""
-
-Read = TypeVar("Read")
-
-log = logging.getLogger(__name__)
-
-
-class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
-    """One job as last read, without its examples. `model_name` is empty where job.json never could be read."""
-
-    job_id: str
-    path: str
-    model_name: str
-    adapter_name: str | None
-    """The name that the job asks for its adapter."""
-    suffix: str | None
-    """What OpenAI's protocol asks to be in its name."""
-    status: Status
-    problem: str | None
-    created_at: datetime
-    stamp: int
-    metadata: dict[str, str] | None
-    """By which OpenAI's clients list jobs: asking every job.json took seconds for 100,000."""
-
-    @property
-    def folder(self) -> JobFolder:
-        return JobFolder(Path(self.path))
-
-    @property
-    def key(self) -> Key:
-        return (self.created_at, self.job_id)
-
-    @property
-    def adapter(self) -> str | None:
-        """The name that its adapter was given, or will be."""
-        if self.status.adapter_name or self.adapter_name or not self.model_name:
-            return self.status.adapter_name or self.adapter_name
-        return jobs.default_adapter_name(self.model_name, self.job_id, self.suffix)
-
-    @property
-    def error_message(self) -> str | None:
-        return self.problem or self.status.error_message
-
-
-class AdapterEntry(Struct, frozen=True):
-    adapter: Adapter
-    stamp: int
-
-    @property
-    def key(self) -> Key:
-        return (self.adapter.created_at, self.adapter.name)
 
 
 class Index:
@@ -203,7 +147,7 @@ class Index:
             known = self._jobs.get(job_id)
             if known is not None and jobs.stamp(known.path) == known.stamp:
                 return known
-            newest = _read_job(self._root, job_id, known)
+            newest = read_job_entry(self._root, job_id, known)
             if self._keep_job(job_id, known, newest):
                 return newest
 
@@ -216,7 +160,7 @@ class Index:
             known = self._adapters.get(name)
             if known is not None and adapters.stamp(str(known.adapter.path)) == known.stamp:
                 return known
-            newest = _read_adapter(self._root, name)
+            newest = read_adapter_entry(self._root, name)
             if self._keep_adapter(name, known, newest):
                 return newest
 
@@ -264,59 +208,3 @@ class Index:
 def _says(entry: JobEntry | AdapterEntry | None) -> JobEntry | AdapterEntry | None:
     """An entry whenever it was read: a file that was changed just now is read twice."""
     return None if entry is None else structs.replace(entry, stamp=0)
-
-
-def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry | None:
-    """The job as its files are now; where one cannot be read, as it was known, with the problem."""
-    try:
-        folder = jobs.find(root, job_id)
-        stamp = jobs.stamp(str(folder.path))
-        job, job_problem = _attempt(lambda: jobs.read_job(folder), folder.job_file)
-        status, status_problem = _attempt(lambda: jobs.read_status(folder), folder.status_file)
-        created_at = (job and job.created_at) or (known and known.created_at) or clock.changed(folder.path.stat())
-    except (NotFound, FileNotFoundError):
-        return None
-    model_name = job.model_name if job else known.model_name if known else ""
-    return JobEntry(
-        job_id=sys.intern(job_id),
-        path=str(folder.path),
-        model_name=sys.intern(model_name),
-        adapter_name=job.adapter_name if job else known.adapter_name if known else None,
-        suffix=job.openai.suffix if job and job.openai else known.suffix if known else None,
-        status=status or (known.status if known else Status()),
-        problem=job_problem or status_problem,
-        created_at=created_at,
-        stamp=stamp,
-        metadata=_metadata(job) if job else known.metadata if known else None,
-    )
-
-
-def _metadata(job: Job) -> dict[str, str] | None:
-    """Of jobs by the same script the words are the same, and are kept once."""
-    found = job.openai.metadata if job.openai else None
-    return {sys.intern(key): sys.intern(value) for key, value in found.items()} if found else None
-
-
-def _read_adapter(root: DataRoot, name: str) -> AdapterEntry | None:
-    try:
-        path = adapters.find(root, name)
-        stamp = adapters.stamp(str(path))
-        adapter, problem = _attempt(lambda: adapters.read(root, path), path)
-        return AdapterEntry(adapter or adapters.unreadable(path, problem or ""), stamp)
-    except (NotFound, FileNotFoundError):
-        return None
-
-
-def _attempt(read: Callable[[], Read], path: Path) -> tuple[Read | None, str | None]:
-    """What a file says, or what is wrong with it in words. Raises FileNotFoundError."""
-    try:
-        return read(), None
-    except FileNotFoundError:
-        raise
-    except BrokenFile as error:
-        return None, str(error)
-    except OSError as error:
-        return None, f"{path.parent.name}/{path.name}: {error.strerror or error}"
-    except Exception as error:
-        log.exception("%s cannot be read", path)  # nobody foresaw it; all other entries go on
-        return None, f"{path.parent.name}/{path.name}: cannot be read ({error})"

@@ -16,7 +16,8 @@ from runtime.server.evaluating.results import Answers, markdown, results
 from runtime.server.evaluating.warnings import warnings
 from state import evaluations, store
 from state.errors import BrokenFile, NotFound, ServiceError
-from state.evaluations import UNFINISHED, Evaluation, EvaluationFolder, Row
+from state.evaluation_records import UNFINISHED, Evaluation, Row
+from state.evaluations import EvaluationFolder
 from state.root import DataRoot
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from msgspec import structs, to_builtins
 
 from state.errors import ServiceError
-from state.evaluations import Row, Turn
+from state.evaluation_records import Row, Turn
 from state.row_source import RowSource
 from state.rows import formats, row
 from state.rows.formats import Detector

@@ -36,7 +36,7 @@ def _write(code: Path, then: str) -> None:
     (code / "asked.py").write_text(
         f"""
 import ctypes, os, sys
-sys.path.append({str(CHECKOUT)!r})
+sys.path.insert(1, {str(CHECKOUT)!r})
 from msgspec import Struct
 from pathlib import Path
 from runtime.process import question

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from handlers.v1.fine_tuning.jobs import integrations
 from handlers.v1.fine_tuning.jobs.integrations import Integration
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import clock, fine_tuning, jobs, metrics, result_files
 from state.config import TrainingConfig

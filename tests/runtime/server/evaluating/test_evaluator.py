@@ -17,7 +17,8 @@ from runtime.server.evaluating.evaluator import Evaluator
 from runtime.server.processes import ProcessDied
 from state import clock, evaluations, folders, store
 from state.errors import Busy, NotFound, ServiceError
-from state.evaluations import Asked, Evaluation, EvaluationFolder, Row
+from state.evaluation_records import UNFINISHED, Asked, Evaluation, Row, Status
+from state.evaluations import EvaluationFolder
 from state.graders import StringCheck
 from state.root import DataRoot
 
@@ -68,10 +69,10 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def _evaluate(root: DataRoot, folder: EvaluationFolder, answer: Answers) -> evaluations.Status:
+def _evaluate(root: DataRoot, folder: EvaluationFolder, answer: Answers) -> Status:
     async def scenario() -> None:
         working = asyncio.create_task(Evaluator(root, cast("Serving", StandIn(answer)), lambda: False).run())
-        await _until(lambda: evaluations.read_status(folder).status not in evaluations.UNFINISHED)
+        await _until(lambda: evaluations.read_status(folder).status not in UNFINISHED)
         working.cancel()
 
     asyncio.run(scenario())
