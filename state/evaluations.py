@@ -17,10 +17,12 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
-from state import clock, folders, names, store
+from state import clock, folders, names, stamps, store
 from state.errors import BrokenFile, NotFound, ServiceError
 from state.evaluation_records import UNFINISHED, Answer, Evaluation, Results, Row, State, Status
 from state.root import DataRoot
+
+_STAMPED = ("evaluation.json", "status.json", "results.json")
 
 
 class EvaluationFolder(Struct, frozen=True):
@@ -73,16 +75,20 @@ def create(root: DataRoot, evaluation: Evaluation, rows: Iterable[Row]) -> Evalu
 def find(root: DataRoot, evaluation_id: str) -> EvaluationFolder:
     """Raises NotFound."""
     folder = EvaluationFolder(root.evaluations / evaluation_id)
-    if not (names.is_valid(evaluation_id) and _is_evaluation(root, folder)):
+    is_one = folders.has(folder.path, folder.evaluation_file.name) and root.holds_entry(folder.path)
+    if not (names.is_valid(evaluation_id) and is_one):
         raise NotFound(f"Evaluation {evaluation_id} not found")
     return folder
 
 
-def all_folders(root: DataRoot) -> list[EvaluationFolder]:
-    """Every evaluation's folder, readable or not."""
-    listed = (name for name in folders.names_in(root.evaluations) if names.is_valid(name))
-    found = (EvaluationFolder(root.evaluations / name) for name in listed)
-    return [folder for folder in found if _is_evaluation(root, folder)]
+def all_ids(root: DataRoot) -> set[str]:
+    """The name of everything in `evaluations/` that could be an evaluation's folder; `find` tells whether it is one."""
+    return {name for name in folders.names_in(root.evaluations) if names.is_valid(name)}
+
+
+def stamp(folder: str) -> int:
+    """Another number whenever what a list says of it may be another (`state/stamps.py`): not with each answer."""
+    return stamps.of(folder, _STAMPED)
 
 
 def read(folder: EvaluationFolder) -> Evaluation:
@@ -175,10 +181,6 @@ def remove(folder: EvaluationFolder) -> None:
     if status in UNFINISHED:
         raise ServiceError(f"Evaluation {folder.evaluation_id} is {status}: stop it before deleting it")
     folders.vanish(folder.path)
-
-
-def _is_evaluation(root: DataRoot, folder: EvaluationFolder) -> bool:
-    return folders.has(folder.path, folder.evaluation_file.name) and root.holds_entry(folder.path)
 
 
 def _change_status(folder: EvaluationFolder, change: Callable[[Status], Status]) -> Status:

@@ -1,4 +1,4 @@
-"""What the index holds of one job or adapter, read from its folder.
+"""What the index holds of one job, adapter or evaluation, read from its folder.
 
 One entry's problem is its own: a file that cannot be read keeps the last good state and adds the reason as `problem`.
 """
@@ -13,9 +13,11 @@ from typing import TypeVar
 from msgspec import Struct
 
 from runtime.server.newest import Key
-from state import adapters, clock, jobs
+from state import adapters, clock, evaluations, jobs
 from state.adapters import Adapter
 from state.errors import BrokenFile, NotFound
+from state.evaluation_records import UNFINISHED, State
+from state.evaluations import EvaluationFolder
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 
@@ -70,6 +72,32 @@ class AdapterEntry(Struct, frozen=True):
         return (self.adapter.created_at, self.adapter.name)
 
 
+class EvaluationEntry(Struct, frozen=True, kw_only=True, gc=False):
+    """One evaluation; of one whose files cannot be read, no more than the problem."""
+
+    evaluation_id: str
+    path: str
+    created_at: datetime
+    stamp: int
+    status: State | None = None
+    adapter_name: str | None = None
+    against: tuple[str, ...] = ()
+    verdict: str | None = None
+    problem: str | None = None
+
+    @property
+    def folder(self) -> EvaluationFolder:
+        return EvaluationFolder(Path(self.path))
+
+    @property
+    def key(self) -> Key:
+        return (self.created_at, self.evaluation_id)
+
+    @property
+    def is_unfinished(self) -> bool:
+        return self.status in UNFINISHED
+
+
 def read_job_entry(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry | None:
     """The job as its files are now; where one cannot be read, as it was known, with the problem."""
     try:
@@ -111,11 +139,45 @@ def read_adapter_entry(root: DataRoot, name: str) -> AdapterEntry | None:
         return None
 
 
+def read_evaluation_entry(root: DataRoot, evaluation_id: str) -> EvaluationEntry | None:
+    """Its verdict, of its results, is the first."""
+    try:
+        folder = evaluations.find(root, evaluation_id)
+        path = str(folder.path)
+        stamp = evaluations.stamp(path)
+        found, problem = _attempt(lambda: _listed(folder, stamp), folder.path)
+        if found is not None:
+            return found
+        created_at = clock.changed(folder.path.stat())
+        return EvaluationEntry(
+            evaluation_id=evaluation_id, path=path, created_at=created_at, stamp=stamp, problem=problem
+        )
+    except (NotFound, FileNotFoundError):
+        return None
+
+
+def _listed(folder: EvaluationFolder, stamp: int) -> EvaluationEntry:
+    """Raises NotFound, BrokenFile."""
+    evaluation, status = evaluations.read(folder), evaluations.read_status(folder).status
+    results = evaluations.read_results(folder) if status == "completed" else None
+    name, *against = [sys.intern(asked.name) for asked in evaluation.models]
+    return EvaluationEntry(
+        evaluation_id=folder.evaluation_id,
+        path=str(folder.path),
+        created_at=evaluation.created_at,
+        stamp=stamp,
+        status=status,
+        adapter_name=name,
+        against=tuple(against),
+        verdict=results.verdicts[0].sentence if results else None,
+    )
+
+
 def _attempt(read: Callable[[], Read], path: Path) -> tuple[Read | None, str | None]:
-    """What a file says, or what is wrong with it in words. Raises FileNotFoundError."""
+    """What a file says, or what is wrong with it in words. Raises FileNotFoundError, NotFound."""
     try:
         return read(), None
-    except FileNotFoundError:
+    except (NotFound, FileNotFoundError):
         raise
     except BrokenFile as error:
         return None, str(error)

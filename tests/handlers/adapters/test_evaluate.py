@@ -203,10 +203,14 @@ def test_a_file_that_cannot_be_read_is_that_evaluations_problem(survivor: Surviv
         shutil.copytree(evaluations / survivor.evaluation_id, copy)
         (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | {field: []}))
 
-    listed = survivor.server.get("/evaluations").json()
+    def listed() -> dict[str, str | None]:
+        return {
+            one["evaluation_id"]: one["problem"] for one in survivor.server.get("/evaluations").json()["evaluations"]
+        }
 
-    problems = {one["evaluation_id"]: one["problem"] for one in listed["evaluations"]}
-    assert "broken/evaluation.json" in problems["broken"]
+    wait_until(lambda: all(listed().get(name) for name in ("broken", "edited", "verdictless")), "they are listed")
+    problems = listed()
+    assert "broken/evaluation.json" in (problems["broken"] or "")
     assert problems["edited"] == "edited/evaluation.json: Expected `array` of length >= 2 - at `$.models`"
     assert problems["verdictless"] == "verdictless/results.json: Expected `array` of length >= 1 - at `$.verdicts`"
     assert problems[survivor.evaluation_id] is None

@@ -14,6 +14,7 @@ from runtime.server.answering.serving import Answering, Serving
 from runtime.server.answering.worker import Prompt
 from runtime.server.evaluating import evaluator
 from runtime.server.evaluating.evaluator import Evaluator
+from runtime.server.index import Index
 from runtime.server.processes import ProcessDied
 from state import clock, evaluations, folders, store
 from state.errors import Busy, NotFound, ServiceError
@@ -64,6 +65,13 @@ def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
     return evaluations.create(root, evaluation, rows)
 
 
+def _read(root: DataRoot) -> Index:
+    index = Index(root)
+    for evaluation_id in index.evaluation_ids():
+        index.refresh_evaluation(evaluation_id)
+    return index
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110  the condition is a file's
         await asyncio.sleep(0.001)
@@ -71,7 +79,8 @@ async def _until(condition: Callable[[], bool]) -> None:
 
 def _evaluate(root: DataRoot, folder: EvaluationFolder, answer: Answers) -> Status:
     async def scenario() -> None:
-        working = asyncio.create_task(Evaluator(root, cast("Serving", StandIn(answer)), lambda: False).run())
+        own = Evaluator(root, _read(root), cast("Serving", StandIn(answer)), lambda: False)
+        working = asyncio.create_task(own.run())
         await _until(lambda: evaluations.read_status(folder).status not in UNFINISHED)
         working.cancel()
 
@@ -96,7 +105,7 @@ def test_it_gives_way_to_a_training_and_then_asks_for_what_is_left(
     async def scenario() -> None:
         nonlocal is_training, may_answer
         serving = StandIn(answer)
-        own = Evaluator(root, cast("Serving", serving), lambda: is_training)
+        own = Evaluator(root, _read(root), cast("Serving", serving), lambda: is_training)
         working = asyncio.create_task(own.run())
         await _until(lambda: evaluations.count_answers(folder) == 40 and serving.under_way > 0)
 
@@ -132,7 +141,7 @@ def test_an_evaluation_that_is_removed_while_it_gives_way_ends_nothing(
 
     async def scenario() -> None:
         serving = StandIn(answer)
-        own = Evaluator(root, cast("Serving", serving), lambda: False)
+        own = Evaluator(root, _read(root), cast("Serving", serving), lambda: False)
         working = asyncio.create_task(own.run())
         await _until(lambda: serving.under_way > 0)
         folders.vanish(gone.path)
@@ -236,3 +245,34 @@ def test_an_evaluation_whose_folder_goes_or_cannot_be_written_to_is_given_up_and
     assert evaluations.read_status(stuck).status == "pending"
     with pytest.raises(NotFound):
         evaluations.find(root, gone.evaluation_id)
+
+
+def test_old_evaluations_are_read_no_more_to_list_them_or_to_find_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = DataRoot.at(tmp_path)
+    for _ in range(20):
+        evaluations.end(_create(root, ROWS[:1]), "cancelled")
+    index = _read(root)
+    own = Evaluator(root, index, cast("Serving", None), lambda: False)
+    looked_at: list[str] = []
+
+    def looks(function: Callable[..., Any]) -> Callable[..., Any]:
+        def look(path: object, *arguments: Any) -> Any:
+            looked_at.append(str(path))
+            return function(path, *arguments)
+
+        return look
+
+    for module, name in ((store, "read"), (folders, "names_in"), (folders, "has"), (evaluations, "stamp")):
+        monkeypatch.setattr(module, name, looks(getattr(module, name)))
+
+    assert len(index.evaluations("own")) == 20
+    assert own._next() is None
+    assert looked_at == []
+    waiting = own.start(evaluations.read(index.evaluations()[0].folder), ROWS[:1])
+    looked_at.clear()
+    assert own._next() == waiting
+    assert len(index.evaluations()) == 21
+    assert all(waiting.evaluation_id in path for path in looked_at)
+    assert looked_at
