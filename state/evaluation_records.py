@@ -16,7 +16,7 @@ class Turn(Struct, frozen=True):
     content: str
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class Row(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A line of rows.jsonl. `prompt` is a text to continue, or a conversation to answer."""
 
     row: int
@@ -25,6 +25,8 @@ class Row(Struct, frozen=True, kw_only=True):
     """Where it stood among the rows that it was chosen from."""
     prompt: str | list[Turn]
     reference: str
+    others: dict[str, object] = {}
+    """Further columns of the row, which graders may ask for."""
 
 
 class Asked(Struct, frozen=True, kw_only=True):

@@ -99,4 +99,4 @@ def _rows(adapter_name: str, data: EvaluateRequest, service: Service) -> tuple[s
         source, where = sources.of_dataset(service.root, data.dataset_name), "data set "
     else:
         source, where = sources.of_job(service.root, adapter_name), f"the job that made {adapter_name}, "
-    return f"{where}{source.name}", rows.chosen(source.name, source.rows(), data.max_rows)
+    return f"{where}{source.name}", rows.chosen(source.name, source.rows_and_others(), data.max_rows)

@@ -25,6 +25,7 @@ STARTS = {
     "input": "{{sample.output_text}}",
     "reference": "la la",
 }
+ON_TOPIC = STARTS | {"input": "{{sample.output_text}} {{item.topic}}"}
 MULTI = {"type": "multi", "graders": {"starts": STARTS}, "calculate_output": "starts / 2"}
 ENDED = {"completed", "failed", "cancelled"}
 NUM_ROWS = 8
@@ -240,10 +241,11 @@ def test_a_data_sets_held_out_files_are_asked(survivor: Survivor) -> None:
     folder = survivor.server.root / "training_data" / "questions"
     folder.mkdir()
     (folder / "train.jsonl").write_text(_lines(range(3)))
-    (folder / "eval-a.jsonl").write_text(_lines(range(4, 6)))
-    (folder / "eval-b.jsonl").write_text(_lines(range(6, 7)))
+    with_topic = '{"topic": "songs", "prompt"'
+    (folder / "eval-a.jsonl").write_text(_lines(range(4, 6)).replace('{"prompt"', with_topic))
+    (folder / "eval-b.jsonl").write_text(_lines(range(6, 7)).replace('{"prompt"', with_topic))
 
-    begun = _evaluate(survivor.server, dataset_name="questions", graders=[MULTI])
+    begun = _evaluate(survivor.server, dataset_name="questions", graders=[MULTI | {"graders": {"starts": ON_TOPIC}}])
     survivor.server.post(f"/evaluations/{begun['evaluation_id']}/stop")
 
     rows = survivor.server.get(f"/evaluations/{begun['evaluation_id']}/answers").json()["rows"]

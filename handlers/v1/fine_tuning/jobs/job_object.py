@@ -30,7 +30,8 @@ STATUSES: dict[JobState, JobStatus] = {
 class JobHyperparameters(Struct):
     """As they are: nothing is "auto" any more. `batch_size` is the rows of one optimizer step."""
 
-    n_epochs: int
+    n_epochs: int | None
+    """None where the job ends at a step, `max_steps`, and not with an epoch."""
     batch_size: int
     learning_rate_multiplier: float
 
@@ -170,9 +171,8 @@ def _points(entry: JobEntry) -> list[metrics.Point]:
 
 
 def _hyperparameters(settings: TrainingConfig) -> JobHyperparameters:
-    return JobHyperparameters(
-        settings.num_epochs, fine_tuning.examples_per_step(settings), fine_tuning.rate_multiplier(settings)
-    )
+    n_epochs = settings.num_epochs if settings.max_steps < 0 else None
+    return JobHyperparameters(n_epochs, fine_tuning.examples_per_step(settings), fine_tuning.rate_multiplier(settings))
 
 
 def _method(settings: TrainingConfig) -> JobMethod:
