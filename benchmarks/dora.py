@@ -52,9 +52,8 @@ def main() -> None:
                     loss(DOCUMENTS).backward()
                     times[way].append(time.process_time() - began)
             for way, (model, loss) in ways.items():
-                print(
-                    f"| {dropout} | {way} | {median(times[way]):.2f} | {memory.kept(model, partial(loss, DOCUMENTS)) / 2**20:.0f} |"
-                )
+                kept_mb = memory.kept(model, partial(loss, DOCUMENTS)) / 2**20
+                print(f"| {dropout} | {way} | {median(times[way]):.2f} | {kept_mb:.0f} |")
 
 
 if __name__ == "__main__":
