@@ -80,7 +80,8 @@ class Index:
 
         Raises NotFound.
         """
-        return self._jobs.known(job_id) or await asyncio.to_thread(self.job, job_id)
+        known = self._jobs.known(job_id)
+        return known if known is not None else await asyncio.to_thread(self.job, job_id)
 
     def jobs(
         self, status: JobState | None = None, after: Key | None = None, limit: int | None = None
