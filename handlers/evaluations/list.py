@@ -1,6 +1,5 @@
 """GET /api/evaluations: all evaluations, or those of an adapter, the newest first."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from litestar import get
@@ -19,7 +18,7 @@ class ListedEvaluation(Struct):
     evaluation_id: str
     status: State | None
     adapter_name: str | None
-    against: Sequence[str]
+    against: list[str]
     verdict: str | None
     problem: str | None
 
@@ -47,7 +46,7 @@ def _listed(entry: EvaluationEntry) -> ListedEvaluation:
         evaluation_id=entry.evaluation_id,
         status=entry.status,
         adapter_name=entry.adapter_name,
-        against=entry.against,
+        against=list(entry.against),
         verdict=entry.verdict,
         problem=entry.problem,
     )

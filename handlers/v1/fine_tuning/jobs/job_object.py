@@ -171,7 +171,7 @@ def _points(entry: JobEntry) -> list[metrics.Point]:
 
 
 def _hyperparameters(settings: TrainingConfig) -> JobHyperparameters:
-    n_epochs = settings.num_epochs if settings.max_steps < 0 else None
+    n_epochs = None if settings.max_steps > 0 else settings.num_epochs
     return JobHyperparameters(n_epochs, fine_tuning.examples_per_step(settings), fine_tuning.rate_multiplier(settings))
 
 
