@@ -39,6 +39,6 @@ class Exporter:
 async def _ask(order: Order) -> None:
     try:
         await processes.ask("runtime.export", order, Made, who="The process that exports")
-    except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
+    except BaseException:  # where it was cancelled or killed, it could not clear anything away itself
         await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
         raise
