@@ -52,9 +52,8 @@ class StandIn:
         return [Generated(text, 1, 1, "stop")]
 
 
-def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
-    root.create()
-    evaluation = Evaluation(
+def _asked(rows: list[Row] = ROWS) -> Evaluation:
+    return Evaluation(
         created_at=clock.now(),
         models=[Asked(name="own", model_name="base"), Asked(name="base", model_name="base")],
         rows="a test's",
@@ -62,7 +61,11 @@ def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
         graders=[GRADER],
         max_tokens=8,
     )
-    return evaluations.create(root, evaluation, rows)
+
+
+def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
+    root.create()
+    return evaluations.create(root, _asked(rows), rows)
 
 
 def _read(root: DataRoot) -> Index:
@@ -147,7 +150,7 @@ def test_an_evaluation_that_is_removed_while_it_gives_way_ends_nothing(
         folders.vanish(gone.path)
         await own.make_way()
 
-        last = _create(root)
+        last = own.start(_asked(), ROWS)
         own.wake()
         await _until(lambda: working.done() or evaluations.read_status(last).status == "completed")
         working.cancel()
@@ -270,7 +273,7 @@ def test_old_evaluations_are_read_no_more_to_list_them_or_to_find_the_next(
     assert len(index.evaluations("own")) == 20
     assert own._next() is None
     assert looked_at == []
-    waiting = own.start(evaluations.read(index.evaluations()[0].folder), ROWS[:1])
+    waiting = own.start(_asked(ROWS[:1]), ROWS[:1])
     looked_at.clear()
     assert own._next() == waiting
     assert len(index.evaluations()) == 21
