@@ -36,8 +36,8 @@ def test_a_file_is_read_with_a_report(tmp_path: Path) -> None:
 
     assert rows == [
         Numbered(file.name, 2, 1, Text("Hi")),
-        Numbered(file.name, 3, 2, Text("Yo")),
-        Numbered(file.name, 5, 3, Text("Hey")),
+        Numbered(file.name, 3, 2, Text("Yo"), {"id": 7, "id2": 8}),
+        Numbered(file.name, 5, 3, Text("Hey"), {"id": 9}),
     ]
     [about] = read.report.files
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -132,7 +132,12 @@ def test_a_folder_is_read_in_the_order_of_names_without_descriptions_and_evaluat
     read = Reading(folder)
     rows = list(read.rows())
 
-    assert rows == [Numbered(name, 1, 1, row) for name in ("b.json", "c.json.gz", "train-00000-of-00002.jsonl")]
+    others: dict[str, dict[str, object]] = {
+        "b.json": {"id": 1},
+        "c.json.gz": {"id": 1},
+        "train-00000-of-00002.jsonl": {},
+    }
+    assert rows == [Numbered(name, 1, 1, row, further) for name, further in others.items()]
     assert [file.format for file in read.report.files] == ["alpaca", "alpaca", "chat"]
     assert read.report.ignored_files == [
         *("README.md", "dataset.json", "dataset_info.json", "eval.jsonl", "test-00000-of-00001.jsonl"),
