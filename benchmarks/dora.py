@@ -4,17 +4,17 @@ The median CPU time of forward and backward over interleaved rounds, and what au
 """
 
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import torch
 from torch import nn
 
 from runtime.model.bases import load_base
 from runtime.model.device import pick
 from runtime.process import cpu
-from runtime.trainer import lora
+from runtime.trainer import lora, memory
 from runtime.trainer.documents import whole
 from runtime.trainer.fused_lora import fuse
 from runtime.trainer.loss import SummedLoss, choose
@@ -37,22 +37,6 @@ def adapted(quantized: Path, dropout: float, *, use_dora: bool, is_fused: bool) 
     return model, choose(model, setup.device)
 
 
-def kept_mb(model: nn.Module, loss: SummedLoss) -> float:
-    own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    sizes: dict[int, int] = {}
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
-        total = loss(DOCUMENTS)
-    del total
-    return sum(sizes.values()) / 2**20
-
-
 def main() -> None:
     cpu.prepare()
     with TemporaryDirectory() as folder:
@@ -68,7 +52,8 @@ def main() -> None:
                     loss(DOCUMENTS).backward()
                     times[way].append(time.process_time() - began)
             for way, (model, loss) in ways.items():
-                print(f"| {dropout} | {way} | {median(times[way]):.2f} | {kept_mb(model, loss):.0f} |")
+                kept_mb = memory.kept(model, partial(loss, DOCUMENTS)) / 2**20
+                print(f"| {dropout} | {way} | {median(times[way]):.2f} | {kept_mb:.0f} |")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from msgspec import Struct, structs
 from handlers.adapters.list import listed as adapter_row
 from handlers.training.data.list import listed as dataset_row
 from handlers.training.jobs.row import detailed
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.news import cursor
 from runtime.server.news.cursor import FileKind
 from runtime.server.news.lookout import Vitals

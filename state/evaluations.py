@@ -13,135 +13,16 @@ are in answers.jsonl are not asked for again.
 
 import secrets
 from collections.abc import Callable, Iterable
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, structs
+from msgspec import Struct, structs
 
-from state import clock, folders, names, store
+from state import clock, folders, names, stamps, store
 from state.errors import BrokenFile, NotFound, ServiceError
-from state.graders import Grader
+from state.evaluation_records import UNFINISHED, Answer, Evaluation, Results, Row, State, Status
 from state.root import DataRoot
 
-State = Literal["pending", "running", "completed", "failed", "cancelled"]
-UNFINISHED: tuple[State, ...] = ("pending", "running")
-
-
-class Turn(Struct, frozen=True):
-    role: str
-    content: str
-
-
-class Row(Struct, frozen=True, kw_only=True):
-    """A line of rows.jsonl. `prompt` is a text to continue, or a conversation to answer."""
-
-    row: int
-    """From 1."""
-    line: int
-    """Where it stood among the rows that it was chosen from."""
-    prompt: str | list[Turn]
-    reference: str
-
-
-class Asked(Struct, frozen=True, kw_only=True):
-    """A model that is evaluated: an adapter, or a base model alone."""
-
-    name: str
-    model_name: str
-    """The base."""
-    fingerprint: tuple[tuple[str, int, int], ...] = ()
-    """Of an adapter's files: with others it would be another adapter that answers the rest."""
-
-    @property
-    def is_adapter(self) -> bool:
-        return bool(self.fingerprint)
-
-
-class Evaluation(Struct, frozen=True, kw_only=True):
-    """evaluation.json."""
-
-    version: int = 1
-    created_at: datetime
-    models: Annotated[list[Asked], Meta(min_length=2)]
-    """The adapter, then those that it is compared with."""
-    rows: str
-    """Where they come from, in words."""
-    num_rows: Annotated[int, Meta(ge=1)]
-    num_left_out: dict[str, int] = {}
-    """Rows that could not be asked, by why."""
-    graders: Annotated[list[Grader], Meta(min_length=1)]
-    max_tokens: int
-
-    @property
-    def num_answers(self) -> int:
-        """How many there will be."""
-        return self.num_rows * len(self.models)
-
-
-class Status(Struct, frozen=True, kw_only=True):
-    """status.json."""
-
-    version: int = 1
-    status: State = "pending"
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    error_message: str | None = None
-    message: str | None = None
-    """What is unusual about how it goes on."""
-
-
-class Answer(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A line of answers.jsonl."""
-
-    row: int
-    model: str
-    text: str = ""
-    finish_reason: Literal["stop", "length"] | None = None
-    """"length" where `max_tokens` cut it off."""
-    tokens: int = 0
-    scores: dict[str, float] = {}
-    """By the graders' names."""
-    ungraded: dict[str, str] = {}
-    """Why a score is 0 that the grader could not give."""
-    error: str | None = None
-    """Why there is no answer: the prompt does not fit, for example."""
-
-
-class TableRow(Struct, frozen=True, kw_only=True):
-    """One model's means over its answers."""
-
-    model: str
-    num_answers: int
-    scores: dict[str, float]
-    mean_tokens: float
-    num_cut_off: int
-    """Answers that `max_tokens` ended."""
-
-
-class Verdict(Struct, frozen=True, kw_only=True):
-    """Whether the adapter is better than another model, by one grader, over the rows that both have answered."""
-
-    against: str
-    grader: str
-    verdict: Literal["better", "worse", "cannot tell"]
-    sentence: str
-    difference: float
-    """The adapter's mean score less the other's."""
-    low: float | None
-    """The 95 % confidence interval of the difference; None where there are too few rows for one."""
-    high: float | None
-    num_rows: int
-
-
-class Results(Struct, frozen=True, kw_only=True):
-    """results.json."""
-
-    version: int = 1
-    verdicts: Annotated[list[Verdict], Meta(min_length=1)]
-    """By the first grader first; of each, against every other model."""
-    table: list[TableRow]
-    warnings: list[str]
+_STAMPED = ("evaluation.json", "status.json", "results.json")
 
 
 class EvaluationFolder(Struct, frozen=True):
@@ -194,16 +75,20 @@ def create(root: DataRoot, evaluation: Evaluation, rows: Iterable[Row]) -> Evalu
 def find(root: DataRoot, evaluation_id: str) -> EvaluationFolder:
     """Raises NotFound."""
     folder = EvaluationFolder(root.evaluations / evaluation_id)
-    if not (names.is_valid(evaluation_id) and _is_evaluation(root, folder)):
+    is_one = folders.has(folder.path, folder.evaluation_file.name) and root.holds_entry(folder.path)
+    if not (names.is_valid(evaluation_id) and is_one):
         raise NotFound(f"Evaluation {evaluation_id} not found")
     return folder
 
 
-def all_folders(root: DataRoot) -> list[EvaluationFolder]:
-    """Every evaluation's folder, readable or not."""
-    listed = (name for name in folders.names_in(root.evaluations) if names.is_valid(name))
-    found = (EvaluationFolder(root.evaluations / name) for name in listed)
-    return [folder for folder in found if _is_evaluation(root, folder)]
+def all_ids(root: DataRoot) -> set[str]:
+    """The name of everything in `evaluations/` that could be an evaluation's folder; `find` tells whether it is one."""
+    return {name for name in folders.names_in(root.evaluations) if names.is_valid(name)}
+
+
+def stamp(folder: str) -> int:
+    """Another number whenever what a list says of it may be another (`state/stamps.py`): not with each answer."""
+    return stamps.of(folder, _STAMPED)
 
 
 def read(folder: EvaluationFolder) -> Evaluation:
@@ -296,10 +181,6 @@ def remove(folder: EvaluationFolder) -> None:
     if status in UNFINISHED:
         raise ServiceError(f"Evaluation {folder.evaluation_id} is {status}: stop it before deleting it")
     folders.vanish(folder.path)
-
-
-def _is_evaluation(root: DataRoot, folder: EvaluationFolder) -> bool:
-    return folders.has(folder.path, folder.evaluation_file.name) and root.holds_entry(folder.path)
 
 
 def _change_status(folder: EvaluationFolder, change: Callable[[Status], Status]) -> Status:

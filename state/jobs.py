@@ -20,23 +20,18 @@ A folder is complete or absent: it is built under a hidden name and renamed in.
 """
 
 import errno
-import uuid
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, structs
 
-from state import chat_templates, clock, folders, initial_adapters, locks, methods, names, stamps, store
+from state import chat_templates, clock, folders, locks, names, stamps, store
 from state.config import LoraConfig, TrainingConfig
 from state.errors import NotFound, ServiceError
 from state.openai_view import OpenAIView
 from state.report_to import ReportTo
 from state.root import DataRoot
-from state.row_source import RowSource
-from state.rows import row
-from state.rows.tally import Tally
 from state.samples import DEFAULT_SAMPLE_TOKENS, SamplePrompts, SampleTokens
 
 VERSION = 1
@@ -254,60 +249,6 @@ class JobFolder(Struct, frozen=True):
     def is_training(self) -> bool:
         """Whether a trainer lives in this folder, launched by whomever."""
         return locks.is_held(self.trainer_lock)
-
-
-def create(  # noqa: PLR0913, PLR0917  a job's parts
-    root: DataRoot,
-    job: Job,
-    train: RowSource,
-    held_out: RowSource | None,
-    check: Callable[[int], None] = lambda _: None,
-    init: initial_adapters.Source | None = None,
-) -> JobFolder:
-    """Make a pending job's folder with its own copy of the rows, whole and durable when this returns.
-
-    `check` is told how many rows are trained on, and may refuse them. Where `held_out` is the other side of a split,
-    its rows lie among the others. `init` is the adapter that it goes on from.
-    Raises ServiceError for rows that cannot be used; then nothing is left.
-    """
-    job_id = str(uuid.uuid4())
-    target = root.training_jobs / f"{PREFIX}{job_id}"
-    root.create()
-    with folders.appearing(target) as hidden:
-        building = JobFolder(hidden)
-        building.train_file.parent.mkdir()
-        trained, evaluated = _copy(train, building.train_file, job.training_config)
-        check(trained.num_rows)
-        if held_out is not None and held_out.split is None:
-            evaluated, _ = _copy(held_out, building.eval_file, job.training_config)
-        if init is not None:
-            initial_adapters.copy(init, building.init_adapter)
-        named = structs.replace(
-            job,
-            job_id=job_id,
-            created_at=job.created_at or clock.now(),
-            data_sha256=trained.sha256,
-            eval_sha256=evaluated.sha256 if evaluated.num_rows else None,
-        )
-        building.job_file.write_bytes(store.pretty(named))
-        building.status_file.write_bytes(store.pretty(Status()))
-    return JobFolder(target)
-
-
-def _copy(source: RowSource, file: Path, settings: TrainingConfig) -> tuple[Tally, Tally]:
-    """Write rows in their canonical form, those of both sides of a split; the counts of the source's own side, and of
-    the other.
-    """
-    split, own, other = source.split, Tally(), Tally()
-    with file.open("wb") as opened:
-        for _, one in source.whole.rows(skip_invalid=settings.skip_invalid):
-            methods.check_row(settings.method, source.name, one)
-            line = row.encode(one) + b"\n"
-            opened.write(line)
-            (own if split is None or split.takes(one) else other).add(line)
-    if split is not None:
-        split.check(source.name, other.num_rows, own.num_rows + other.num_rows)
-    return own, other
 
 
 def remove(folder: JobFolder) -> None:

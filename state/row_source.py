@@ -50,16 +50,20 @@ class RowSource(Struct, frozen=True):
         Raises ServiceError for a file that cannot be read; and at the end for rows that cannot be used, unless they are
         to be skipped, where there is none that can, and where a side of the split is empty.
         """
+        return ((line, row) for line, row, _ in self.rows_and_others(skip_invalid=skip_invalid))
+
+    def rows_and_others(self, *, skip_invalid: bool = False) -> Iterator[tuple[int, Row, dict[str, object]]]:
+        """`rows`, each with the columns of the file that its format has no use for."""
         every = self._every_row(skip_invalid=skip_invalid or self.skip_invalid)
         if self.split is None:
             yield from every
             return
         total = taken = 0
-        for line, row in every:
+        for found in every:
             total += 1
-            if self.split.takes(row):
+            if self.split.takes(found[1]):
                 taken += 1
-                yield line, row
+                yield found
         self.split.check(self.name, taken if self.split.is_held_out else total - taken, total)
 
     def num_lines(self) -> int | None:
@@ -85,14 +89,14 @@ class RowSource(Struct, frozen=True):
         digest.update(msgspec.json.encode([self.columns, self.skip_invalid, self.split], order="deterministic"))
         return digest.hexdigest()
 
-    def _every_row(self, *, skip_invalid: bool) -> Iterator[tuple[int, Row]]:
+    def _every_row(self, *, skip_invalid: bool) -> Iterator[tuple[int, Row, dict[str, object]]]:
         if self.path is None:
-            yield from enumerate(map(Text, self.texts), start=1)
+            yield from ((number, Text(text), {}) for number, text in enumerate(self.texts, start=1))
             return
         try:
             self.check_identity()
             read = Reading(Path(self.path), columns=self.columns, skip_invalid=skip_invalid, held_out=self.held_out)
-            yield from ((numbered.line, numbered.row) for numbered in read.rows())
+            yield from ((found.line, found.row, found.others) for found in read.rows())
         except ServiceError as error:
             self.check_identity()
             if self.or_else is not None:

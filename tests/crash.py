@@ -15,7 +15,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, store, uploads
+from state import adapter_places, adapter_records, adapters, clock, exchange, jobs, metrics, new_jobs, store, uploads
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -25,7 +25,7 @@ OPERATIONS = {"open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link
 
 
 def create_job(root: DataRoot) -> None:
-    jobs.create(
+    new_jobs.create(
         root,
         Job(model_name="toy"),
         RowSource("train_texts", texts=["one", "two"]),

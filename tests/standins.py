@@ -27,7 +27,7 @@ from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
 from runtime.server.jobs.room import Room
 from runtime.server.jobs.trainers import Trainers
-from state import jobs
+from state import jobs, new_jobs
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -186,7 +186,7 @@ class Rig:
 
     def add(self, *markers: str) -> JobFolder:
         """A waiting job, with these files in its folder."""
-        folder = jobs.create(self.root, Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
+        folder = new_jobs.create(self.root, Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
         for marker in markers:
             (folder.path / marker).touch()
         self.index.refresh_job(folder.job_id)

@@ -29,17 +29,17 @@ class StuckImport(MetaPathFinder):
             stick()
 
 
-def stuck_continued(where: str) -> Callable[..., Any]:
+def stuck_answer(where: str) -> Callable[..., Any]:
     from runtime.trainer import sampling  # noqa: PLC0415
 
-    own, count = sampling.continued, 0
+    own, count = sampling.greedy_answer, 0
 
-    def continued(*arguments: Any) -> list[int]:
+    def greedy_answer(*arguments: Any) -> list[int]:
         nonlocal count
         count += 1
         return stick() if where == f"sample {count}" else own(*arguments)
 
-    return continued
+    return greedy_answer
 
 
 def stuck_choose(where: str) -> Callable[..., Any]:
@@ -84,5 +84,5 @@ if __name__ == "__main__":
         from runtime.trainer import preparation, sampling
 
         vars(preparation)["choose"] = stuck_choose(where)
-        vars(sampling)["continued"] = stuck_continued(where)
+        vars(sampling)["greedy_answer"] = stuck_answer(where)
     main()

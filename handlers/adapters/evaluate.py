@@ -16,7 +16,7 @@ from runtime.server.grading.grade import check_item, checked
 from runtime.server.service import Service
 from state import clock
 from state.errors import ServiceError
-from state.evaluations import Asked, Evaluation, Row
+from state.evaluation_records import Asked, Evaluation, Row
 from state.graders import AnyGrader, Grader, StringCheck, TextSimilarity
 
 _ANSWER, _REFERENCE = "{{sample.output_text}}", "{{item.reference}}"
@@ -99,4 +99,4 @@ def _rows(adapter_name: str, data: EvaluateRequest, service: Service) -> tuple[s
         source, where = sources.of_dataset(service.root, data.dataset_name), "data set "
     else:
         source, where = sources.of_job(service.root, adapter_name), f"the job that made {adapter_name}, "
-    return f"{where}{source.name}", rows.chosen(source.name, source.rows(), data.max_rows)
+    return f"{where}{source.name}", rows.chosen(source.name, source.rows_and_others(), data.max_rows)

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from runtime.server.service import Service
 from state import evaluations
-from state.evaluations import Answer, Row, Turn
+from state.evaluation_records import Answer, Row, Turn
 
 
 class AnsweredRow(Struct):

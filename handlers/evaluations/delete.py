@@ -18,4 +18,5 @@ class DeletedReply(Struct):
 @delete("/evaluations/{evaluation_id:str}", status_code=200, opt={"action": "delete evaluation"}, sync_to_thread=True)
 def delete_evaluation(evaluation_id: FromPath[str], service: NamedDependency[Service]) -> DeletedReply:
     evaluations.remove(evaluations.find(service.root, evaluation_id))
+    service.index.refresh_evaluation(evaluation_id)
     return DeletedReply(evaluation_id, "deleted", f"Evaluation {evaluation_id} deleted successfully")

@@ -6,7 +6,8 @@ from msgspec import Struct
 
 from runtime.server.service import Service
 from state import evaluations
-from state.evaluations import EvaluationFolder, State, TableRow, Verdict
+from state.evaluation_records import State, TableRow, Verdict
+from state.evaluations import EvaluationFolder
 
 
 class EvaluationReply(Struct):

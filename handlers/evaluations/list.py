@@ -7,10 +7,9 @@ from litestar.di import NamedDependency
 from litestar.params import QueryParameter
 from msgspec import Struct
 
+from runtime.server.entries import EvaluationEntry
 from runtime.server.service import Service
-from state import evaluations
-from state.errors import BrokenFile, NotFound
-from state.evaluations import EvaluationFolder, State
+from state.evaluation_records import State
 
 
 class ListedEvaluation(Struct):
@@ -25,8 +24,11 @@ class ListedEvaluation(Struct):
 
 
 class EvaluationsReply(Struct):
+    """`complete` is false while a server that has just started still reads the folders: evaluations may be missing."""
+
     evaluations: list[ListedEvaluation]
     total: int
+    complete: bool
 
 
 @get("/evaluations", opt={"action": "list evaluations"}, sync_to_thread=True)
@@ -34,22 +36,17 @@ def list_evaluations(
     service: NamedDependency[Service],
     adapter_name: Annotated[str | None, QueryParameter(description="only those of this adapter")] = None,
 ) -> EvaluationsReply:
-    found = [_listed(folder) for folder in evaluations.all_folders(service.root)]
-    kept = [one for _, one in sorted(found, key=lambda pair: pair[0], reverse=True)]
-    if adapter_name is not None:
-        kept = [one for one in kept if one.adapter_name == adapter_name]
-    return EvaluationsReply(kept, total=len(kept))
+    complete = service.index.evaluations_are_read
+    rows = [_listed(entry) for entry in service.index.evaluations(adapter_name)]
+    return EvaluationsReply(rows, total=len(rows), complete=complete)
 
 
-def _listed(folder: EvaluationFolder) -> tuple[str, ListedEvaluation]:
-    """With what it is sorted by."""
-    try:
-        evaluation, status = evaluations.read(folder), evaluations.read_status(folder).status
-        results = evaluations.read_results(folder) if status == "completed" else None
-    except (NotFound, BrokenFile) as error:
-        return "", ListedEvaluation(folder.evaluation_id, None, None, [], None, str(error))
-    name, *against = [asked.name for asked in evaluation.models]
-    verdict = results.verdicts[0].sentence if results else None
-    return evaluation.created_at.isoformat(), ListedEvaluation(
-        folder.evaluation_id, status, name, against, verdict, None
+def _listed(entry: EvaluationEntry) -> ListedEvaluation:
+    return ListedEvaluation(
+        evaluation_id=entry.evaluation_id,
+        status=entry.status,
+        adapter_name=entry.adapter_name,
+        against=list(entry.against),
+        verdict=entry.verdict,
+        problem=entry.problem,
     )

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath
 from msgspec import Struct
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import jobs
 from state.jobs import JobState

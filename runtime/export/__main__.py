@@ -8,32 +8,20 @@ import signal
 import sys
 from typing import NoReturn
 
-from runtime.messages.export import Order, Outcome
+from runtime.messages.export import Made, Order
 from runtime.model import libraries
 from runtime.process import cpu, question
 from runtime.process.noise import hush_libraries
-from state.errors import ServiceError
-from state.jobs import DISK_FULL
 
 
-def main() -> None:
-    cpu.prepare()
-    hush_libraries()
-    order = question.read(Order)
+def make(order: Order) -> Made:
+    """Raises ServiceError for what cannot be exported, OSError."""
     libraries.load()
     from runtime.export.making import export  # noqa: PLC0415  imports torch, which takes seconds
 
     signal.signal(signal.SIGTERM, _end)
-    try:
-        export(order)
-        outcome = Outcome()
-    except ServiceError as error:
-        outcome = Outcome(error=str(error))
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        outcome = Outcome(errno=error.errno)
-    question.answer(outcome)
+    export(order)
+    return Made()
 
 
 def _end(*_: object) -> NoReturn:
@@ -41,4 +29,6 @@ def _end(*_: object) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main()
+    cpu.prepare()
+    hush_libraries()
+    question.serve(Order, make)

@@ -24,8 +24,5 @@ class Order(Struct, frozen=True):
     """How Lathe asks the adapter."""
 
 
-class Outcome(Struct, frozen=True):
-    """Neither: the folder has appeared. Else why not, in words, or as the disk says it."""
-
-    error: str | None = None
-    errno: int | None = None
+class Made(Struct, frozen=True):
+    """The folder has appeared."""

@@ -47,10 +47,3 @@ class Forecast(Struct, frozen=True, kw_only=True):
     tokens_per_second: float | None = None
     estimated_minutes: float | None = None
     """Of the whole job, its start included."""
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """The process's last line: either a forecast, or why there is none."""
-
-    forecast: Forecast | None = None
-    error: str | None = None

@@ -58,10 +58,3 @@ class Preview(Struct, frozen=True, kw_only=True):
     model_name: str
     rows: list[Shown]
     next: Next | None
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """The process's last line: either a preview, or why there is none."""
-
-    preview: Preview | None = None
-    error: str | None = None

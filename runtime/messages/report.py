@@ -135,10 +135,3 @@ class Report(Struct, frozen=True, kw_only=True):
     asked: Asking
     held_out: list[HeldOut]
     findings: list[Finding]
-
-
-class Answer(Struct, frozen=True, kw_only=True):
-    """The process's last line: either a report, or why there is none."""
-
-    report: Report | None = None
-    error: str | None = None

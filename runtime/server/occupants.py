@@ -6,7 +6,7 @@ from contextlib import suppress
 import psutil
 from msgspec import Struct
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 
 NAMES = {
     "runtime.trainer": "trainer",

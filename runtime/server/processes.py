@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TypedDict, TypeVar
+from typing import IO, TypedDict
 
 import msgspec
 from msgspec import Struct
 
 from runtime.process.endings import explain
+from runtime.process.question import Answer, Reply
 from state.errors import ServiceError
 
 CODE = Path(__file__).resolve().parent.parent.parent
@@ -28,7 +29,6 @@ CODE = Path(__file__).resolve().parent.parent.parent
 LAST_LINES = 5  # of what a process said before it died
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-Answer = TypeVar("Answer", bound=Struct)
 
 
 class ProcessDied(ServiceError):
@@ -79,11 +79,11 @@ def end(process: subprocess.Popen[bytes], grace_s: float) -> int:
 async def ask(
     module: str, question: Struct, answer: type[Answer], *, who: str, environment: Mapping[str, str] = _NOTHING
 ) -> Answer:
-    """Have a process of its own answer a question: a line of JSON on its standard input, and one on its output.
+    """Have a process of its own answer a question (`runtime/process/question.py`).
 
-    Its input stays open for as long as somebody waits; so it sees the end of a server that was killed
-    (`runtime/process/question.py`). Cancelled, this kills the process, which has no time to clear anything away.
-    Raises ProcessDied, which calls the process `who`.
+    Its input stays open for as long as somebody waits; so it sees the end of a server that was killed. Cancelled, this
+    kills the process, which has no time to clear anything away.
+    Raises ServiceError for what the process refuses, OSError when its disk is full, ProcessDied, which calls it `who`.
     """
     process = await asyncio.create_subprocess_exec(
         *_command(module), stdin=PIPE, stdout=PIPE, stderr=PIPE, **_surroundings(environment)
@@ -97,7 +97,7 @@ async def ask(
             await process.wait()
     if process.returncode or not output:
         raise ProcessDied(f"{who} died. {explain(process.returncode)}{_last_lines(log)}")
-    return msgspec.json.decode(output.splitlines()[-1], type=answer)
+    return msgspec.json.decode(output.splitlines()[-1], type=Reply).read(answer)
 
 
 def _command(module: str, *arguments: str) -> list[str]:

@@ -101,7 +101,7 @@ class Service(Struct, frozen=True):
         trainers = Trainers(launcher, accelerators)
         imports = Imports(root, index, adapter_names)
         serving = Serving(root, index, adapter_names, worker)
-        evaluator = Evaluator(root, serving, lambda: bool(trainers.living))
+        evaluator = Evaluator(root, index, serving, lambda: bool(trainers.living))
         room = Room(root, machine, accelerators, partial(_give_way, evaluator, worker))
         queue = Queue(root, index, trainers, launcher, accelerators, room, slots)
         return cls(
@@ -137,7 +137,7 @@ class Service(Struct, frozen=True):
             "Following what comes and goes": follow.follow_parents,
             "Following what changes": follow.follow_restless,
             "Following the loaded adapter": partial(watch.follow_loaded, self.serving),
-            "Evaluations": self.evaluator.run,
+            "Evaluations": partial(self._evaluate, follow.all_is_read),
             "The job queue": partial(self._work_the_queue, follow.jobs_are_read),
             "Ending inference": self._end_inference,
         }
@@ -164,6 +164,11 @@ class Service(Struct, frozen=True):
         """As soon as the server is to end: the answers that are being written end, and nobody waits for them."""
         await self.ending.wait()
         await asyncio.shield(self.worker.close())  # the end of the service waits for it, too
+
+    async def _evaluate(self, all_is_read: asyncio.Event) -> None:
+        """Only when every evaluation is known: the oldest comes first."""
+        await all_is_read.wait()
+        await self.evaluator.run()
 
     async def _work_the_queue(self, jobs_are_read: asyncio.Event) -> None:
         """Only when every job is known: the oldest comes first, and trainers that live take up their slots."""

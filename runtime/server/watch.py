@@ -1,10 +1,10 @@
 """Keeping the index and the loaded adapter in step with the folders.
 
 At the start every folder is read, behind the first answers. From then on file events bring over what changes where
-changes are expected: in `training_jobs/` and `adapters/` themselves, and in folders that are not at rest, which are
-those of unfinished jobs and what came or changed within the last minute. A folder at rest has no watch. A sweep looks
-at everything once a minute, at an even pace that costs a hundredth of a core, and finds what was edited there and
-what the kernel dropped. Who asks for one entry waits for neither: `Index.job` looks at its files.
+changes are expected: in `training_jobs/`, `adapters/` and `evaluations/` themselves, and in folders that are not at
+rest, which are those of unfinished jobs and what came or changed within the last minute. A folder at rest has no watch.
+A sweep looks at everything once a minute, at an even pace that costs a hundredth of a core, and finds what was edited
+there and what the kernel dropped. Who asks for one entry waits for neither: `Index.job` looks at its files.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ SHORTEST_SWEEP_S = 2.0
 FEWEST_SWEPT_PER_S = 500  # entries, at 5 to 9 us each, nearly all of them the kernel's two stats
 SLICE_S = 2.0  # longer slices cost less: with 100,000 jobs 0.019 cores, 0.021 with slices of a quarter of a second
 LONGEST_PAUSE_S = 60.0
+WATCHED_EVALUATION_FILES = frozenset({"evaluation.json", "status.json", "results.json"})
 WATCHED_JOB_FILES = frozenset({"job.json", "status.json", "stop", "pause"})
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Watch:
     """Has the index read again what changes in the folders of one data root, and calls `changed` then."""
 
     def __init__(self, root: DataRoot, index: Index, changed: Callable[[], None]) -> None:
-        self._parents = (root.training_jobs, root.adapters)
+        self._parents = (root.training_jobs, root.adapters, root.evaluations)
         self._index = index
         self._changed = changed
         self._restless: dict[Path, float] = {}  # a folder, and until when
@@ -90,13 +91,21 @@ class Watch:
         for part in _parts(await asyncio.to_thread(index.adapter_names), READ_TOGETHER):
             await asyncio.to_thread(_each, index.refresh_adapter, part)
         index.adapters_are_read = True
+        for part in _parts(await asyncio.to_thread(index.evaluation_ids), READ_TOGETHER):
+            await asyncio.to_thread(_each, index.refresh_evaluation, part)
+        index.evaluations_are_read = True
         self.all_is_read.set()
 
     async def _look_at_all(self, together: int, slice_s: float) -> None:
         """Look at so many entries together; `slice_s` is from one such look to the next, after fewer of them less."""
         index = self._index
         due = time.monotonic()
-        for listed, refresh in ((index.job_ids, index.refresh_job), (index.adapter_names, index.refresh_adapter)):
+        kinds: tuple[tuple[Callable[[], set[str]], Callable[[str], object]], ...] = (
+            (index.job_ids, index.refresh_job),
+            (index.adapter_names, index.refresh_adapter),
+            (index.evaluation_ids, index.refresh_evaluation),
+        )
+        for listed, refresh in kinds:
             for part in _parts(await asyncio.to_thread(listed), together):
                 before = index.revisions.newest
                 await asyncio.to_thread(_each, refresh, part)
@@ -107,7 +116,7 @@ class Watch:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def follow_parents(self) -> None:
-        """See what comes to `training_jobs/` and `adapters/`, and what goes."""
+        """See what comes to `training_jobs/`, `adapters/` and `evaluations/`, and what goes."""
         try:
             async with aclosing(_events(self._parents, self._matters, UNTIL_NEXT_TRY_S)) as batches:
                 async for paths in batches:
@@ -152,7 +161,7 @@ class Watch:
         return self._restless.keys() | {Path(entry.path) for entry in self._index.unfinished()}
 
     def _folder_of(self, path: Path) -> Path | None:
-        """The job's or adapter's folder that a path is or lies in; None for what can be neither."""
+        """The job's, adapter's or evaluation's folder that a path is or lies in; None for what can be none."""
         for parent in self._parents:
             if parent in path.parents:
                 name = path.relative_to(parent).parts[0]
@@ -167,6 +176,8 @@ class Watch:
             return folder is not None
         if folder.parent == self._parents[0]:
             return path.name in WATCHED_JOB_FILES
+        if folder.parent == self._parents[2]:
+            return path.name in WATCHED_EVALUATION_FILES
         return not path.name.startswith(".") and path.suffix != ".lock"
 
     async def _noticed(self, paths: Collection[Path]) -> None:
@@ -180,11 +191,13 @@ class Watch:
         """Read these folders again, as far as they changed. Adapters first: who sees a job completed finds its own."""
         if not folders:
             return
-        of_jobs, of_adapters = self._parents
+        of_jobs, of_adapters, of_evaluations = self._parents
         adapter_names = [folder.name for folder in folders if folder.parent == of_adapters]
         job_ids = [folder.name.removeprefix(PREFIX) for folder in folders if folder.parent == of_jobs]
         await asyncio.to_thread(_each, self._index.refresh_adapter, adapter_names)
         await asyncio.to_thread(_each, self._index.refresh_job, job_ids)
+        evaluation_ids = [folder.name for folder in folders if folder.parent == of_evaluations]
+        await asyncio.to_thread(_each, self._index.refresh_evaluation, evaluation_ids)
         self._changed()
 
     async def _poll(self, folders: set[Path]) -> None:

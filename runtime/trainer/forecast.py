@@ -6,30 +6,17 @@ time them. It ends at once when nobody waits for the answer any more.
 
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import psutil
 from msgspec import structs
 
-from runtime.messages.forecast import Answer, Forecast, Question
+from runtime.messages.forecast import Forecast, Question
 from runtime.model import libraries
 from runtime.process import cpu, question
-from runtime.process.exit import leave
 from state import initial_adapters, initial_sources
 from state.errors import ServiceError
 from state.job_rows import JobRows
 from state.root import DataRoot
-
-
-def main() -> NoReturn:
-    cpu.prepare()
-    asked = question.read(Question)
-    try:
-        answer = Answer(forecast=make_forecast(asked))
-    except ServiceError as error:
-        answer = Answer(error=str(error))
-    question.answer(answer)
-    leave(0)
 
 
 def make_forecast(asked: Question) -> Forecast:
@@ -81,4 +68,5 @@ def make_forecast(asked: Question) -> Forecast:
 
 
 if __name__ == "__main__":
-    main()
+    cpu.prepare()
+    question.serve(Question, make_forecast)

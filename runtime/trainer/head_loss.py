@@ -34,17 +34,19 @@ class HeadLoss(torch.autograd.Function):
         """Computes each loss's own gradient on the way, where one is wanted."""
         gradient_NC = torch.empty_like(hidden_NC) if context.needs_input_grad[0] else None
         losses_N = torch.empty(hidden_NC.shape[0], device=hidden_NC.device)
-        for part, logits in _logits(hidden_NC, weight_VC, bias_V, cap):
-            log_normalizer = logits.logsumexp(dim=1, keepdim=True)
-            chosen = targets_N[part, None]
-            losses_N[part] = (log_normalizer - logits.gather(1, chosen)).squeeze(1)
+        for part in parts(hidden_NC, weight_VC):
+            logits = capped_logits(hidden_NC[part], weight_VC, bias_V, cap)
+            logprobs, chosen = logits.log_softmax(dim=1), targets_N[part, None]  # logsumexp takes three times as long
+            losses_N[part] = -logprobs.gather(1, chosen).squeeze(1)
             if gradient_NC is not None:
-                slope = None if cap is None else 1 - (logits / cap).square()  # of tanh
-                dlogits = logits.sub_(log_normalizer).exp_()
+                slope = None if cap is None else logits.div_(cap).square_().neg_().add_(1)  # of tanh
+                dlogits = logprobs.exp_()
                 dlogits.scatter_add_(1, chosen, dlogits.new_full(chosen.shape, -1.0))
                 if slope is not None:
                     dlogits.mul_(slope)
                 gradient_NC[part] = dlogits.to(hidden_NC.dtype) @ weight_VC
+                del dlogits
+            del logits, logprobs  # before the next ones are there
         if gradient_NC is not None:
             context.save_for_backward(gradient_NC)
         return losses_N
@@ -78,22 +80,23 @@ def head_scores(
     The second costs 3 % of the first: 7 ms beside 207 for 256 states of 1,024 and 32,000 tokens on one core.
     """
     total, hits = (torch.zeros((), device=hidden_NC.device) for _ in range(2))
-    for part, logits in _logits(hidden_NC, head.weight, head.bias, cap):
+    for part in parts(hidden_NC, head.weight):
+        logits = capped_logits(hidden_NC[part], head.weight, head.bias, cap)
         chosen = targets_N[part, None]
-        total += (logits.logsumexp(dim=1, keepdim=True) - logits.gather(1, chosen)).sum()
+        total -= logits.log_softmax(dim=1).gather(1, chosen).sum()
         hits += (logits.argmax(dim=1, keepdim=True) == chosen).sum()
     return total, hits
 
 
-def _logits(
-    hidden_NC: torch.Tensor, weight_VC: torch.Tensor, bias_V: torch.Tensor | None, cap: float | None
-) -> Iterator[tuple[slice, torch.Tensor]]:
-    """A few of the N rows at a time: which ones, and their logits [n, V] in float32."""
+def parts(hidden_NC: torch.Tensor, weight_VC: torch.Tensor) -> Iterator[slice]:
+    """The N rows in parts whose logits there may be at once."""
     rows = max(1, LOGITS_AT_ONCE // weight_VC.shape[0])
-    for first in range(0, hidden_NC.shape[0], rows):
-        part = slice(first, first + rows)
-        yield part, _capped(linear(hidden_NC[part], weight_VC, bias_V), cap).float()
+    return (slice(first, first + rows) for first in range(0, hidden_NC.shape[0], rows))
 
 
-def _capped(logits: torch.Tensor, cap: float | None) -> torch.Tensor:
-    return logits if cap is None else cap * torch.tanh(logits / cap)
+def capped_logits(
+    hidden_NC: torch.Tensor, weight_VC: torch.Tensor, bias_V: torch.Tensor | None, cap: float | None
+) -> torch.Tensor:
+    """The logits [N, V] in float32."""
+    logits = linear(hidden_NC, weight_VC, bias_V)
+    return (logits if cap is None else cap * torch.tanh(logits / cap)).float()

@@ -67,7 +67,7 @@ def load(model: PeftModel, init: Path | None) -> None:
     log.info("Going on from the weights in %s", init.name)
 
 
-def continued(before: ChatSettings, now: ChatSettings) -> ChatSettings:
+def inherited_chat(before: ChatSettings, now: ChatSettings) -> ChatSettings:
     """How an adapter is asked that went on from another one.
 
     As the other one, but for what the new rows say. Both of their stop tokens end answers: it has learned both.

@@ -1,11 +1,13 @@
 """What a run takes of the memory that there is, measured on the model at hand. Sizes are in bytes."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import psutil
 import torch
 from peft import PeftModel
+from torch import nn
 
 from runtime.messages.training import MEMORY_LIMIT
 from runtime.process import memory as machine_memory
@@ -42,12 +44,12 @@ def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
     A model keeps for its backward pass what autograd's hooks are shown: so many bytes a token, whatever the length.
     """
     causal: Any = model.get_base_model()
-    kept = _kept(model, summed_loss)
+    kept_whole = _kept_of_a_trial(model, summed_loss)
     try:
         enable_gradient_checkpointing(model, "layers")
-        kept_checkpointed = _kept(model, summed_loss)
+        kept_checkpointed = _kept_of_a_trial(model, summed_loss)
     except ValueError:  # this model cannot
-        kept_checkpointed = kept
+        kept_checkpointed = kept_whole
     finally:
         causal.activation_checkpointing_disable()
     text = causal.config.get_text_config()
@@ -55,9 +57,9 @@ def measure(model: PeftModel, summed_loss: SummedLoss, device: str) -> Needs:
     copied = sum(parameter.numel() for parameter in trained if parameter.dtype != torch.float32)
     return Needs(
         fixed=_taken(device) + TRAINED_BYTES * sum(parameter.numel() for parameter in trained) + COPIED_BYTES * copied,
-        a_token=kept // TRIAL_TOKENS,
+        a_token=kept_whole // TRIAL_TOKENS,
         a_token_checkpointed=kept_checkpointed // TRIAL_TOKENS,
-        a_token_in_a_layer=kept // TRIAL_TOKENS // text.num_hidden_layers,
+        a_token_in_a_layer=kept_whole // TRIAL_TOKENS // text.num_hidden_layers,
         a_token_in_the_head=LOGIT_BYTES * text.vocab_size,
         head=LOGIT_BYTES * LOGITS_AT_ONCE,
     )
@@ -73,7 +75,8 @@ def enable_gradient_checkpointing(model: PeftModel, way: GradientCheckpointing) 
         causal.activation_checkpointing_enable({"use_reentrant": False}, offload=way == "layers, offloaded")
 
 
-def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:
+def kept(model: nn.Module, compute: Callable[[], torch.Tensor]) -> int:
+    """What autograd keeps of a computation for its backward pass, beside the model's own values."""
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}
 
@@ -83,12 +86,17 @@ def _kept(model: PeftModel, summed_loss: SummedLoss) -> int:
             sizes[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    # of this model's GPU alone: fork_rng's default is all that there are, with a warning where they are several
-    gpus = [model.device.index] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(gpus), torch.autograd.graph.saved_tensors_hooks(note, lambda kept: kept):
-        loss = summed_loss([whole([0] * TRIAL_TOKENS)])
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        loss = compute()
     del loss
     return sum(sizes.values())
+
+
+def _kept_of_a_trial(model: PeftModel, summed_loss: SummedLoss) -> int:
+    # of this model's GPU alone: fork_rng's default is all that there are, with a warning where they are several
+    gpus = [model.device.index] if model.device.type == "cuda" else []
+    with torch.random.fork_rng(gpus):
+        return kept(model, lambda: summed_loss([whole([0] * TRIAL_TOKENS)]))
 
 
 def _taken(device: str) -> int:

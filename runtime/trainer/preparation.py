@@ -119,7 +119,7 @@ def prepare(  # noqa: PLR0913, PLR0917  a job, its rows, and three things that a
     base = bases.load_base(source, setup, root.quantized_bases)
     start = initial.read(job, init, lora.adaptable_modules(base), source)
     data = _read(job, _tokenizer(job, tokenizer, start.chat.template, tell), rows, tokens)
-    chat = initial.continued(start.chat, _chat(job, tokenizer.tokenizer, data))
+    chat = initial.inherited_chat(start.chat, _chat(job, tokenizer.tokenizer, data))
     sampler = sampling.prepare(job, base, tokenizer, chat)
 
     tell("Measuring what a step takes")

@@ -40,7 +40,7 @@ class Sampler(Struct, frozen=True):
         """
         prompt = self.prompt_tokens[index]
         with evaluating(model):
-            answer = continued(model.get_base_model(), prompt, self.end_tokens, self.max_new_tokens)
+            answer = greedy_answer(model.get_base_model(), prompt, self.end_tokens, self.max_new_tokens)
         text = Detokenizer(self.tokenizer, prompt, stop=())
         for token in answer:
             if token not in self.end_tokens:
@@ -84,7 +84,7 @@ def prepare(job: Job, model: PreTrainedModel, base: BaseTokenizer, chat: ChatSet
 
 # not inference_mode: what a model keeps of a pass, such as its rotary frequencies, is trained with afterwards
 @torch.no_grad()
-def continued(
+def greedy_answer(
     causal: Any,  # noqa: ANN401  a module, as far as torch knows
     prompt: list[int],
     end_tokens: frozenset[int],

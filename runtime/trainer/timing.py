@@ -9,7 +9,7 @@ from runtime.trainer.loss import evaluating
 from runtime.trainer.preferences import run as preferences
 from runtime.trainer.preparation import Data, Ready
 from runtime.trainer.run import Run, compute_gradients, make_run
-from runtime.trainer.sampling import continued
+from runtime.trainer.sampling import greedy_answer
 from state.config import steps_between_evaluations
 from state.jobs import Job
 
@@ -83,5 +83,5 @@ def _sampling_s(ready: Ready) -> float:
     few = min(SAMPLED_TOKENS, sampler.max_new_tokens)
     began = time.monotonic()
     with evaluating(ready.model):
-        tokens = continued(ready.model.get_base_model(), sampler.prompt_tokens[0], sampler.end_tokens, few)
+        tokens = greedy_answer(ready.model.get_base_model(), sampler.prompt_tokens[0], sampler.end_tokens, few)
     return (time.monotonic() - began) / len(tokens) * len(sampler.prompts) * sampler.max_new_tokens

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from peft.utils import ModulesToSaveWrapper
 from torch import nn
-from torch.nn.functional import cross_entropy, linear
+from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from runtime.trainer.head_loss import LOGITS_AT_ONCE
+from runtime.trainer.head_loss import capped_logits, parts
 
 
 def unwrapped(head: nn.Module) -> nn.Module:
@@ -23,10 +23,8 @@ def trained_head_losses(
     hidden_NC: torch.Tensor, head: nn.Linear, targets_N: torch.Tensor, cap: float | None = None
 ) -> torch.Tensor:
     """The losses [N] of hidden states, in nats; the layer's weights get gradients too. Softmax in float32."""
-    rows = max(1, LOGITS_AT_ONCE // head.weight.shape[0])
     losses = [hidden_NC[:0].sum(1).float()]
-    for first in range(0, hidden_NC.shape[0], rows):
-        part = slice(first, first + rows)
+    for part in parts(hidden_NC, head.weight):
         given: tuple[Any, ...] = (hidden_NC[part], head.weight, head.bias, targets_N[part], cap)
         losses.append(checkpoint(_losses, *given, use_reentrant=False, preserve_rng_state=False))
     return torch.cat(losses)
@@ -39,7 +37,4 @@ def _losses(
     targets_N: torch.Tensor,
     cap: float | None,
 ) -> torch.Tensor:
-    logits_NV = linear(hidden_NC, weight_VC, bias_V)
-    if cap is not None:
-        logits_NV = cap * torch.tanh(logits_NV / cap)
-    return cross_entropy(logits_NV.float(), targets_N, reduction="none")
+    return cross_entropy(capped_logits(hidden_NC, weight_VC, bias_V, cap), targets_N, reduction="none")

@@ -190,12 +190,20 @@ def _detected(keys: tuple[str, ...]) -> Shape:
         if name in KEYS and name in spelled:
             raise Wrong("duplicate_key", f"{spelled[name]!r} and {key!r} are the same key: keep one of the two")
         spelled[name] = key
+    shape = _shape(keys, spelled)
+    if shape is None:
+        raise Wrong("unknown_format", _unknown(keys, spelled))
+    return shape
+
+
+def _shape(keys: tuple[str, ...], spelled: dict[str, str]) -> Shape | None:
+    """The first format whose columns are there."""
     for each in FORMATS:
         columns = _columns_of(each, spelled)
         if columns is not None:
             used = set(columns.values())
             return Shape(each, columns, tuple(key for key in keys if key not in used))
-    raise Wrong("unknown_format", _unknown(keys, spelled))
+    return None
 
 
 def _mapped(keys: tuple[str, ...], mapping: dict[str, str]) -> Shape:
@@ -205,11 +213,8 @@ def _mapped(keys: tuple[str, ...], mapping: dict[str, str]) -> Shape:
         key = column if column in keys else by_name.get(column.lower())
         if key is not None:
             spelled[name] = key
-    for each in FORMATS:
-        columns = _columns_of(each, spelled)
-        if columns is not None:
-            used = set(columns.values())
-            return Shape(each, columns, tuple(key for key in keys if key not in used))
+    if (shape := _shape(keys, spelled)) is not None:
+        return shape
     missing = next(column for name, column in mapping.items() if name not in spelled)
     message = f"the row has no {missing!r}, which columns names; it has {_listed(keys)}"
     raise Wrong("missing_column", message)

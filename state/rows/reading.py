@@ -38,6 +38,8 @@ class Numbered(Struct, frozen=True, gc=False):
     number: int
     """Of the row in its file, from 1."""
     row: Row
+    others: dict[str, object] = {}
+    """Columns that the format has no use for."""
 
 
 class FileReport(Struct, kw_only=True):
@@ -142,7 +144,7 @@ class Reading:
         self.report.files.append(file)
         for number, (line, raw) in enumerate(source.rows(), start=1):
             try:
-                row = self._converted(file, line, raw)
+                row, others = self._converted(file, line, raw)
             except Wrong as wrong:
                 file.bad += 1
                 problem = wrong.problem(name, line, number)
@@ -150,14 +152,14 @@ class Reading:
                 yield problem
             else:
                 file.used += 1
-                yield Numbered(name, line, number, row)
+                yield Numbered(name, line, number, row, others)
         file.lines, file.blank_lines = source.lines, source.blank_lines
         with source.path.open("rb") as opened:
             file.sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         if _identity(source.path) != before:
             raise ServiceError(f"{name} was changed while it was read: try again")
 
-    def _converted(self, file: FileReport, line: int, raw: object) -> Row:
+    def _converted(self, file: FileReport, line: int, raw: object) -> tuple[Row, dict[str, object]]:
         if isinstance(raw, Wrong):
             raise raw
         shape = self._detector.shape_of(raw)
@@ -166,7 +168,7 @@ class Reading:
             self._settle(file, line, raw, shape)
         for key in shape.unused:
             self._count_unused(key)
-        return formats.convert(raw, shape)
+        return formats.convert(raw, shape), {key: raw[key] for key in shape.unused}
 
     def _settle(self, file: FileReport, line: int, raw: dict[str, object], shape: Shape) -> None:
         """Take a file's format from its first row that has one. Raises Wrong for a row of another one."""
@@ -207,14 +209,6 @@ class Reading:
             raise ServiceError(refusal(report))
         if not report.used:
             raise ServiceError(f"{', '.join(file.name for file in report.files)}: no rows")
-
-
-def read_all(path: Path, *, columns: Mapping[str, str] | None = None, skip_invalid: bool = False) -> Report:
-    """The report on a data set, whose rows are read and dropped. Raises ServiceError as `Reading.rows` does."""
-    reading = Reading(path, columns=columns, skip_invalid=skip_invalid)
-    for _row in reading.rows():
-        pass
-    return reading.report
 
 
 def refusal(report: Report) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import convert, structs
 
-from state import job_rows, jobs, training_data, uploads
+from state import job_rows, jobs, new_jobs, training_data, uploads
 from state.errors import BrokenFile, ServiceError
 from state.jobs import Job, JobFolder
 from state.root import DataRoot
@@ -35,7 +35,7 @@ def _job(**fields: Any) -> Job:
 
 def _by_request(root: DataRoot, job: Job) -> JobFolder:
     rows = job_rows.asked(root, job)
-    return jobs.create(root, structs.replace(job, train_texts=None, eval_texts=None), rows.train, rows.held_out)
+    return new_jobs.create(root, structs.replace(job, train_texts=None, eval_texts=None), rows.train, rows.held_out)
 
 
 def _by_hand(root: DataRoot, job: Job, train: list[str] | None = None, held_out: list[str] | None = None) -> JobFolder:

@@ -15,7 +15,7 @@ from litestar.params import QueryParameter
 from msgspec import Struct
 
 from handlers.training.jobs.row import DetailedJob, detailed, listed
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.newest import Key
 from runtime.server.service import Service
 from state.errors import NotFound, ServiceError

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from msgspec import Struct, structs
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.jobs.places import Place
 from runtime.server.service import Service
 from state import clock

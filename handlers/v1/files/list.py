@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from handlers.v1.files import results
 from handlers.v1.files.file_object import FileObject, file_object
 from handlers.v1.pages import page
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import result_files, uploaded_files
 

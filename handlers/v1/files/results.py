@@ -1,7 +1,7 @@
 """The result files of jobs among the files: made of a job's metrics, and kept nowhere else."""
 
 from handlers.v1.files.file_object import FileObject
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import result_files
 from state.errors import NotFound

@@ -17,10 +17,11 @@ from pathlib import Path
 import gguf
 import msgspec
 
-from runtime.messages.export import Order, Outcome
+from runtime.messages.export import Made, Order
 from runtime.messages.inference import AdapterFiles
 from runtime.model import source_files
 from runtime.process.endings import explain
+from runtime.process.question import Reply
 from state import folders
 from state.adapters import CONFIG, WEIGHTS
 from state.errors import ServiceError
@@ -91,15 +92,12 @@ class Conversions:
 def _make(target: Path, order: Order) -> None:
     """Have the folder that is ordered. Raises ServiceError, OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    outcome = _ask(order)
-    if outcome.errno is not None:
-        raise OSError(outcome.errno, os.strerror(outcome.errno))
-    if outcome.error is not None:
-        raise ServiceError(outcome.error)
+    _ask(order)
     _clear_away(target)
 
 
-def _ask(order: Order) -> Outcome:
+def _ask(order: Order) -> None:
+    """Raises ServiceError, OSError."""
     command = [sys.executable, "-m", "runtime.export"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:  # noqa: S603  ours
         assert process.stdin is not None  # noqa: S101
@@ -110,7 +108,7 @@ def _ask(order: Order) -> Outcome:
         exit_code = process.wait()  # before its input is closed, which would tell it that nobody waits
     if not said:
         raise ServiceError(f"The process that converts for llama.cpp died. {explain(exit_code)}")
-    return msgspec.json.decode(said, type=Outcome)
+    msgspec.json.decode(said, type=Reply).read(Made)
 
 
 def _clear_away(made: Path) -> None:

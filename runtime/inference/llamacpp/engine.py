@@ -6,7 +6,6 @@ that run have been answered; those behind wait so long. While something is conve
 What fails is refused alone. A llama-server that dies takes with it the requests that it was at; the next has another.
 """
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,11 +19,9 @@ from runtime.inference.llamacpp import wording
 from runtime.inference.llamacpp.call import Call, Event, Failed
 from runtime.inference.llamacpp.completion import Completion
 from runtime.inference.llamacpp.conversion import Conversions
-from runtime.inference.llamacpp.described import Described, describe
-from runtime.inference.llamacpp.server import LlamaServer, Plan
+from runtime.inference.llamacpp.replaceable import ReplaceableServer
 from runtime.inference.tokenizers import Tokenizers
 from runtime.messages.inference import (
-    AdapterFiles,
     Done,
     Generate,
     Load,
@@ -34,19 +31,11 @@ from runtime.messages.inference import (
     TokenizerQuestion,
     Unload,
 )
-from runtime.process import memory
 from state.errors import ServiceError, first_line
-
-log = logging.getLogger("inference")
 
 IsCancelled = Callable[[], bool]
 
-MAX_ADAPTERS = 16  # that a llama-server is started with: those that were asked for last
 PATIENCE_S = 0.02  # that nothing but llama-server's events is looked at
-KV_SHARE, PREFIX_SHARE = 1 / 4, 1 / 16  # of the free memory, for llama-server's cache, which it fills at its start
-MIN_SLOTS, MAX_SLOTS = 4, 16
-SHORTEST_CONTEXT = 512
-
 
 Files = tuple[Path, Path | None]
 """The GGUF files of a request's base and of its adapter."""
@@ -70,13 +59,9 @@ class LlamaCppEngine:
 
     def __init__(self, bases: Path, program: Path) -> None:
         """`program` is a llama-server."""
-        self._program = program
+        self._current = ReplaceableServer(program)
         self._conversions = Conversions(bases)
         self._tokenizers = Tokenizers(self._tokenizer_in_memory)
-        self._base: Described | None = None
-        self._adapters: dict[AdapterFiles, Path] = {}
-        """Those that the next llama-server is started with; the most recently used one is the last."""
-        self._server: LlamaServer | None = None
         self._waiting: deque[_Waiting] = deque()
         self._running: dict[int, _Running] = {}
         self._events: SimpleQueue[tuple[int, Event]] = SimpleQueue()
@@ -116,7 +101,8 @@ class LlamaCppEngine:
             self._hear()
 
     def _tokenizer_in_memory(self, source: str) -> PreTrainedTokenizerBase | None:
-        return self._base.tokenizer if self._base is not None and self._base.source == source else None
+        base = self._current.base
+        return base.tokenizer if base is not None and base.source == source else None
 
     def _start_waiting(self) -> None:
         """Start requests up to the first that has to wait for running ones; past those that wait for a conversion."""
@@ -126,7 +112,7 @@ class LlamaCppEngine:
                 if waiting.is_cancelled():
                     self._replies.append(Done(request.id))
                 elif isinstance(request, Unload):
-                    self._forget(request.path)
+                    self._current.forget(request.path)
                     self._replies.append(Done(request.id))
                 elif (files := waiting.files or self._converted(request)) is None:
                     continue
@@ -151,44 +137,19 @@ class LlamaCppEngine:
 
     def _start(self, waiting: _Waiting, request: Load | Generate, base: Path, adapter: Path | None) -> bool:
         """Start a request, or answer it. Returns False while it has to wait for running ones. Raises ServiceError."""
-        if not self._serves(base, adapter):
+        if not self._current.serves(base, adapter):
             if self._running:
                 return False
-            self._replace(request, base, adapter)
+            self._current.replace(request.source, base, adapter)
         if request.adapter is not None and adapter is not None:
-            self._adapters.pop(request.adapter, None)
-            self._adapters[request.adapter] = adapter
+            self._current.note_use(request.adapter, adapter)
         if isinstance(request, Load):
             self._replies.append(Done(request.id))
             return True
         return self._generate(waiting, request, adapter)
 
-    def _serves(self, base: Path, adapter: Path | None) -> bool:
-        server = self._server
-        if server is None or not server.is_alive or server.plan.base != base:
-            return False
-        return adapter is None or adapter in server.plan.adapters
-
-    def _replace(self, request: Load | Generate, base: Path, adapter: Path | None) -> None:
-        """Another llama-server in the place of the one before, which nobody asks anything. Raises ServiceError."""
-        began_s = time.monotonic()
-        before, self._server = self._server, None
-        if before is not None:
-            before.end()
-        if before is None or before.plan.base != base:  # what was converted for another base does not fit this one
-            self._adapters.clear()
-        self._base = describe(request.source)
-        kept = [path for path in self._adapters.values() if path != adapter and path.exists()]
-        adapters = (*kept[1 - MAX_ADAPTERS :], *([adapter] if adapter else []))
-        plan = Plan(base, adapters, *_sizes(self._base, memory.free()))
-        self._server = LlamaServer(self._program, plan, int(PREFIX_SHARE * memory.free() / 2**20))
-        log.info(
-            "llama-server has %s and %d adapters after %.1f s",
-            request.source, len(adapters), time.monotonic() - began_s,
-        )  # fmt: skip
-
     def _generate(self, waiting: _Waiting, request: Generate, adapter: Path | None) -> bool:
-        server, base = self._server, self._base
+        server, base = self._current.server, self._current.base
         assert server is not None  # noqa: S101
         assert base is not None  # noqa: S101
         if len(self._running) >= server.plan.slots:
@@ -206,14 +167,10 @@ class LlamaCppEngine:
         try:
             call = Call(server.address, asked, lambda event: self._events.put((request.id, event)))
         except OSError as error:
-            raise ServiceError(self._explained(server, first_line(error))) from error
+            raise ServiceError(server.explained(first_line(error))) from error
         self._running[request.id] = _Running(completion, call, waiting.is_cancelled)
         self._heard_s = time.monotonic()
         return True
-
-    def _forget(self, path: str | None) -> None:
-        """Start the next llama-server without an adapter, or any. The one that runs keeps its few megabytes."""
-        self._adapters = {files: kept for files, kept in self._adapters.items() if path not in {None, files.path}}
 
     def _hear(self) -> None:
         """Take the events that have come; wait for one a moment."""
@@ -251,21 +208,5 @@ class LlamaCppEngine:
     def _reason(self, failed: Failed) -> str:
         if failed.message is not None:
             return f"llama-server refuses: {failed.message}"
-        assert self._server is not None  # noqa: S101
-        return self._explained(self._server, "its connection broke")
-
-    def _explained(self, server: LlamaServer, otherwise: str) -> str:
-        if not server.has_died():
-            return f"llama-server gave no answer: {otherwise}"
-        return f"llama-server died; the next request starts another. {server.obituary()}"
-
-
-def _sizes(base: Described, free_bytes: int) -> tuple[int, int]:
-    """How many slots, and of how many tokens, a part of the free memory has room for.
-
-    As many as hold whole contexts, within bounds; where memory is short, each is shorter.
-    """
-    tokens = int(KV_SHARE * free_bytes / max(1, base.kv_bytes))
-    whole = base.context_length or tokens // MIN_SLOTS
-    slots = min(MAX_SLOTS, max(MIN_SLOTS, tokens // max(1, whole)))
-    return slots, max(SHORTEST_CONTEXT, min(whole, tokens // slots))
+        assert self._current.server is not None  # noqa: S101
+        return self._current.server.explained("its connection broke")

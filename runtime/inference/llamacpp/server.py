@@ -70,7 +70,7 @@ class LlamaServer:
         self._listening.start()
         while not self._answers():
             if not self.is_alive:
-                raise ServiceError(f"llama-server did not start. {self.obituary()}")
+                raise ServiceError(f"llama-server did not start. {self._obituary()}")
             time.sleep(LOOK_EVERY_S)
         try:
             self.context = int(self._asked("/props")["default_generation_settings"]["n_ctx"])
@@ -83,7 +83,18 @@ class LlamaServer:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def has_died(self) -> bool:
+    def explained(self, otherwise: str) -> str:
+        """Why it gave no answer, once a connection to it broke; `otherwise` where it lives on."""
+        if not self._has_died():
+            return f"llama-server gave no answer: {otherwise}"
+        return f"llama-server died; the next request starts another. {self._obituary()}"
+
+    def end(self) -> None:
+        assert self._process.stdin is not None  # noqa: S101
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _has_died(self) -> bool:
         """Whether a connection that broke was the end of it, which is waited for a while."""
         try:
             self._process.wait(DEATH_S)
@@ -91,17 +102,12 @@ class LlamaServer:
             return False
         return True
 
-    def obituary(self) -> str:
+    def _obituary(self) -> str:
         """How it ended, with its last lines."""
         exit_code = self._process.wait()
         self._listening.join()
         said = "\n".join(self._last_lines)
         return f"{explain(exit_code)}\n\n{said}" if said else explain(exit_code)
-
-    def end(self) -> None:
-        assert self._process.stdin is not None  # noqa: S101
-        self._process.stdin.close()
-        self._process.wait()
 
     def _options(self) -> list[str]:
         plan = self.plan

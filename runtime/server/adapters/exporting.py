@@ -1,10 +1,9 @@
 """Exports, made by a process that has torch, and that ends when nobody waits for it any more."""
 
 import asyncio
-import os
 from pathlib import Path
 
-from runtime.messages.export import Format, Order, Outcome
+from runtime.messages.export import Format, Made, Order
 from runtime.server import processes
 from state import exports, folders, models
 from state.adapters import Adapter
@@ -31,19 +30,15 @@ class Exporter:
         async with self._one_at_a_time:
             target = exports.folder_of(self._root, adapter.name, export_format, output_dir)
             target.parent.mkdir(parents=True, exist_ok=True)
-            outcome = await _ask(
+            await _ask(
                 Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target), adapter.chat)
             )
-        if outcome.errno is not None:
-            raise OSError(outcome.errno, os.strerror(outcome.errno))
-        if outcome.error is not None:
-            raise ServiceError(outcome.error)
         return target
 
 
-async def _ask(order: Order) -> Outcome:
+async def _ask(order: Order) -> None:
     try:
-        return await processes.ask("runtime.export", order, Outcome, who="The process that exports")
-    except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
+        await processes.ask("runtime.export", order, Made, who="The process that exports")
+    except BaseException:  # where it was cancelled or killed, it could not clear anything away itself
         await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
         raise

@@ -7,7 +7,6 @@ from runtime.messages.preview import Preview
 from runtime.messages.report import Report
 from runtime.server import processes
 from state.config import Learn
-from state.errors import ServiceError
 from state.root import DataRoot
 from state.row_source import RowSource
 
@@ -29,12 +28,9 @@ class Inspector:
             root=str(self._root.path), rows=rows, model_name=model_name, learn=learn, max_seq_length=max_seq_length
         )
         async with self._one_report:
-            answer = await processes.ask(
-                "runtime.trainer.data.report", question, report.Answer, who="The process that reads the data set"
+            return await processes.ask(
+                "runtime.trainer.data.report", question, Report, who="The process that reads the data set"
             )
-        if answer.report is None:
-            raise ServiceError(answer.error or "")
-        return answer.report
 
     async def preview(  # noqa: PLR0913  which rows, and how they are read
         self, rows: RowSource, model_name: str, learn: Learn | None, *, file: str | None, first: int, count: int
@@ -50,9 +46,6 @@ class Inspector:
             count=count,
         )
         async with self._one_preview:
-            answer = await processes.ask(
-                "runtime.trainer.data.preview", question, preview.Answer, who="The process that reads the data set"
+            return await processes.ask(
+                "runtime.trainer.data.preview", question, Preview, who="The process that reads the data set"
             )
-        if answer.preview is None:
-            raise ServiceError(answer.error or "")
-        return answer.preview

@@ -13,7 +13,8 @@ from runtime.server.grading.grade import grade
 from runtime.server.processes import ProcessDied
 from state import evaluations
 from state.errors import Busy, ServiceError
-from state.evaluations import Answer, Asked, Evaluation, EvaluationFolder, Row
+from state.evaluation_records import Answer, Asked, Evaluation, Row
+from state.evaluations import EvaluationFolder
 
 AT_ONCE = 16  # answers under way; others may ask for as many more as fit (serving.MAX_IN_FLIGHT)
 MOST_DEATHS = 3  # of the inference worker, over one answer

@@ -14,9 +14,11 @@ from runtime.server.answering.serving import Serving
 from runtime.server.evaluating.asking import Asking
 from runtime.server.evaluating.results import Answers, markdown, results
 from runtime.server.evaluating.warnings import warnings
+from runtime.server.index import Index
 from state import evaluations, store
-from state.errors import BrokenFile, NotFound, ServiceError
-from state.evaluations import UNFINISHED, Evaluation, EvaluationFolder, Row
+from state.errors import ServiceError
+from state.evaluation_records import UNFINISHED, Evaluation, Row, State, Status
+from state.evaluations import EvaluationFolder
 from state.root import DataRoot
 
 log = logging.getLogger(__name__)
@@ -28,9 +30,10 @@ LOOK_S = 2.0
 class Evaluator:
     """Works through the evaluations of one data root."""
 
-    def __init__(self, root: DataRoot, serving: Serving, trains: Callable[[], bool]) -> None:
+    def __init__(self, root: DataRoot, index: Index, serving: Serving, trains: Callable[[], bool]) -> None:
         """`trains` tells whether a training job runs."""
         self._root = root
+        self._index = index
         self._serving = serving
         self._trains = trains
         self._wake = asyncio.Event()
@@ -42,7 +45,9 @@ class Evaluator:
 
     def start(self, evaluation: Evaluation, rows: Iterable[Row]) -> EvaluationFolder:
         """Keep a new evaluation, durable when this returns: `run` works on it. For any thread. Raises OSError."""
-        return evaluations.create(self._root, evaluation, rows)
+        folder = evaluations.create(self._root, evaluation, rows)
+        self._index.refresh_evaluation(folder.evaluation_id)
+        return folder
 
     def wake(self) -> None:
         """Look again what there is to do."""
@@ -63,7 +68,7 @@ class Evaluator:
         status = await asyncio.to_thread(evaluations.read_status, folder)
         if status.status not in UNFINISHED:
             raise ServiceError(f"Evaluation {folder.evaluation_id} is {status.status} already")
-        await asyncio.to_thread(evaluations.end, folder, "cancelled")
+        await asyncio.to_thread(self._end, folder, "cancelled")
         if folder == self._current:
             await self._interrupt()
 
@@ -79,13 +84,12 @@ class Evaluator:
             await asyncio.wait([self._asking])
 
     def _next(self) -> EvaluationFolder | None:
-        """The oldest that has not ended."""
-        waiting = []
-        for folder in evaluations.all_folders(self._root):
-            with suppress(NotFound, BrokenFile):  # who asks for it is told
-                if folder.evaluation_id not in self._hopeless and _is_unfinished(folder):
-                    waiting.append((evaluations.read(folder).created_at, folder.evaluation_id, folder))
-        return min(waiting)[2] if waiting else None
+        """The oldest that has not ended. It costs what those are, however many have ended."""
+        for listed in self._index.unfinished_evaluations():
+            entry = self._index.refresh_evaluation(listed.evaluation_id)
+            if entry is not None and entry.is_unfinished and entry.evaluation_id not in self._hopeless:
+                return entry.folder
+        return None
 
     async def _work_on(self, folder: EvaluationFolder) -> None:
         self._current = folder
@@ -104,7 +108,7 @@ class Evaluator:
     async def _wait_for_trainings(self, folder: EvaluationFolder) -> None:
         message = "A training job needs the memory: goes on when no job trains any more"
         with suppress(OSError, ServiceError):  # its folder was removed, or cannot be written to: the next look tells
-            await asyncio.to_thread(evaluations.begin, folder, message)
+            await asyncio.to_thread(self._begin, folder, message)
         deadline = time.monotonic() + LAUNCH_S
         while self._trains() or time.monotonic() < deadline:  # noqa: ASYNC110  as the queue looks for living trainers
             await asyncio.sleep(LOOK_S)
@@ -121,7 +125,7 @@ class Evaluator:
 
     def _fail(self, folder: EvaluationFolder, why: str) -> None:
         try:
-            evaluations.end(folder, "failed", why)
+            self._end(folder, "failed", why)
         except (OSError, ServiceError):  # its folder was removed, or cannot be written to
             self._hopeless.add(folder.evaluation_id)
             log.warning("Evaluation %s is given up: %s", folder.evaluation_id, why)
@@ -132,7 +136,7 @@ class Evaluator:
         known = await asyncio.to_thread(evaluations.mend_answers, folder)
         was = await asyncio.to_thread(evaluations.read_status, folder)
         went_on = f"Went on after {len(known)} of {evaluation.num_answers} answers" if was.status == "running" else None
-        if (await asyncio.to_thread(evaluations.begin, folder, went_on)).status != "running":
+        if (await asyncio.to_thread(self._begin, folder, went_on)).status != "running":
             return  # stopped just now
         answers: Answers = {(answer.row, answer.model): answer for answer in known}
         await Asking(self._serving, folder, evaluation, rows, answers).ask()
@@ -142,8 +146,13 @@ class Evaluator:
         found = results(evaluation, answers, warnings(self._root, evaluation, rows, answers))
         store.write(folder.results_file, found)
         folder.table_file.write_text(markdown(evaluation, found))
-        evaluations.end(folder, "completed")
+        self._end(folder, "completed")
 
+    def _begin(self, folder: EvaluationFolder, message: str | None) -> Status:
+        status = evaluations.begin(folder, message)
+        self._index.refresh_evaluation(folder.evaluation_id)
+        return status
 
-def _is_unfinished(folder: EvaluationFolder) -> bool:
-    return evaluations.read_status(folder).status in UNFINISHED
+    def _end(self, folder: EvaluationFolder, state: State, error_message: str | None = None) -> None:
+        evaluations.end(folder, state, error_message)
+        self._index.refresh_evaluation(folder.evaluation_id)

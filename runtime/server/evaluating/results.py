@@ -1,7 +1,7 @@
 """What an evaluation's answers come to: means, verdicts, and a table for eyes."""
 
 from runtime.server.evaluating.comparison import FEWEST, Comparison, compare
-from state.evaluations import Answer, Evaluation, Results, TableRow, Verdict
+from state.evaluation_records import Answer, Evaluation, Results, TableRow, Verdict
 
 Answers = dict[tuple[int, str], Answer]
 """By row and model."""

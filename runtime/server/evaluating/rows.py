@@ -8,7 +8,7 @@ from hashlib import blake2b
 from msgspec import structs, to_builtins
 
 from state.errors import ServiceError
-from state.evaluations import Row, Turn
+from state.evaluation_records import Row, Turn
 from state.row_source import RowSource
 from state.rows import formats, row
 from state.rows.formats import Detector
@@ -19,14 +19,15 @@ NO_QUESTION = "texts, which ask nothing"
 NO_ANSWER = "rows without an answer in words"
 TOOLS = "rows with tools"
 
-Numbered = Iterable[tuple[int, row.Row]]
+Found = tuple[int, row.Row, dict[str, object]]
+"""Where a row stands, from 1, what it is, and columns beside."""
 
 
 class Unusable(Exception):
     """A row that cannot be asked; the message says of what kind it is."""
 
 
-def chosen(name: str, rows: Numbered, most: int) -> tuple[list[Row], dict[str, int]]:
+def chosen(name: str, rows: Iterable[Found], most: int) -> tuple[list[Row], dict[str, int]]:
     """Up to `most` rows in their order, and how many cannot be asked, by why.
 
     Of more rows, a choice that depends on their content alone: the same each time, and no matter how they are ordered.
@@ -44,38 +45,39 @@ def chosen(name: str, rows: Numbered, most: int) -> tuple[list[Row], dict[str, i
     return [structs.replace(one, row=number) for number, one in enumerate(kept, start=1)], dict(left_out)
 
 
-def given(rows: list[dict[str, object]]) -> Iterator[tuple[int, row.Row]]:
+def given(rows: list[dict[str, object]]) -> Iterator[Found]:
     """Rows that came with a request, in any of the formats. Raises ServiceError for one of none."""
     detector = Detector()
     for number, raw in enumerate(rows, start=1):
         try:
-            yield number, formats.convert(raw, detector.shape_of(raw))
+            shape = detector.shape_of(raw)
+            yield number, formats.convert(raw, shape), {key: raw[key] for key in shape.unused}
         except Wrong as wrong:
             place = f".{wrong.at}" if wrong.at else ""
             raise ServiceError(f"rows[{number - 1}]{place}: {wrong.message}") from None
 
 
 def item_of(one: Row) -> dict[str, object]:
-    """A row as graders see it."""
-    return {"prompt": to_builtins(one.prompt), "reference": one.reference.strip()}
+    """A row as graders see it: with the columns beside, unless they have these names."""
+    return {**one.others, "prompt": to_builtins(one.prompt), "reference": one.reference.strip()}
 
 
 def num_trained_on(asked: list[Row], trained: RowSource) -> int:
     """How many of the rows ask what a training's rows ask. Reads all of those. Raises ServiceError."""
     prompts = Counter(_key(one.prompt) for one in asked)
-    seen = {_key(one.prompt) for one in _usable(trained.rows(skip_invalid=True), Counter())} & prompts.keys()
+    seen = {_key(one.prompt) for one in _usable(trained.rows_and_others(skip_invalid=True), Counter())} & prompts.keys()
     return sum(prompts[key] for key in seen)
 
 
-def _usable(rows: Numbered, left_out: Counter[str]) -> Iterator[Row]:
+def _usable(rows: Iterable[Found], left_out: Counter[str]) -> Iterator[Row]:
     """Those that can be asked, numbered as they come."""
-    for number, (line, one) in enumerate(rows, start=1):
+    for number, (line, one, others) in enumerate(rows, start=1):
         try:
             prompt, reference = _asked(one)
         except Unusable as why:
             left_out[str(why)] += 1
         else:
-            yield Row(row=number, line=line, prompt=prompt, reference=reference)
+            yield Row(row=number, line=line, prompt=prompt, reference=reference, others=others)
 
 
 def _asked(one: row.Row) -> tuple[str | list[Turn], str]:

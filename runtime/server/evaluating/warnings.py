@@ -4,7 +4,7 @@ from runtime.server.evaluating import sources
 from runtime.server.evaluating.results import Answers
 from runtime.server.evaluating.rows import num_trained_on
 from state.errors import ServiceError
-from state.evaluations import Asked, Evaluation, Row
+from state.evaluation_records import Asked, Evaluation, Row
 from state.root import DataRoot
 
 

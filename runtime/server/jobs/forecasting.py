@@ -4,11 +4,10 @@ import asyncio
 from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 
-from runtime.messages.forecast import Answer, Forecast, Question
+from runtime.messages.forecast import Forecast, Question
 from runtime.server import processes
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.room import Room
-from state.errors import ServiceError
 from state.jobs import Job
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -35,13 +34,10 @@ class Forecaster:
             with self._accelerators.planning() as accelerator, TemporaryDirectory(prefix="lathe-plan-") as scratch:
                 question = Question(str(self._root.path), job, train, held_out, scratch)
                 await self._room.make(job.model_name, accelerator)
-                answer = await processes.ask(
+                return await processes.ask(
                     "runtime.trainer.forecast",
                     question,
-                    Answer,
+                    Forecast,
                     who="The process that plans",
                     environment={**self._limits, **self._accelerators.environment(accelerator)},
                 )
-        if answer.forecast is None:
-            raise ServiceError(answer.error or "")
-        return answer.forecast

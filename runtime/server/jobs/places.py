@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 
 from msgspec import Struct
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 
 
 class Place(Struct, frozen=True):

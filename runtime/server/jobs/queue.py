@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from runtime.process.endings import explain
-from runtime.server.index import Index, JobEntry
+from runtime.server.entries import JobEntry
+from runtime.server.index import Index
 from runtime.server.jobs import control, places, retries
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.backoff import Backoff

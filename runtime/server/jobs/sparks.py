@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 from msgspec import Struct
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from state import metrics, stamps
 from state.errors import BrokenFile
 

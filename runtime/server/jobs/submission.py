@@ -9,10 +9,10 @@ from state import (
     config,
     initial_adapters,
     initial_sources,
-    jobs,
     lora_patterns,
     methods,
     models,
+    new_jobs,
     report_to,
     saved_modules,
 )
@@ -38,7 +38,9 @@ class Submission:
         """Create a pending job, durable when this returns. Raises ServiceError, and then nothing was made."""
         job, init = self._checked(job, train, held_out)
         with self._adapter_names.reserved("adapter_name", job.adapter_name):
-            folder = jobs.create(self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows), init)
+            folder = new_jobs.create(
+                self._root, job, train, held_out, lambda num_rows: check_steps(job, num_rows), init
+            )
             self._index.refresh_job(folder.job_id)
         return folder
 

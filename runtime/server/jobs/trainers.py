@@ -14,7 +14,7 @@ from contextlib import suppress
 import psutil
 from msgspec import Struct
 
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.launch import Launcher
 from state import jobs

@@ -4,27 +4,18 @@ Started by runtime/server/data/inspection.py. The pieces come from the masks tha
 nobody waits for the answer any more.
 """
 
-from typing import NoReturn
-
-from runtime.messages.preview import Answer, Question
+from runtime.messages.preview import Preview, Question
 from runtime.model import libraries
 from runtime.process import question
-from runtime.process.exit import leave
-from state.errors import ServiceError
 
 
-def main() -> NoReturn:
-    asked = question.read(Question)
+def preview(asked: Question) -> Preview:
+    """Raises ServiceError."""
     libraries.load_without_torch()
     from runtime.trainer.data.shown import show  # noqa: PLC0415  it imports transformers
 
-    try:
-        answer = Answer(preview=show(asked))
-    except ServiceError as error:
-        answer = Answer(error=str(error))
-    question.answer(answer)
-    leave(0)
+    return show(asked)
 
 
 if __name__ == "__main__":
-    main()
+    question.serve(Question, preview)

@@ -25,6 +25,7 @@ STARTS = {
     "input": "{{sample.output_text}}",
     "reference": "la la",
 }
+ON_TOPIC = STARTS | {"input": "{{sample.output_text}} {{item.topic}}"}
 MULTI = {"type": "multi", "graders": {"starts": STARTS}, "calculate_output": "starts / 2"}
 ENDED = {"completed", "failed", "cancelled"}
 NUM_ROWS = 8
@@ -203,10 +204,14 @@ def test_a_file_that_cannot_be_read_is_that_evaluations_problem(survivor: Surviv
         shutil.copytree(evaluations / survivor.evaluation_id, copy)
         (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | {field: []}))
 
-    listed = survivor.server.get("/evaluations").json()
+    def listed() -> dict[str, str | None]:
+        return {
+            one["evaluation_id"]: one["problem"] for one in survivor.server.get("/evaluations").json()["evaluations"]
+        }
 
-    problems = {one["evaluation_id"]: one["problem"] for one in listed["evaluations"]}
-    assert "broken/evaluation.json" in problems["broken"]
+    wait_until(lambda: all(listed().get(name) for name in ("broken", "edited", "verdictless")), "they are listed")
+    problems = listed()
+    assert "broken/evaluation.json" in (problems["broken"] or "")
     assert problems["edited"] == "edited/evaluation.json: Expected `array` of length >= 2 - at `$.models`"
     assert problems["verdictless"] == "verdictless/results.json: Expected `array` of length >= 1 - at `$.verdicts`"
     assert problems[survivor.evaluation_id] is None
@@ -236,10 +241,11 @@ def test_a_data_sets_held_out_files_are_asked(survivor: Survivor) -> None:
     folder = survivor.server.root / "training_data" / "questions"
     folder.mkdir()
     (folder / "train.jsonl").write_text(_lines(range(3)))
-    (folder / "eval-a.jsonl").write_text(_lines(range(4, 6)))
-    (folder / "eval-b.jsonl").write_text(_lines(range(6, 7)))
+    with_topic = '{"topic": "songs", "prompt"'
+    (folder / "eval-a.jsonl").write_text(_lines(range(4, 6)).replace('{"prompt"', with_topic))
+    (folder / "eval-b.jsonl").write_text(_lines(range(6, 7)).replace('{"prompt"', with_topic))
 
-    begun = _evaluate(survivor.server, dataset_name="questions", graders=[MULTI])
+    begun = _evaluate(survivor.server, dataset_name="questions", graders=[MULTI | {"graders": {"starts": ON_TOPIC}}])
     survivor.server.post(f"/evaluations/{begun['evaluation_id']}/stop")
 
     rows = survivor.server.get(f"/evaluations/{begun['evaluation_id']}/answers").json()["rows"]

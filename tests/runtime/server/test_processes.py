@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from runtime.server import processes
 from runtime.server.processes import ProcessDied
+from state.errors import ServiceError
 from tests.processes import is_alive, on_linux
 from tests.server import CHECKOUT, wait_until
 
@@ -35,7 +36,7 @@ def _write(code: Path, then: str) -> None:
     (code / "asked.py").write_text(
         f"""
 import ctypes, os, sys
-sys.path.append({str(CHECKOUT)!r})
+sys.path.insert(1, {str(CHECKOUT)!r})
 from msgspec import Struct
 from pathlib import Path
 from runtime.process import question
@@ -43,11 +44,12 @@ class Question(Struct):
     pid_file: str
 class Reply(Struct):
     word: str
-asked = question.read(Question)
-hidden = Path(asked.pid_file + ".new")
-hidden.write_text(str(os.getpid()))
-hidden.rename(asked.pid_file)
-{then}
+def answer(asked):
+    hidden = Path(asked.pid_file + ".new")
+    hidden.write_text(str(os.getpid()))
+    hidden.rename(asked.pid_file)
+    {then}
+question.serve(Question, answer)
 """
     )
 
@@ -63,12 +65,26 @@ async def _pid(code: Path) -> int:
 
 
 def test_a_process_answers_with_its_last_line(code: Path) -> None:
-    _write(code, 'print("what a library says"); question.answer(Reply("yes"))')
+    _write(code, 'print("what a library says"); return Reply("yes")')
 
     async def scenario() -> Reply:
         return await _ask(code)
 
     assert asyncio.run(scenario()) == Reply("yes")
+
+
+def test_a_process_refuses_in_words_or_as_a_full_disk_does(code: Path) -> None:
+    async def refusal() -> Exception:
+        with pytest.raises((ServiceError, OSError)) as refused:
+            await _ask(code)
+        return refused.value
+
+    _write(code, 'from state.errors import ServiceError; raise ServiceError("not this")')
+    assert str(asyncio.run(refusal())) == "not this"
+    _write(code, "raise OSError(28, 'no room')")
+    full = asyncio.run(refusal())
+    assert isinstance(full, OSError)
+    assert full.errno == 28
 
 
 def test_a_process_that_dies_is_told_with_its_last_words(code: Path) -> None:

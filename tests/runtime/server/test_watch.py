@@ -72,11 +72,11 @@ def test_finished_jobs_have_no_watch(root: DataRoot) -> None:
 
     async def work() -> None:
         async with _working(follow.read_and_sweep, follow.follow_parents, follow.follow_restless):
-            await _until(lambda: _watches() == 2 + 3)
+            await _until(lambda: _watches() == 3 + 3)
 
             (root.training_jobs / "job_waiting-1" / "status.json").write_text('{"status": "cancelled"}')
             await _until(lambda: len(index.unfinished()) == 2)
-            assert _watches() <= 2 + 3
+            assert _watches() <= 3 + 3
 
     asyncio.run(work())
 

@@ -145,6 +145,6 @@ def test_an_adapter_goes_on_being_asked_as_before_but_for_what_new_rows_say() ->
     before = ChatSettings(template="old", switches={"thinking": True, "enable_thinking": False}, stop_tokens=["a", "b"])
     now = ChatSettings(template=None, switches={"thinking": False}, stop_tokens=["c", "b"])
 
-    assert initial.continued(before, now) == ChatSettings(
+    assert initial.inherited_chat(before, now) == ChatSettings(
         template="old", switches={"thinking": False, "enable_thinking": False}, stop_tokens=["a", "b", "c"]
     )

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from runtime.model import bases
 from runtime.model.device import Facts, choose, pick
-from runtime.trainer import head_loss, lora, loss, packing, trained_head
+from runtime.trainer import head_loss, lora, loss, packing
 from runtime.trainer.documents import Document, whole
 from runtime.trainer.head_loss import head_losses
 from runtime.trainer.loss import one_by_one, packed
@@ -156,7 +156,7 @@ def test_a_trained_output_layer_takes_the_packed_way_too(
     tmp_path: Path, architecture: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In parts, each with the gradients of all that is trained."""
-    monkeypatch.setattr(trained_head, "LOGITS_AT_ONCE", 5 * 2048)
+    monkeypatch.setattr(head_loss, "LOGITS_AT_ONCE", 5 * 2048)
     adapted = _attach(toys.make(tmp_path / "toy", architecture), **changes)
     documents = [whole(list(range(20, 33))), whole([5, 6, 7])]
 

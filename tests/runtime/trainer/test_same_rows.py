@@ -10,7 +10,7 @@ from msgspec import structs
 from runtime.trainer import __main__ as trainer
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import Cancelled
-from state import job_rows, metrics
+from state import job_rows, metrics, new_jobs
 from state import jobs as state_jobs
 from state.config import TrainingConfig
 from state.errors import ServiceError
@@ -36,7 +36,7 @@ def test_a_job_by_request_and_one_by_hand_hold_out_the_same_rows_and_become_the_
     written = state_jobs.read_job(by_hand)
     rows = job_rows.asked(DataRoot.at(root), structs.replace(written, train_texts=TEXTS))
     asked = structs.replace(written, adapter_name="asked")
-    by_request = state_jobs.create(DataRoot.at(root), asked, rows.train, rows.held_out)
+    by_request = new_jobs.create(DataRoot.at(root), asked, rows.train, rows.held_out)
 
     for folder in (by_hand, by_request):
         jobs.train_here(folder)
@@ -84,7 +84,7 @@ def test_rows_may_be_mended_before_the_first_checkpoint(root: Path, caplog: pyte
     source = RowSource("train_texts", texts=TEXTS)
     job = Job(model_name="toy", training_config=TrainingConfig(max_steps=1))
     DataRoot.at(root).create()
-    folder = state_jobs.create(DataRoot.at(root), job, source, None)
+    folder = new_jobs.create(DataRoot.at(root), job, source, None)
     state_jobs.write_status(folder, Status(status="failed", started_at=job.created_at, data_sha256="of other rows"))
     folder.train_file.write_bytes(_lines(TEXTS[:5]))
 

@@ -85,8 +85,8 @@ def test_the_training_models_cache_gives_the_tokens_of_the_models_own_whole_pass
     memory.enable_gradient_checkpointing(model, "layers")
     drawn = torch.get_rng_state()
     with evaluating(model):
-        found = sampling.continued(model.get_base_model(), prompt, frozenset(), 6)
-        ended = sampling.continued(model.get_base_model(), prompt, frozenset(expected[2:3]), 6)
+        found = sampling.greedy_answer(model.get_base_model(), prompt, frozenset(), 6)
+        ended = sampling.greedy_answer(model.get_base_model(), prompt, frozenset(expected[2:3]), 6)
 
     assert found == expected
     assert ended == expected[: expected.index(expected[2]) + 1]

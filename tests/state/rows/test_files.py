@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from state.errors import ServiceError
-from state.rows import json_values, reading, tables
+from state.rows import json_values, tables
 from state.rows.files import Source
 from state.rows.problems import Wrong
+from tests.row_files import report_on
 
 ROW = {"text": 'Grüße, "Welt"\n{[}]'}
 
@@ -342,7 +343,7 @@ def test_memory_stays_the_same_however_large_the_file(tmp_path: Path, name: str)
         file.write(tail)
 
     tracemalloc.start()
-    report = reading.read_all(tmp_path / name)
+    report = report_on(tmp_path / name)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -11,6 +11,7 @@ from state.rows import files, formats, problems, reading, turns
 from state.rows.json_values import LISTS, MAX_ROW_BYTES
 from state.rows.tables import INSTALL
 from state.rows.values import MAX_DEPTH
+from tests.row_files import report_on
 from tests.server import CHECKOUT
 
 PAGE = (CHECKOUT / "docs" / "data.md").read_text()
@@ -34,7 +35,7 @@ def test_each_format_has_examples_that_are_read_as_it(tmp_path: Path, name: str)
     assert examples
     for example in examples:
         (tmp_path / "a.json").write_text(json.dumps([json.loads(example)]))
-        report = reading.read_all(tmp_path / "a.json")
+        report = report_on(tmp_path / "a.json")
         assert report.files[0].format == name
         assert report.unused_keys == {}
 

@@ -11,6 +11,7 @@ from state.errors import ServiceError
 from state.rows import reading
 from state.rows.reading import Numbered, Reading
 from state.rows.row import Chat, Message, Text
+from tests.row_files import report_on
 
 GOOD = '{"text": "Hi"}\n'
 CHAT = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello!"}]}\n'
@@ -35,8 +36,8 @@ def test_a_file_is_read_with_a_report(tmp_path: Path) -> None:
 
     assert rows == [
         Numbered(file.name, 2, 1, Text("Hi")),
-        Numbered(file.name, 3, 2, Text("Yo")),
-        Numbered(file.name, 5, 3, Text("Hey")),
+        Numbered(file.name, 3, 2, Text("Yo"), {"id": 7, "id2": 8}),
+        Numbered(file.name, 5, 3, Text("Hey"), {"id": 9}),
     ]
     [about] = read.report.files
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -108,7 +109,7 @@ def test_a_file_without_a_row_that_can_be_used_is_refused_also_when_wrong_rows_a
         "c.json": r"c\.json: no rows",
     }.items():
         with pytest.raises(ServiceError, match=words):
-            reading.read_all(tmp_path / name, skip_invalid=True)
+            report_on(tmp_path / name, skip_invalid=True)
 
 
 def test_a_folder_is_read_in_the_order_of_names_without_descriptions_and_evaluation_data(tmp_path: Path) -> None:
@@ -131,7 +132,12 @@ def test_a_folder_is_read_in_the_order_of_names_without_descriptions_and_evaluat
     read = Reading(folder)
     rows = list(read.rows())
 
-    assert rows == [Numbered(name, 1, 1, row) for name in ("b.json", "c.json.gz", "train-00000-of-00002.jsonl")]
+    others: dict[str, dict[str, object]] = {
+        "b.json": {"id": 1},
+        "c.json.gz": {"id": 1},
+        "train-00000-of-00002.jsonl": {},
+    }
+    assert rows == [Numbered(name, 1, 1, row, further) for name, further in others.items()]
     assert [file.format for file in read.report.files] == ["alpaca", "alpaca", "chat"]
     assert read.report.ignored_files == [
         *("README.md", "dataset.json", "dataset_info.json", "eval.jsonl", "test-00000-of-00001.jsonl"),
@@ -143,12 +149,12 @@ def test_a_folder_is_read_in_the_order_of_names_without_descriptions_and_evaluat
 
 def test_the_hash_of_a_folder_changes_with_every_files_content(tmp_path: Path) -> None:
     folder = _folder(tmp_path, a__jsonl=CHAT, b__jsonl=CHAT)
-    before = reading.read_all(folder).sha256
-    again = reading.read_all(folder).sha256
+    before = report_on(folder).sha256
+    again = report_on(folder).sha256
 
     (folder / "b.jsonl").write_text(CHAT + "\n")
 
-    assert before == again != reading.read_all(folder).sha256
+    assert before == again != report_on(folder).sha256
 
 
 def test_files_of_a_folder_that_become_different_kinds_of_rows_are_told(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from handlers.v1.fine_tuning.jobs.event_object import evaluation_figures, training_figures
 from handlers.v1.fine_tuning.jobs.job_object import PREFIX, found
 from handlers.v1.pages import page
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import adapter_checkpoints, adapter_places, adapters, clock, metrics
 from state.errors import NotFound

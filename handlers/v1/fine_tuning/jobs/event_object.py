@@ -9,7 +9,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from handlers.v1.fine_tuning.jobs.job_object import PREFIX
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from state import clock, metrics, result_files
 from state.metrics import Point
 

@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from handlers.v1.fine_tuning.jobs import integrations
 from handlers.v1.fine_tuning.jobs.integrations import Integration
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.service import Service
 from state import clock, fine_tuning, jobs, metrics, result_files
 from state.config import TrainingConfig
@@ -30,7 +30,8 @@ STATUSES: dict[JobState, JobStatus] = {
 class JobHyperparameters(Struct):
     """As they are: nothing is "auto" any more. `batch_size` is the rows of one optimizer step."""
 
-    n_epochs: int
+    n_epochs: int | None
+    """None where the job ends at a step, `max_steps`, and not with an epoch."""
     batch_size: int
     learning_rate_multiplier: float
 
@@ -170,9 +171,8 @@ def _points(entry: JobEntry) -> list[metrics.Point]:
 
 
 def _hyperparameters(settings: TrainingConfig) -> JobHyperparameters:
-    return JobHyperparameters(
-        settings.num_epochs, fine_tuning.examples_per_step(settings), fine_tuning.rate_multiplier(settings)
-    )
+    n_epochs = None if settings.max_steps > 0 else settings.num_epochs
+    return JobHyperparameters(n_epochs, fine_tuning.examples_per_step(settings), fine_tuning.rate_multiplier(settings))
 
 
 def _method(settings: TrainingConfig) -> JobMethod:

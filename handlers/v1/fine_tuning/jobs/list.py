@@ -11,7 +11,7 @@ from litestar.params import FromQuery, QueryParameter
 from msgspec import Struct, field
 
 from handlers.v1.fine_tuning.jobs.job_object import FineTuningJob, job_id_of, job_object
-from runtime.server.index import JobEntry
+from runtime.server.entries import JobEntry
 from runtime.server.newest import Key
 from runtime.server.service import Service
 from state.errors import NotFound, ServiceError

@@ -19,7 +19,7 @@ from safetensors.numpy import save_file
 import main
 from runtime.inference.llamacpp import conversion
 from runtime.inference.llamacpp.conversion import Conversions
-from runtime.messages.export import Order, Outcome
+from runtime.messages.export import Order
 from runtime.messages.inference import AdapterFiles
 from runtime.server.answering.engines import PROGRAM, VARIABLE
 from state import models
@@ -85,10 +85,9 @@ def text_of(events: list[dict[str, Any]]) -> str:
 def convert_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Conversions in this process, which make nothing of a file but its place."""
 
-    def ask(order: Order) -> Outcome:
+    def ask(order: Order) -> None:
         Path(order.target).mkdir()
         (Path(order.target) / ("model.gguf" if order.adapter is None else "adapter.gguf")).write_bytes(b"GGUF")
-        return Outcome()
 
     monkeypatch.setattr(conversion, "_ask", ask)
 

@@ -14,10 +14,12 @@ from runtime.server.answering.serving import Answering, Serving
 from runtime.server.answering.worker import Prompt
 from runtime.server.evaluating import evaluator
 from runtime.server.evaluating.evaluator import Evaluator
+from runtime.server.index import Index
 from runtime.server.processes import ProcessDied
 from state import clock, evaluations, folders, store
 from state.errors import Busy, NotFound, ServiceError
-from state.evaluations import Asked, Evaluation, EvaluationFolder, Row
+from state.evaluation_records import UNFINISHED, Asked, Evaluation, Row, Status
+from state.evaluations import EvaluationFolder
 from state.graders import StringCheck
 from state.root import DataRoot
 
@@ -50,9 +52,8 @@ class StandIn:
         return [Generated(text, 1, 1, "stop")]
 
 
-def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
-    root.create()
-    evaluation = Evaluation(
+def _asked(rows: list[Row] = ROWS) -> Evaluation:
+    return Evaluation(
         created_at=clock.now(),
         models=[Asked(name="own", model_name="base"), Asked(name="base", model_name="base")],
         rows="a test's",
@@ -60,7 +61,18 @@ def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
         graders=[GRADER],
         max_tokens=8,
     )
-    return evaluations.create(root, evaluation, rows)
+
+
+def _create(root: DataRoot, rows: list[Row] = ROWS) -> EvaluationFolder:
+    root.create()
+    return evaluations.create(root, _asked(rows), rows)
+
+
+def _read(root: DataRoot) -> Index:
+    index = Index(root)
+    for evaluation_id in index.evaluation_ids():
+        index.refresh_evaluation(evaluation_id)
+    return index
 
 
 async def _until(condition: Callable[[], bool]) -> None:
@@ -68,10 +80,11 @@ async def _until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.001)
 
 
-def _evaluate(root: DataRoot, folder: EvaluationFolder, answer: Answers) -> evaluations.Status:
+def _evaluate(root: DataRoot, folder: EvaluationFolder, answer: Answers) -> Status:
     async def scenario() -> None:
-        working = asyncio.create_task(Evaluator(root, cast("Serving", StandIn(answer)), lambda: False).run())
-        await _until(lambda: evaluations.read_status(folder).status not in evaluations.UNFINISHED)
+        own = Evaluator(root, _read(root), cast("Serving", StandIn(answer)), lambda: False)
+        working = asyncio.create_task(own.run())
+        await _until(lambda: evaluations.read_status(folder).status not in UNFINISHED)
         working.cancel()
 
     asyncio.run(scenario())
@@ -95,7 +108,7 @@ def test_it_gives_way_to_a_training_and_then_asks_for_what_is_left(
     async def scenario() -> None:
         nonlocal is_training, may_answer
         serving = StandIn(answer)
-        own = Evaluator(root, cast("Serving", serving), lambda: is_training)
+        own = Evaluator(root, _read(root), cast("Serving", serving), lambda: is_training)
         working = asyncio.create_task(own.run())
         await _until(lambda: evaluations.count_answers(folder) == 40 and serving.under_way > 0)
 
@@ -131,13 +144,13 @@ def test_an_evaluation_that_is_removed_while_it_gives_way_ends_nothing(
 
     async def scenario() -> None:
         serving = StandIn(answer)
-        own = Evaluator(root, cast("Serving", serving), lambda: False)
+        own = Evaluator(root, _read(root), cast("Serving", serving), lambda: False)
         working = asyncio.create_task(own.run())
         await _until(lambda: serving.under_way > 0)
         folders.vanish(gone.path)
         await own.make_way()
 
-        last = _create(root)
+        last = own.start(_asked(), ROWS)
         own.wake()
         await _until(lambda: working.done() or evaluations.read_status(last).status == "completed")
         working.cancel()
@@ -235,3 +248,34 @@ def test_an_evaluation_whose_folder_goes_or_cannot_be_written_to_is_given_up_and
     assert evaluations.read_status(stuck).status == "pending"
     with pytest.raises(NotFound):
         evaluations.find(root, gone.evaluation_id)
+
+
+def test_old_evaluations_are_read_no_more_to_list_them_or_to_find_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = DataRoot.at(tmp_path)
+    for _ in range(20):
+        evaluations.end(_create(root, ROWS[:1]), "cancelled")
+    index = _read(root)
+    own = Evaluator(root, index, cast("Serving", None), lambda: False)
+    looked_at: list[str] = []
+
+    def looks(function: Callable[..., Any]) -> Callable[..., Any]:
+        def look(path: object, *arguments: Any) -> Any:
+            looked_at.append(str(path))
+            return function(path, *arguments)
+
+        return look
+
+    for module, name in ((store, "read"), (folders, "names_in"), (folders, "has"), (evaluations, "stamp")):
+        monkeypatch.setattr(module, name, looks(getattr(module, name)))
+
+    assert len(index.evaluations("own")) == 20
+    assert own._next() is None
+    assert looked_at == []
+    waiting = own.start(_asked(ROWS[:1]), ROWS[:1])
+    looked_at.clear()
+    assert own._next() == waiting
+    assert len(index.evaluations()) == 21
+    assert all(waiting.evaluation_id in path for path in looked_at)
+    assert looked_at

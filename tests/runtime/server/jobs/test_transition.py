@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from runtime.server.jobs.transition import end
-from state import jobs, locks
+from state import jobs, locks, new_jobs
 from state.jobs import Job, JobFolder, Status
 from state.root import DataRoot
 from state.row_source import RowSource
@@ -15,7 +15,7 @@ from state.row_source import RowSource
 def folder(tmp_path: Path) -> JobFolder:
     root = DataRoot.at(tmp_path)
     root.create()
-    return jobs.create(root, Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
+    return new_jobs.create(root, Job(model_name="toy"), RowSource("train_texts", texts=["some text"]), None)
 
 
 def test_a_job_that_is_ended_has_no_trainer_any_more(folder: JobFolder) -> None:

@@ -38,6 +38,8 @@ def test_a_job_that_was_started_otherwise_is_shown_too(waiting: openai.OpenAI, q
 
     assert (shown.model, shown.training_file, shown.metadata) == (MODEL, "", None)
     assert shown.hyperparameters.to_dict() == {"n_epochs": 7, "batch_size": 4, "learning_rate_multiplier": 5.0}
+    stepped = queueing.start(training_config={"max_steps": 7})
+    assert waiting.fine_tuning.jobs.retrieve(f"ftjob-{stepped}").hyperparameters.n_epochs is None
 
 
 def test_a_job_is_paused_resumed_and_cancelled(waiting: openai.OpenAI, queueing: Server, chats: str) -> None:
