@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 from runtime.inference.kv_cache import KVCache
+from runtime.inference.paged.pool import PagePool
 from runtime.model.attention import attended, refuse_others
 from runtime.model.trial import check_close, fast_or_plain
 
@@ -49,6 +50,8 @@ class ModelRunner(Struct, frozen=True):
     logits_bytes: int
     """Of one token's logits; measured."""
     is_batched: bool
+    pool: PagePool | None = None
+    """What all its KV caches have their memory of; without one, each has its own."""
 
 
 def choose(model: PreTrainedModel) -> ModelRunner:
@@ -75,7 +78,7 @@ def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
         input_ids=torch.tensor([tokens], device=model.device),
         position_ids=torch.tensor([positions], device=model.device),
         use_cache=False,
-        logits_to_keep=torch.tensor(_kept(chunks), device=model.device),
+        logits_to_keep=torch.tensor(kept(chunks), device=model.device),
         chunks=chunks,
     )
     for chunk in chunks:
@@ -84,14 +87,14 @@ def _together(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
     return logits_NV
 
 
-def _kept(chunks: Sequence[Chunk]) -> list[int]:
+def kept(chunks: Sequence[Chunk]) -> list[int]:
     """The tokens of a pass after which logits are wanted."""
-    kept: list[int] = []
+    wanted: list[int] = []
     end = 0
     for chunk in chunks:
         end += len(chunk.tokens)
-        kept += range(end - chunk.num_logits, end)
-    return kept
+        wanted += range(end - chunk.num_logits, end)
+    return wanted
 
 
 def _one_by_one(model: PreTrainedModel, chunks: Sequence[Chunk]) -> torch.Tensor:
