@@ -53,7 +53,6 @@ class LayerChange(Struct):
     module: nn.Module | None = None
 
 
-
 class LoadedAdapter(dict[str, LayerChange]):
     """By the name of the layer in the base. Each is itself alone, so that what was made for it can be kept by it."""
 

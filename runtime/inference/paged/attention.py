@@ -81,9 +81,9 @@ def _by_flash(  # noqa: PLR0913, PLR0917
 ) -> torch.Tensor:
     """One call, without a copy of keys.
 
-    Keys are never split between blocks of threads (`num_splits`): where torch 2.13 decides that by itself, the rows of
-    all sequences but the first may stay unwritten (pytorch's issue 194167). A single token that sees everything needs no
-    causal mask, and without one the kernel reads keys once for all query heads that share them.
+    A sequence's keys are not split (`num_splits`): where torch 2.13 decides by itself to split those in pages, rows of
+    all sequences but the first may stay unwritten. A single token that sees everything needs no causal mask, and
+    without one the kernel reads keys once for all the query heads that share them.
     """
     sees_all = paged.longest == 1 and window is None
     found_THD: Any = varlen_attn(

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -27,7 +28,7 @@ log = logging.getLogger("inference")
 
 
 def choose(model: PreTrainedModel, adapters: Adapters) -> ModelRunner:
-    """With pages where a trial shows that it is right for this model; else as a CPU computes it, and the log says why."""
+    """With pages on a GPU, where a trial shows that it is right for this model; else without. The log says why not."""
     plain = ragged.choose(model)
     if model.device.type not in DEVICES or not plain.is_batched:
         return plain
@@ -36,23 +37,16 @@ def choose(model: PreTrainedModel, adapters: Adapters) -> ModelRunner:
     for by_flash in (True, False) if takes_pages() else (False,):
         model.set_attn_implementation(ATTENTION)
         pool = PagePool()
-        runner = PagedRunner(model, adapters, pool, by_flash=by_flash)
+        new_cache, logits = partial(PagedCache, pool), PagedRunner(model, adapters, pool, by_flash=by_flash).logits
         try:
-            found = _try(lambda pool=pool: PagedCache(pool), runner.logits)  # type: ignore[misc]
-            check_close(found.float(), expected.float(), TOLERANCE)
+            check_close(_try(new_cache, logits).float(), expected.float(), TOLERANCE)
         except (*UNSUITABLE, RuntimeError) as reason:
             if failures.is_fatal(reason):
                 raise
-            log.info("Keys and values in pages, %s: %s", "by flash attention" if by_flash else "gathered", reason)
+            log.info("Keys and values are not in pages, %s: %s", "for flash" if by_flash else "gathered", reason)
         else:
-            return ModelRunner(
-                lambda: PagedCache(pool),
-                runner.logits,
-                pool.bytes_per_page // pool.page,
-                plain.logits_bytes,
-                is_batched=True,
-                pool=pool,
-            )
+            bytes_per_token = pool.bytes_per_page // pool.page
+            return ModelRunner(new_cache, logits, bytes_per_token, plain.logits_bytes, is_batched=True, pool=pool)
     model.set_attn_implementation(own)
     return plain
 
@@ -99,7 +93,7 @@ class PagedRunner:
         return found_NV[: len(chunks)]
 
     def _decode(self, inputs_NC: torch.Tensor) -> torch.Tensor:
-        """Logits [N, V] of a token of each of N sequences. Nothing but its device and its shape is asked of `inputs`."""
+        """Logits [N, V] of a token of each of N sequences. Of `inputs` only its device and its shape are asked."""
         tokens_N, positions_N, slots_N = (inputs_NC[:, column].long() for column in range(3))
         paged = PagedPass(
             pool=self._pool,

@@ -16,6 +16,8 @@ from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontext
 from pathlib import Path
 from typing import Self, TypeVar
 
+from msgspec import structs
+
 from runtime.messages.inference import (
     AdapterFiles,
     Cancel,
@@ -64,23 +66,26 @@ END_TIMEOUT_S = 5.0  # a worker whose socket has closed is gone within milliseco
 class Worker:
     """Loads and asks models in a process of its own. Its methods may be called concurrently."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  what the server decides
         self,
         quantized_bases: Path,
         log: Path | None = None,
         place: Place = lambda: nullcontext({}),
         meter: Meter | None = None,
         llama_server: Path | None = None,
+        leave_mb: Callable[[], int] = lambda: 0,
     ) -> None:
         """`quantized_bases` is where the process keeps its copies; a `llama_server` computes in its place.
 
         `log` takes what it prints; without one that goes to this process's stderr. `place` is entered before each start
-        of the process and left when that one has ended; what it raises is raised to who asks.
+        of the process and left when that one has ended; what it raises is raised to who asks. `leave_mb` says what
+        memory the process is to leave to others, and is asked with each request.
         """
         self._arguments = [str(quantized_bases), *([] if llama_server is None else [str(llama_server)])]
         self._log = log
         self._place = place
         self._meter = meter or Meter()
+        self._leave_mb = leave_mb
         self._ids = itertools.count(1)
         self._life: asyncio.Task[_Life] | None = None
         self._closed = False
@@ -192,7 +197,8 @@ class Worker:
         self._in_flight += len(requests)
         try:
             process = await asyncio.shield(life)  # others may wait for the same beginning
-            async with process.asked(requests) as inbox:
+            leave_mb = self._leave_mb()  # when it is known where the process computes
+            async with process.asked([_leaving(request, leave_mb) for request in requests]) as inbox:
                 left = len(requests)
                 while left:
                     match await inbox.get():
@@ -309,6 +315,10 @@ class _Life:
         if last_words is not None:
             return f"The inference worker ended; the server's log has the details. {last_words.message}"
         return f"The inference worker died; the next request starts another. {explain(exit_code)}"
+
+
+def _leaving(request: Request, leave_mb: int) -> Request:
+    return structs.replace(request, leave_mb=leave_mb) if isinstance(request, Load | Generate) else request
 
 
 def _is_usable(life: asyncio.Task[_Life]) -> bool:
