@@ -115,6 +115,7 @@ class Adapters:
     def remove(self, path: str | None) -> None:
         """Forget the adapter of a folder, whatever its files were when it was loaded; without one, all."""
         self._loaded = {files: kept for files, kept in self._loaded.items() if path not in {None, files.path}}
+        self._spans = ()  # the pass before is over
 
     def begin_pass(self, shares: Sequence[Share]) -> None:
         """Before a pass: the shares of its sequences, in their order."""

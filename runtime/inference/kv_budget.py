@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from runtime.inference.base import Base
 from runtime.inference.paged.pool import PagePool
 from runtime.inference.sequence import Sequence
+from runtime.model.failures import is_out_of_memory
 
 GROWTH = 1 / 2  # of its pages, by which a pool grows where there is memory: what was recorded of them is recorded again
 KV_CACHE_SHARE = 1 / 2  # of the free memory, for what running sequences may still take: a pass takes some, others too
@@ -44,7 +45,7 @@ class KVBudget:
                 return False
         if missing := _missing_pages(pool, running, tokens):
             affordable = int(self._available() - scoring_bytes) // pool.bytes_per_page
-            pool.grow(max(missing, min(int(GROWTH * pool.num_pages), affordable)))
+            return _grow(pool, max(missing, min(int(GROWTH * pool.num_pages), affordable)))
         return True
 
     def reserve_more(self, running: Collection[Sequence], sequence: Sequence) -> bool:
@@ -80,6 +81,17 @@ def _missing(base: Base, running: Collection[Sequence], tokens: int) -> int:
         return pool.bytes_per_page * _missing_pages(pool, running, tokens)
     set_aside = sum(sequence.reserved - sequence.num_computed for sequence in running)
     return base.runner.cache_bytes_per_token * (set_aside + tokens)
+
+
+def _grow(pool: PagePool, pages: int) -> bool:
+    """Whether the device had the memory: what is free need not be in one piece."""
+    try:
+        pool.grow(pages)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    return True
 
 
 def _missing_pages(pool: PagePool, running: Collection[Sequence], tokens: int) -> int:

@@ -68,7 +68,7 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
         found_THD = _of_rows(query, keys, values, paged, sliding_window, scaling, softcap)
     else:
         found_THD = _one_by_one(query, keys, values, paged, sliding_window, scaling, softcap)
-    return found_THD.to(query_1HTD.dtype)[None], None
+    return found_THD.to(query_1HTD.dtype).contiguous()[None], None
 
 
 def _by_flash(  # noqa: PLR0913, PLR0917

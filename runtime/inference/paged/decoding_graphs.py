@@ -8,7 +8,7 @@ none. What changes from pass to pass is in one tensor, that stays where it is.
 import logging
 from collections.abc import Callable
 from functools import partial
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from msgspec import Struct
@@ -29,11 +29,17 @@ Record = Callable[[Compute], Compute]
 
 
 def cuda_graph(compute: Compute) -> Compute:
-    """Record on CUDA. Raises what a kernel raises that cannot be recorded, such as one that asks for a result."""
+    """Record on CUDA. Raises what a kernel raises that cannot be recorded, such as one that asks for a result.
+
+    All graphs that there are share their memory: one is replayed at a time, and nobody keeps its result.
+    """
     graph = torch.cuda.CUDAGraph()
+    memory = next((other.pool() for other in _recorded), None)
+    own_stream = torch.cuda.stream(torch.cuda.current_stream())  # which a recording that fails would not come back to
     # "thread_local": what other threads do is no reason to fail, as none of them computes
-    with torch.cuda.graph(graph, pool=_memory(), capture_error_mode="thread_local"):
+    with own_stream, torch.cuda.graph(graph, pool=memory, capture_error_mode="thread_local"):
         found = compute()
+    _recorded.add(graph)
 
     def replay() -> torch.Tensor:
         graph.replay()
@@ -45,14 +51,7 @@ def cuda_graph(compute: Compute) -> Compute:
 RECORDERS: dict[str, Record] = {"cuda": cuda_graph}
 """By the kind of device."""
 
-_memories: list[tuple[int, int]] = []
-
-
-def _memory() -> tuple[int, int]:
-    """The memory that all graphs have in common: only one is replayed at a time, and nobody keeps its result."""
-    if not _memories:
-        _memories.append(torch.cuda.graph_pool_handle())
-    return _memories[0]
+_recorded: WeakSet[torch.cuda.CUDAGraph] = WeakSet()
 
 
 class Graph(Struct):

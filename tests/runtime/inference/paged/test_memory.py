@@ -10,7 +10,7 @@ import torch
 from runtime.inference import kv_budget, kv_cache, sequence
 from runtime.inference.engine import Engine
 from runtime.inference.paged.pool import PagePool
-from runtime.messages.inference import Done, Generated, Unload
+from runtime.messages.inference import Done, Generated, Refused, Unload
 from runtime.model import device
 from tests.completing import answers, base_of, complete, finish, request, together
 from tests.recording import Recorder
@@ -83,7 +83,7 @@ def test_32_at_once_that_begin_alike_share_their_beginning_and_those_that_nobody
     assert {one.completion_tokens for number, one in found.items() if one and number not in gone} == {12}
     assert {one.completion_tokens for number, one in found.items() if one and number in gone} == {3}, "a pass behind"
     assert pages_in_use(engine) == remembered(engine)
-    assert len(remembered(engine)) == 2 + 2 * 32, "two whole pages of all, and what each has written of its own"
+    assert len(remembered(engine)) == 2 + 2 * 20 + 12, "two whole pages of all, and what each has written of its own"
     base_of(engine).prefix_cache.clear()
     assert pages_in_use(engine) == set()
 
@@ -119,6 +119,25 @@ def test_when_no_page_is_left_the_newest_ends_as_by_length(endless: Path, engine
     assert isinstance(newer, Generated)
     assert (older.finish_reason, newer.finish_reason) == ("length", "length")
     assert newer.completion_tokens < older.completion_tokens < 8 * PAGE
+
+
+def test_a_pool_that_cannot_grow_after_all_ends_the_newest_and_refuses_who_comes_next(
+    endless: Path, engine_of: Callable[[int], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = engine_of(400)
+    complete(engine, endless)
+
+    def in_pieces(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(PagePool, "grow", in_pieces)
+    [cut] = answers(engine, [request(1, endless, None, [5], max_new_tokens=None)])
+    [refused] = answers(engine, [request(2, endless, None, list(range(100)))])
+
+    assert isinstance(cut, Generated)
+    assert cut.finish_reason == "length"
+    assert isinstance(refused, Refused)
+    assert refused.message.startswith("The prompt has 100 tokens and up to 12 may follow: their KV cache takes up to")
 
 
 def test_one_adapters_tokens_are_a_graph_of_its_own_and_a_mixed_pass_is_none(
@@ -168,7 +187,7 @@ def test_memory_that_jobs_may_still_take_is_neither_given_to_requests_nor_left_t
     refused = leaving(290)
     with_more = leaving(300)
     assert refused is not None
-    assert "their KV cache takes up to 51 MB, and 10 MB of memory can be given to it now" in str(refused)
+    assert "their KV cache takes up to 51 MB, and 11 MB of memory can be given to it now" in str(refused)
     assert "and 0 MB of memory can be given" in str(with_more)
     assert asked == [pytest.approx(0.21), pytest.approx(0.2)]
 

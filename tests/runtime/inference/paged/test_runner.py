@@ -35,9 +35,15 @@ JOINING_AND_LEAVING: Schedule = [
 ]
 
 
-@cache
 def toy(architecture: str) -> PreTrainedModel:
-    """In float32, so that only an error makes a difference."""
+    """With its own attention, in float32, so that only an error makes a difference."""
+    model = _toy(architecture)
+    model.set_attn_implementation("sdpa")
+    return model
+
+
+@cache
+def _toy(architecture: str) -> PreTrainedModel:
     torch.manual_seed(0)
     config = toys.ARCHITECTURES[architecture]()
     config.vocab_size = VOCABULARY
@@ -230,7 +236,8 @@ def test_a_model_that_pages_are_wrong_for_keeps_its_plain_caches(
     caplog.set_level(logging.INFO)
     expected = joining_plainly("llama")
 
-    made = runner.choose(toy("llama"), Adapters(toy("llama")))
+    model = toy("llama")
+    made = runner.choose(model, Adapters(model))
 
     assert made.pool is None
     assert "Keys and values are not in pages, gathered: tried, it differs from the model's own way" in caplog.text
