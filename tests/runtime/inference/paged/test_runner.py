@@ -16,7 +16,7 @@ from runtime.inference.adapters import Adapters
 from runtime.inference.paged import attention, decoding_graphs, runner
 from runtime.inference.paged.pool import PagedCache, PagePool
 from runtime.inference.ragged import Chunk, ModelRunner
-from runtime.model import varlen
+from runtime.model import private, varlen
 from tests import toys
 from tests.recording import Recorder
 
@@ -37,18 +37,18 @@ JOINING_AND_LEAVING: Schedule = [
 
 def toy(architecture: str) -> PreTrainedModel:
     """With its own attention, in float32, so that only an error makes a difference."""
-    model = _toy(architecture)
-    model.set_attn_implementation("sdpa")
+    model, own = _toy(architecture)
+    model.set_attn_implementation(own)
     return model
 
 
 @cache
-def _toy(architecture: str) -> PreTrainedModel:
+def _toy(architecture: str) -> tuple[PreTrainedModel, str]:
     torch.manual_seed(0)
     config = toys.ARCHITECTURES[architecture]()
     config.vocab_size = VOCABULARY
     model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    return model
+    return model, private.attention_of(model.config)
 
 
 def chosen(model: PreTrainedModel) -> ModelRunner:
