@@ -112,6 +112,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     tokens_per_second: float | None = None
     """Of the newest log line, as the next one."""
     memory_mb: float | None = None
+    planned_memory_mb: float | None = None
+    """What the newest attempt foresees to take at most, in 2^20 bytes; None before it knows."""
     ends_at: datetime | None = None
     """When a running job will have taken its last step, if it goes on as it went lately."""
     started_at: datetime | None = None

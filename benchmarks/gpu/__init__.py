@@ -6,5 +6,5 @@ checks.py      what is checked, most important first, and how long each may take
 running.py     each check in a process of its own, its outcome told as it comes
 one.py         that process
 setting.py     what a check is given, and jobs for it to train
-machine.py, exactness.py, product.py, figures.py    the checks: functions of one argument that return a figure
+machine.py, exactness.py, paging.py, product.py, figures.py    the checks: functions that return a figure
 """

@@ -20,6 +20,9 @@ CHECKS = (
     Check("exactness.fused_lora", 45),
     Check("exactness.fused_adamw", 45),
     Check("exactness.paged_adamw", 45),
+    Check("paging.pages", 45),
+    Check("paging.graphs", 45),
+    Check("paging.left_memory", 30),
     Check("product.forecast", 90),
     Check("product.side_by_side", 75),
     Check("product.export", 75),
@@ -30,4 +33,5 @@ CHECKS = (
     Check("figures.usual", 100),
     Check("figures.bf16", 100),
     Check("figures.serving", 120),
+    Check("paging.speed", 90),
 )

@@ -71,8 +71,8 @@ def bf16(setting: Setting) -> str:
 
 def serving(setting: Setting) -> str:
     """Lathe's server, asked by 1, 16 and 64 at once, 64 tokens each."""
-    made = _made(setting)
-    prompts = [text[: 80 + 40 * (at % 8)] for at, text in enumerate(made.texts)]
+    known = made(setting)
+    prompts = [text[: 80 + 40 * (at % 8)] for at, text in enumerate(known.texts)]
     with server(setting.shared / "figures", [], "--no-spare-trainer") as http:
         url = str(http.base_url).replace("/api", "/v1")
         ask_server(url, "llama", prompts[:1])
@@ -81,10 +81,11 @@ def serving(setting: Setting) -> str:
         f"{number} at once {batch.tokens_per_second:.0f} tokens/s (first token after {batch.first_token_s:.2f} s)"
         for number, batch in batches.items()
     ]
-    return f"{made.size}: {', '.join(told)}"
+    return f"{known.size}: {', '.join(told)}"
 
 
-def _made(setting: Setting) -> Made:
+def made(setting: Setting) -> Made:
+    """Raises Skipped where `base` has made none."""
     file = setting.shared / "figures.json"
     if not file.exists():
         raise Skipped("there is no base to measure with")
@@ -94,13 +95,13 @@ def _made(setting: Setting) -> Made:
 def _job(setting: Setting) -> JobFolder:
     settings = {"max_steps": STEPS, "batch_size": 8, "learning_rate": 1e-4, "max_seq_length": LENGTH}
     folder = JobFolder(setting.shared / "figures" / "training_jobs" / setting.folder.name)
-    return make_job(folder, _made(setting).texts[: 8 * STEPS], settings, model="llama")
+    return make_job(folder, made(setting).texts[: 8 * STEPS], settings, model="llama")
 
 
 def _told(setting: Setting, result: Result) -> str:
     warm = f", {result.warm_tokens_per_second:.0f} after the first step" if result.warm_tokens_per_second else ""
     return (
-        f"{_made(setting).size}, {STEPS} steps of 8 x {LENGTH} tokens: {result.tokens_per_second:.0f} tokens/s{warm}, "
+        f"{made(setting).size}, {STEPS} steps of 8 x {LENGTH} tokens: {result.tokens_per_second:.0f} tokens/s{warm}, "
         f"peak {result.peak_mb:.0f} MB, {result.other_s:.0f} s beside the steps, "
         f"mean loss {statistics.mean(result.losses):.3f}"
     )

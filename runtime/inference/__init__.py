@@ -13,6 +13,7 @@ base.py           a model in memory, and what belongs to it
 ragged.py         several sequences in one forward pass
 kv_cache.py       a sequence's keys and values
 native/           the same in C, for CPUs with AVX512-BF16
+paged/            the same on a GPU: in pages, with decoding passes as CUDA graphs
 prefix_cache.py   KV caches of ended sequences, for prompts that begin with the same tokens
 adapters.py       adapters beside each other on one base
 sampling.py       from logits to a token

@@ -53,8 +53,11 @@ class LayerChange(Struct):
     module: nn.Module | None = None
 
 
-LoadedAdapter = dict[str, LayerChange]
-"""By the name of the layer in the base."""
+class LoadedAdapter(dict[str, LayerChange]):
+    """By the name of the layer in the base. Each is itself alone, so that what was made for it can be kept by it."""
+
+    __hash__ = object.__hash__
+    __eq__ = object.__eq__
 
 
 class Share(Struct, frozen=True):
@@ -113,6 +116,7 @@ class Adapters:
     def remove(self, path: str | None) -> None:
         """Forget the adapter of a folder, whatever its files were when it was loaded; without one, all."""
         self._loaded = {files: kept for files, kept in self._loaded.items() if path not in {None, files.path}}
+        self.spans = ()  # the pass before is over
 
     def begin_pass(self, shares: Sequence[Share]) -> None:
         """Before a pass: the shares of its sequences, in their order."""
@@ -129,6 +133,22 @@ class Adapters:
                 spans.pop()
             spans.append(Span(share.adapter, tokens, logits))
         self.spans, self._sizes = spans, (token, logit)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether a pass's tokens are not all one adapter's, nor all the bare base's."""
+        return len(self.spans) > 1 or any(span.tokens != slice(0, self._sizes[0]) for span in self.spans)
+
+    @property
+    def only(self) -> LoadedAdapter | None:
+        """Whose the tokens are of a pass that is not mixed."""
+        return self.spans[0].adapter if self.spans else None
+
+    def fill(self, rows: int) -> None:
+        """Let a pass that is not mixed have so many tokens, each with its logits."""
+        own = self.only
+        self.spans = [] if own is None else [Span(own, slice(0, rows), slice(0, rows))]
+        self._sizes = (rows, rows)
 
     def _hook(self, name: str) -> Callable[[nn.Module, tuple[torch.Tensor, ...], torch.Tensor], None]:
         def change(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -197,7 +217,7 @@ def _stretch(change: LayerChange, module: Any, magnitude_O: torch.Tensor) -> Non
 
 
 def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapter:
-    adapter: LoadedAdapter = {}
+    adapter = LoadedAdapter()
     device, dtype = model.device, model.dtype
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for layer, scaling in checked.scalings.items():

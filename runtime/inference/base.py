@@ -9,10 +9,11 @@ import torch
 from llguidance import LLMatcher
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from runtime.inference import ragged, schemas
+from runtime.inference import schemas
 from runtime.inference.adapters import Adapters
 from runtime.inference.grammars import Grammars
-from runtime.inference.native import runner as native_runner
+from runtime.inference.native import runner as native
+from runtime.inference.paged import runner as paged
 from runtime.inference.prefix_cache import PrefixCache
 from runtime.inference.tools import holding
 from runtime.inference.tools.forms import Form, form_of
@@ -41,7 +42,7 @@ class Base:
         self.tokenizer: PreTrainedTokenizerBase = load_tokenizer(source)
         self.model: PreTrainedModel = bases.load_base(source, setup, quantized_bases).eval()
         self.adapters = Adapters(self.model)
-        self.runner = native_runner.choose(self.model, self.adapters, ragged.choose(self.model))
+        self.runner = native.choose(self.model, self.adapters, paged.choose(self.model, self.adapters))
         self.mixes_adapters = True
         """Whether sequences of several adapters may share a pass."""
         self.prefix_cache = PrefixCache(int(PREFIX_CACHE_SHARE * setup.memory_mb * 2**20))

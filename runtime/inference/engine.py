@@ -45,8 +45,11 @@ class Engine:
 
     def __init__(self, quantized_bases: Path, free_memory: FreeMemory = memory.free) -> None:
         setup = device.pick()
-        self._loader = Loader(quantized_bases, setup, free_memory)
-        self._budget = KVBudget(lambda: free_memory(setup.device))
+        self._device = setup.device
+        self._free_memory = free_memory
+        self._to_be_left = 0
+        self._loader = Loader(quantized_bases, setup, self._free)
+        self._budget = KVBudget(lambda: self._free(setup.device))
         self._tokenizers = Tokenizers(self._tokenizer_in_memory)
         self._passes = Passes()
         self._waiting = WaitingLine()
@@ -67,6 +70,8 @@ class Engine:
         if isinstance(request, TokenizerQuestion):
             self._tell_of_tokenizer(request)
             return
+        if isinstance(request, Load | Generate):
+            self._leave(request.leave_mb * 2**20)
         self._waiting.add(Waiting(request, is_cancelled))
 
     def take_replies(self) -> list[Reply]:
@@ -88,6 +93,15 @@ class Engine:
             self._waiting.take_first()
         if self._loader.base is not None and self._running:
             self._pass(self._loader.base)
+
+    def _free(self, device: str) -> int:
+        """What of a device's memory may be taken: jobs that train beside may still need a part of what is free."""
+        return max(0, self._free_memory(device) - self._to_be_left)
+
+    def _leave(self, to_others: int) -> None:
+        if to_others or self._to_be_left:
+            memory.leave(self._device, to_others)
+        self._to_be_left = to_others
 
     def _tokenizer_in_memory(self, source: str) -> PreTrainedTokenizerBase | None:
         base = self._loader.base

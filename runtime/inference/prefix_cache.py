@@ -59,6 +59,12 @@ class PrefixCache:
         self.prefixes.clear()
         return held
 
+    def drop_oldest(self) -> bool:
+        """Forget what was not used for longest. Returns whether there was anything."""
+        held = bool(self.prefixes)
+        del self.prefixes[:1]
+        return held
+
     def keep_those_of(self, adapters: Collection[AdapterFiles]) -> None:
         """Forget what other adapters have computed; what the bare base has computed stays."""
         self.prefixes = [prefix for prefix in self.prefixes if prefix.adapter is None or prefix.adapter in adapters]

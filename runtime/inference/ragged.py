@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AttentionInterface, DynamicCache, PreTrainedModel
 
 from runtime.inference.kv_cache import KVCache
+from runtime.inference.paged.pool import PagePool
 from runtime.model.attention import attended, refuse_others
 from runtime.model.trial import check_close, fast_or_plain
 
@@ -49,6 +50,8 @@ class ModelRunner(Struct, frozen=True):
     logits_bytes: int
     """Of one token's logits; measured."""
     is_batched: bool
+    pool: PagePool | None = None
+    """What all its KV caches have their memory of; without one, each has its own."""
 
 
 def choose(model: PreTrainedModel) -> ModelRunner:

@@ -66,6 +66,8 @@ class Load(Struct, frozen=True, tag=True, kw_only=True):
     id: int
     source: str
     adapter: AdapterFiles
+    leave_mb: int = 0
+    """What is to be left of the memory that is free, for jobs that train beside; in 2^20 bytes."""
 
 
 class Unload(Struct, frozen=True, tag=True):
@@ -118,6 +120,8 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     """How the adapter is asked; for a text and for tokens, too, its stop tokens."""
     stream: bool = False
     """Answer with TextDeltas as they come, before Done."""
+    leave_mb: int = 0
+    """As in Load."""
 
 
 class Tokenize(Struct, frozen=True, tag=True, kw_only=True):

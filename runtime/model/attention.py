@@ -59,12 +59,12 @@ def attended(  # noqa: PLR0913
         some = query_1HTD[:, :, first : first + QUERIES_AT_ONCE]
         end = total - new + first + some.shape[2]  # later keys are seen by none of them
         mask_TS = _seen(some.shape[2], end, window, query_1HTD.device)
-        capped = partial(_capped, mask_TS=mask_TS, scale=scale, softcap=softcap, dropout=dropout)
-        found.append(checkpoint(capped, some, keys[:, :, :end], values[:, :, :end], use_reentrant=False))
+        computed = partial(capped, mask_TS=mask_TS, scale=scale, softcap=softcap, dropout=dropout)
+        found.append(checkpoint(computed, some, keys[:, :, :end], values[:, :, :end], use_reentrant=False))
     return torch.cat(found, dim=2)
 
 
-def _capped(  # noqa: PLR0913
+def capped(  # noqa: PLR0913
     query_1HTD: torch.Tensor,
     key_1HSD: torch.Tensor,
     value_1HSD: torch.Tensor,
@@ -74,6 +74,7 @@ def _capped(  # noqa: PLR0913
     softcap: float,
     dropout: float,
 ) -> torch.Tensor:
+    """The same with a mask of what each token sees, and as many heads of keys and values as of queries."""
     scale = query_1HTD.shape[-1] ** -0.5 if scale is None else scale
     scores_1HTS = softcap * torch.tanh((query_1HTD @ key_1HSD.transpose(2, 3)) * (scale / softcap))
     scores_1HTS = scores_1HTS.masked_fill(~mask_TS, -torch.inf)

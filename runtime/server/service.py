@@ -24,6 +24,7 @@ from runtime.server.data.inspection import Inspector
 from runtime.server.evaluating.evaluator import Evaluator
 from runtime.server.index import Index
 from runtime.server.jobs.accelerators import Accelerators
+from runtime.server.jobs.claims import Claims
 from runtime.server.jobs.forecasting import Forecaster
 from runtime.server.jobs.launch import Launcher
 from runtime.server.jobs.queue import Queue
@@ -95,10 +96,16 @@ class Service(Struct, frozen=True):
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
         meter = Meter()
-        worker = Worker(root.quantized_bases, place=accelerators.inferring, meter=meter, llama_server=llama_server)
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
+        worker = Worker(
+            root.quantized_bases,
+            place=accelerators.inferring,
+            meter=meter,
+            llama_server=llama_server,
+            leave_mb=Claims(index, trainers, accelerators).beside_inference_mb,
+        )
         imports = Imports(root, index, adapter_names)
         serving = Serving(root, index, adapter_names, worker)
         evaluator = Evaluator(root, index, serving, lambda: bool(trainers.living))

@@ -54,8 +54,13 @@ class Attempt:
                 ends_at=None,
                 stopped_early=None,
                 message=None,
+                planned_memory_mb=None,
             )
         )
+
+    def plan(self, memory_mb: float) -> None:
+        """Say what it will take at most. What is told of its memory is measured from now on."""
+        self.write(structs.replace(self.status, planned_memory_mb=round(memory_mb, 1), memory_mb=None))
 
     def give_back(self) -> None:
         """Say that the attempt was cut off from outside, by a machine that shuts down: it is not counted as a death."""

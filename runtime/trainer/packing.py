@@ -4,9 +4,7 @@ A padded batch computes on padding: with mixed lengths more than half of it. Her
 and every document gets the states that it would get alone.
 """
 
-import inspect
-from collections.abc import Callable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -17,12 +15,10 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from runtime.model.attention import attended, refuse_others
+from runtime.model.varlen import fewer_key_heads, may_be_one_call
 from runtime.trainer.documents import Document
 
 ATTENTION = "lathe_packed"
-FLASH_HEAD = 256  # the widest head that flash attention takes, in multiples of FLASH_STEP
-FLASH_STEP = 8
-AMPERE = 8  # the first generation of GPUs that flash attention is written for
 IGNORED = -100  # cross-entropy's own mark for "no target here"
 
 
@@ -101,15 +97,6 @@ def attend(  # noqa: PLR0913, PLR0917  transformers' attention interface
     return torch.cat(found, dim=2).transpose(1, 2).contiguous(), None
 
 
-def may_be_one_call(query_1HTD: torch.Tensor, softcap: float | None, dropout: float) -> bool:
-    """Whether torch's flash kernel for unequal lengths computes this."""
-    if not query_1HTD.is_cuda or query_1HTD.dtype == torch.float32 or softcap is not None or dropout > 0:
-        return False
-    width = query_1HTD.shape[-1]
-    has_kernel = torch.cuda.get_device_capability(query_1HTD.device)[0] >= AMPERE
-    return has_kernel and width <= FLASH_HEAD and width % FLASH_STEP == 0
-
-
 def in_one_call(  # noqa: PLR0913, PLR0917
     query_1HTD: torch.Tensor,
     key_1HTD: torch.Tensor,
@@ -131,15 +118,9 @@ def in_one_call(  # noqa: PLR0913, PLR0917
         longest,
         scale=scaling,
         window_size=(-1 if sliding_window is None else sliding_window - 1, 0),  # beside the token itself
-        **_fewer_key_heads(varlen_attn),
+        **fewer_key_heads(varlen_attn),
     )
     return torch.unsqueeze(found_THD, 0)
-
-
-@cache
-def _fewer_key_heads(kernel: Callable[..., Any]) -> dict[str, Any]:
-    """What tells the kernel that keys may have fewer heads than queries: torch 2.11's takes them untold."""
-    return {"enable_gqa": True} if "enable_gqa" in inspect.signature(kernel).parameters else {}
 
 
 AttentionInterface.register(ATTENTION, attend)

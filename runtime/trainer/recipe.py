@@ -48,6 +48,8 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
         "Rows of up to %s tokens, gradient checkpointing: %s; about %.0f MB of the %.0f that there are",
         *(fitted.row_tokens, fitted.gradient_checkpointing, ready.peak(fitted) / MB, ready.memory / MB),
     )
+    with interruption.deferred():
+        attempt.plan(ready.peak(fitted) / MB)
     memory.enable_gradient_checkpointing(ready.model, fitted.gradient_checkpointing)
     run = make_run(ready, fitted, job, preferences.prepare(root, job, ready, fitted, init, tell))
     checkpoints = Checkpoints(folder, run.model, run.optimizer, run.settings.save_total_limit)

@@ -55,6 +55,16 @@ def test_the_faster_ways_are_no_farther_from_float32_than_the_plain_ones(tmp_pat
     assert status == "ok", figure
 
 
+def test_keys_and_values_in_pages_are_compared_with_plain_caches_on_a_cpu_too(tmp_path: Path) -> None:
+    from benchmarks.gpu import paging  # noqa: PLC0415  imports torch
+
+    status, figure = one.answer(paging.pages, Setting(tmp_path, 600))
+
+    assert status == "ok", figure
+    assert figure.startswith("0 calls of the GPU's flash kernel for pages: logits of 7 passes of 5 sequences")
+    assert one.answer(paging.graphs, Setting(tmp_path, 600)) == ("skipped", "there is no GPU: graphs are CUDA's")
+
+
 def test_a_check_that_dies_or_hangs_is_told_in_a_line_and_the_next_one_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,11 +1,12 @@
 """Adapters as the kernels read them: two matrices for each of the model's, where an adapter has them."""
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 import torch
 from msgspec import Struct
 
-from runtime.inference.adapters import MAX_LOADED, LayerChange, LoadedAdapter
+from runtime.inference.adapters import LayerChange, LoadedAdapter
 from runtime.inference.native.structures import Lora
 
 
@@ -17,25 +18,20 @@ class Place(Struct, frozen=True):
 
 
 class Tables:
-    """What the kernels read of adapters, kept as long as those may be asked for."""
+    """What the kernels read of adapters, as long as those are loaded."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         """`places` in the kernels' order."""
         self._places = places
-        self._made: dict[int, tuple[LoadedAdapter, _Table | None]] = {}
-        """By the adapter's `id`, which is its own as long as it is kept here."""
+        self._made: WeakKeyDictionary[LoadedAdapter, _Table | None] = WeakKeyDictionary()
 
     def of(self, adapter: LoadedAdapter) -> "_Table | None":
         """None for an adapter that does more than add low-rank products, or does it elsewhere."""
-        if id(adapter) not in self._made:
-            while len(self._made) > MAX_LOADED:
-                del self._made[next(iter(self._made))]
-            self._made[id(adapter)] = (adapter, self._table(adapter))
-        return self._made[id(adapter)][1]
-
-    def _table(self, adapter: LoadedAdapter) -> "_Table | None":
-        is_known = adapter.keys() <= {place.layer for place in self._places}
-        return _Table(adapter, self._places) if is_known and all(map(_only_adds, adapter.values())) else None
+        if adapter not in self._made:
+            is_known = adapter.keys() <= {place.layer for place in self._places}
+            adds = is_known and all(map(_only_adds, adapter.values()))
+            self._made[adapter] = _Table(adapter, self._places) if adds else None
+        return self._made[adapter]
 
 
 class _Table:

@@ -24,7 +24,7 @@ log = logging.getLogger("inference")
 
 def choose(model: PreTrainedModel, adapters: Adapters, plain: ModelRunner) -> ModelRunner:
     """The kernels where a trial shows that they are right for this model, else the plain way, and the log says why."""
-    if not plain.is_batched or model.device.type != "cpu":
+    if model.device.type != "cpu" or not plain.is_batched or plain.pool is not None:
         return plain
     try:
         expected, _ = ragged.tried(plain.new_cache, plain.logits)  # bitsandbytes packs the weights in its first pass

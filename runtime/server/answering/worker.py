@@ -12,6 +12,8 @@ from contextlib import aclosing, nullcontext, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from msgspec import structs
+
 from runtime.messages.inference import (
     AdapterFiles,
     Detokenized,
@@ -48,23 +50,26 @@ log = logging.getLogger(__name__)
 class Worker:
     """Loads and asks models in a process of its own. Its methods may be called concurrently."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917  what the server decides
         self,
         quantized_bases: Path,
         log: Path | None = None,
         place: Place = lambda: nullcontext({}),
         meter: Meter | None = None,
         llama_server: Path | None = None,
+        leave_mb: Callable[[], int] = lambda: 0,
     ) -> None:
         """`quantized_bases` is where the process keeps its copies; a `llama_server` computes in its place.
 
         `log` takes what it prints; without one that goes to this process's stderr. `place` is entered before each start
-        of the process and left when that one has ended; what it raises is raised to who asks.
+        of the process and left when that one has ended; what it raises is raised to who asks. `leave_mb` says what
+        memory the process is to leave to others, and is asked with each request.
         """
         self._arguments = [str(quantized_bases), *([] if llama_server is None else [str(llama_server)])]
         self._log = log
         self._place = place
         self._meter = meter or Meter()
+        self._leave_mb = leave_mb
         self._ids = itertools.count(1)
         self._life: asyncio.Task[WorkerProcess] | None = None
         self._closed = False
@@ -176,7 +181,8 @@ class Worker:
         self._in_flight += len(requests)
         try:
             process = await asyncio.shield(life)  # others may wait for the same beginning
-            async with process.asked(requests) as inbox:
+            leave_mb = self._leave_mb()  # when it is known where the process computes
+            async with process.asked([_leaving(request, leave_mb) for request in requests]) as inbox:
                 left = len(requests)
                 while left:
                     match await inbox.get():
@@ -192,6 +198,10 @@ class Worker:
         finally:
             self._in_flight -= len(requests)
             self._last_used_s = time.monotonic()
+
+
+def _leaving(request: Request, leave_mb: int) -> Request:
+    return structs.replace(request, leave_mb=leave_mb) if isinstance(request, Load | Generate) else request
 
 
 def _is_usable(life: asyncio.Task[WorkerProcess]) -> bool:

@@ -58,7 +58,7 @@ class Trainers:
         """See which jobs have a trainer, and which accelerators these use."""
         living = [entry for entry in unfinished if self.has(entry)]
         self._living = frozenset(entry.job_id for entry in living)
-        self._accelerators.follow(self._accelerator(entry) for entry in living)
+        self._accelerators.follow(self.accelerator(entry) for entry in living)
 
     def has(self, entry: JobEntry) -> bool:
         """Whether a trainer lives for this job, or is about to take its lock."""
@@ -98,7 +98,8 @@ class Trainers:
             os.kill(pid, number)
         return True
 
-    def _accelerator(self, entry: JobEntry) -> str | None:
+    def accelerator(self, entry: JobEntry) -> str | None:
+        """The one that a job's trainer has; None on a CPU."""
         child = self._children.get(entry.job_id)
         return child.accelerator if child is not None else self._accelerators.of(entry.status.accelerator)
 

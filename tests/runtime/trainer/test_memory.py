@@ -64,6 +64,7 @@ def test_a_runs_peak_is_forecast(tmp_path: Path) -> None:
     forecast = float(_between(folder.log_file.read_text(), "about ", " MB"))
     took = metrics.read(folder.metrics_file)[-1].memory_mb
     assert took == pytest.approx(forecast, rel=0.15)
+    assert jobs.status(folder).planned_memory_mb == pytest.approx(forecast, abs=0.5), "inference leaves it so much"
 
 
 def _between(text: str, before: str, after: str) -> str:

@@ -68,7 +68,7 @@ class Both:
     def adapter(self, *layers: str, seed: int, **others: Any) -> LoadedAdapter:
         """Of rank 3, random, with the hooks that a loaded one has."""
         random = torch.Generator().manual_seed(seed)
-        made: LoadedAdapter = {}
+        made = LoadedAdapter()
         for name, module in self.model.named_modules():
             if name.split(".")[-1] in layers:
                 linear: Any = module

@@ -13,6 +13,7 @@ import pytest
 from runtime.messages.inference import AdapterFiles, SamplingParameters
 from runtime.server.answering.worker import Worker
 from runtime.server.processes import ProcessDied
+from state.errors import ServiceError
 from tests import asking
 from tests.processes import on_linux
 from tests.server import PATIENCE_S, Client, Server, wait_until
@@ -50,6 +51,10 @@ def test_a_worker_that_dies_says_how_and_the_next_request_has_another(toy: Path,
 
         assert await asking.generate(worker, toy) == before
         assert _pid(worker) != first
+
+        worker._leave_mb = lambda: 2**20  # as where jobs have planned with more than there is
+        with pytest.raises(ServiceError, match="and 0 MB of memory can be given to it now"):
+            await asking.generate(worker, toy)
 
     _with_worker(act, tmp_path / "log")
 
