@@ -160,7 +160,9 @@ def test_calls_are_held_to_their_form_and_their_parameters(family: str, use: dic
         assert (len(reader.calls) > 0) is (asked.must_call or bool(reader.calls))
         assert len(reader.calls) == 1 or asked.parallel
         for call in reader.calls:
-            others: dict[str, Any] = {"const": {}} if asked.must_call else {"type": "object"}  # the other tool is not strict
+            others: dict[str, Any] = (
+                {"const": {}} if asked.must_call else {"type": "object"}
+            )  # the other tool is not strict
             schema = ADD.parameters or {} if call.name == "add" else others
             jsonschema_rs.validator_for(schema).validate(json.loads(call.arguments))
         assert not (asked.must_call and reader.text.strip())
