@@ -71,7 +71,7 @@ def test_every_option_of_the_server_is_in_the_configuration_page() -> None:
 
 def test_every_variable_that_lathe_reads_is_in_the_configuration_page() -> None:
     page = (CHECKOUT / "docs" / "configuration.md").read_text()
-    sources = [CHECKOUT / "main.py", *(file for name in CODE for file in (CHECKOUT / name).rglob("*.py"))]
+    sources = [CHECKOUT / "server.py", *(file for name in CODE for file in (CHECKOUT / name).rglob("*.py"))]
     read = {name for file in sources for name in re.findall(r"\bLATHE_[A-Z_]+", file.read_text())}
 
     assert read > {"LATHE_ROOT"}
