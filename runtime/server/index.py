@@ -104,6 +104,8 @@ class Index:
         self.ended: Counter[JobState] = Counter()
         """How many jobs have come to an end since it began, by the end."""
         self.steps_taken = 0
+        self.tokens_trained = 0
+        """Target tokens of the steps that were taken; of a step that was taken twice, because a trainer died, twice."""
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -242,6 +244,7 @@ class Index:
 
     def _count(self, before: Status, now: Status) -> None:
         self.steps_taken += max(0, now.current_step - before.current_step)
+        self.tokens_trained += max(0, now.tokens - before.tokens)
         if now.status in jobs.FINISHED and before.status not in jobs.FINISHED:
             self.ended[now.status] += 1
 
