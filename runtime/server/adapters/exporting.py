@@ -15,8 +15,10 @@ from state.root import DataRoot
 class Exporter:
     """Makes one export at a time: each may need the disk, and as much memory as the largest tensor a few times."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: DataRoot, ending: asyncio.Event) -> None:
+        """`ending` is the server's: what is being exported then ends with it."""
         self._root = root
+        self._ending = ending
         self._one_at_a_time = asyncio.Lock()
 
     async def export(self, adapter: Adapter, export_format: Format, output_dir: str | None) -> Path:
@@ -31,7 +33,7 @@ class Exporter:
         async with self._one_at_a_time:
             target = exports.folder_of(self._root, adapter.name, export_format, output_dir)
             target.parent.mkdir(parents=True, exist_ok=True)
-            outcome = await _ask(
+            outcome = await self._ask(
                 Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target), adapter.chat)
             )
         if outcome.errno is not None:
@@ -40,10 +42,11 @@ class Exporter:
             raise ServiceError(outcome.error)
         return target
 
-
-async def _ask(order: Order) -> Outcome:
-    try:
-        return await processes.ask("runtime.export", order, Outcome, who="The process that exports")
-    except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
-        await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
-        raise
+    async def _ask(self, order: Order) -> Outcome:
+        try:
+            return await processes.ask(
+                "runtime.export", order, Outcome, who="The process that exports", ending=self._ending
+            )
+        except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
+            await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
+            raise

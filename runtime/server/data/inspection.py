@@ -11,12 +11,16 @@ from state.errors import ServiceError
 from state.root import DataRoot
 from state.row_source import RowSource
 
+WHO = "The process that reads the data set"
+
 
 class Inspector:
     """Makes one report and one preview at a time: each takes all cores while it tokenizes."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: DataRoot, ending: asyncio.Event) -> None:
+        """Who waits for either while the server is `ending` waits no longer."""
         self._root = root
+        self._ending = ending
         self._one_report = asyncio.Lock()
         self._one_preview = asyncio.Lock()
 
@@ -30,7 +34,7 @@ class Inspector:
         )
         async with self._one_report:
             answer = await processes.ask(
-                "runtime.trainer.data.report", question, report.Answer, who="The process that reads the data set"
+                "runtime.trainer.data.report", question, report.Answer, who=WHO, ending=self._ending
             )
         if answer.report is None:
             raise ServiceError(answer.error or "")
@@ -51,7 +55,7 @@ class Inspector:
         )
         async with self._one_preview:
             answer = await processes.ask(
-                "runtime.trainer.data.preview", question, preview.Answer, who="The process that reads the data set"
+                "runtime.trainer.data.preview", question, preview.Answer, who=WHO, ending=self._ending
             )
         if answer.preview is None:
             raise ServiceError(answer.error or "")

@@ -17,12 +17,22 @@ from state.row_source import RowSource
 class Forecaster:
     """Makes one plan at a time: two would time each other."""
 
-    def __init__(self, root: DataRoot, accelerators: Accelerators, limits: Mapping[str, str], room: Room) -> None:
-        """`limits` go into the environment of the process that plans, as into a trainer's."""
+    def __init__(
+        self,
+        root: DataRoot,
+        accelerators: Accelerators,
+        limits: Mapping[str, str],
+        room: Room,
+        ending: asyncio.Event,
+    ) -> None:
+        """`limits` go into the environment of the process that plans, as into a trainer's. Who waits for a plan while
+        the server is `ending` waits no longer.
+        """
         self._root = root
         self._limits = limits
         self._accelerators = accelerators
         self._room = room
+        self._ending = ending
         self._one_at_a_time = asyncio.Lock()
 
     async def forecast(self, job: Job, train: RowSource, held_out: RowSource | None) -> Forecast:
@@ -40,6 +50,7 @@ class Forecaster:
                     question,
                     Answer,
                     who="The process that plans",
+                    ending=self._ending,
                     environment={**self._limits, **self._accelerators.environment(accelerator)},
                 )
         if answer.forecast is None:
