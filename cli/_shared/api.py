@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote, urlencode
 
+from cli._shared.exits import Exit, Failure
+
 if TYPE_CHECKING:
     from cli._shared.connection import Answer
 
@@ -81,7 +83,9 @@ def with_query(path: str, query: Mapping[str, object] | None) -> str:
 
 
 def name(part: str) -> str:
-    """A name as a part of a path."""
+    """A name as a part of a path. Raises Failure for an empty one: without it, the path is that of all."""
+    if not part:
+        raise Failure("The name is empty", Exit.NOT_FOUND)
     return quote(part, safe="")
 
 
