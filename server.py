@@ -111,6 +111,8 @@ def main(arguments: list[str]) -> int:
             )
             with suppress(KeyboardInterrupt):  # the server has ended, and Ctrl-C asked for no more
                 Server(config, service).run()
+    except SystemExit:  # uvicorn's, which has logged why
+        return _refused(f"The server cannot listen at {_url(options.host, options.port)}: choose another --port")
     except locks.LockHeld:
         return _refused(f"{_owner(root)} works on {root.path}: stop it, or choose another --root")
     except ServiceError as error:

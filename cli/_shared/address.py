@@ -47,7 +47,8 @@ def _of_data_root() -> str | None:
 
 def of_job(job_id: str) -> str:
     """Its page in the dashboard. A browser keeps what it remembers by the host's name: this is the one to bookmark."""
-    return f"{url().replace('//127.0.0.1:', '//localhost:')}/#/jobs/{quote(job_id, safe='')}"
+    server = url().replace("//127.0.0.1:", "//localhost:").replace("//[::1]:", "//localhost:")
+    return f"{server}/#/jobs/{quote(job_id, safe='')}"
 
 
 def typed(command: str) -> str:

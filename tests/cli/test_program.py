@@ -91,6 +91,14 @@ def test_the_server_of_the_data_root_is_found_whatever_its_port(queueing: Server
     assert done.out.encode() == queueing.get("/models").content + b"\n"
 
 
+def test_a_server_that_cannot_listen_says_so_and_nothing_of_a_dashboard(queueing: Server, lathe: Lathe) -> None:
+    done = lathe("serve", "--port", str(queueing.port), "--root", str(lathe.folder / "root"), "--no-spare-trainer")
+
+    assert (done.code, done.out, "dashboard" in done.err) == (1, "", False)
+    sentence = f"The server cannot listen at http://127.0.0.1:{queueing.port}: choose another --port"
+    assert done.err.splitlines()[-1] == sentence
+
+
 def test_the_doctor_asks_the_server_or_looks_itself(queueing: Server, lathe: Lathe, tmp_path: Path) -> None:
     (tmp_path / ".server.json").write_text(json.dumps({"pid": os.getpid(), "url": "http://localhost:1"}))
 
