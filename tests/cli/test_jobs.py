@@ -156,13 +156,11 @@ def test_rows_from_the_standard_input_become_a_job(queueing: Server, lathe: Lath
 
     assert (started.code, again.code) == (0, 0)
     job_id = again.out.strip()
-    assert (
-        again.err.splitlines()
-        == [  # and not that the same rows have been sent again
-            f"In the dashboard:  http://localhost:{queueing.port}/#/jobs/{job_id}",
-            f"In a terminal:     python -m cli watch {job_id[:8]}",
-        ]
-    )
+    told = again.err.splitlines()  # which is not that the rows were sent: they had been
+    assert told == [
+        f"In the dashboard:  http://localhost:{queueing.port}/#/jobs/{job_id}",
+        f"In a terminal:     python -m cli watch {job_id[:8]}",
+    ]
     job = json.loads((queueing.job_folder(started.out.strip()) / "job.json").read_text())
     assert job["description"] == "By hand"
     assert (job["training_config"]["num_epochs"], job["training_config"]["keep_epochs"]) == (2, 1)
