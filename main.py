@@ -1,213 +1,24 @@
-"""`python main.py [serve] [--host 127.0.0.1] [--port 5001] [--root DIR] [--slots N] ...`: the server.
+"""`python main.py [serve] [OPTIONS]` is the server; `python main.py jobs` is `lathe jobs`, as is any other command.
 
-The one place that knows both the routes and the runtime: the parts are built here and handed down. Any other command is
-the command line's: `python main.py jobs` is `lathe jobs`.
+Nothing is imported before it is known which: a command is not to wait for what the server stands on.
 """
 
-import argparse
-import asyncio
-import os
 import sys
-from contextlib import suppress
-from pathlib import Path
-from types import FrameType
-
-import uvicorn
-from litestar import Litestar, Router
-from litestar.di import Provide
-from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
-from msgspec import Struct
-
-import cli.__main__
-from handlers import find_handlers
-from handlers._http import api_key, description, refusals, requests
-from handlers._http.api_key import ApiKey
-from handlers._http.compressed import Compressed
-from handlers._http.observed import Observed
-from handlers._http.same_origin import SameOrigin
-from runtime.process import logs, machine
-from runtime.process.noise import hush_libraries
-from runtime.server.answering import engines
-from runtime.server.meter import Meter
-from runtime.server.service import Service
-from state import locks, store
-from state.errors import BrokenFile, ServiceError
-from state.root import DataRoot
-
-CHECKOUT = Path(__file__).resolve().parent
-OWNER = ".server.json"
-SHUTDOWN_S = 1
-
-
-def build_app(service: Service, max_body_mb: int) -> Litestar:
-    """The HTTP application of a service, for whoever is let in."""
-    routers = [
-        Router(path=path, route_handlers=refusals.declare(path, found), before_request=requests.check)
-        for path, found in find_handlers().items()
-    ]
-    app = Litestar(
-        route_handlers=routers,
-        dependencies={"service": Provide(lambda: service, sync_to_thread=False)},
-        exception_handlers={
-            ServiceError: refusals.shaped(refusals.from_service_error),
-            HTTPException: refusals.shaped(refusals.from_http_exception),
-            Exception: refusals.shaped(refusals.from_any),
-        },
-        request_class=requests.DeclaredRequest,
-        lifespan=[lambda _: service.running()],
-        request_max_body_size=max_body_mb * 2**20,
-        openapi_config=description.CONFIG,
-        logging_config=None,
-        signature_namespace={"Service": Service},
-    )
-    refusals.describe_failures(app.openapi_schema)
-    return app
-
-
-def guarded(app: ASGIApp, names: list[str], key: str | None, meter: Meter) -> ASGIApp:
-    """The application behind those who decide on who is let in. `names` are its host names beside the loopback ones."""
-    app = Compressed(app)
-    return Observed(SameOrigin(app if key is None else ApiKey(app, key), names), meter)
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Run what these arguments name, or those of the process; its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] != "serve" and not given[0].startswith("-"):
-        return cli.__main__.main(given)
-    options = _parse(given)
-    key = os.environ.pop(api_key.VARIABLE, None) or None  # none of the processes that this one starts has it
-    logs.configure(options.log_format, options.log_level)
-    hush_libraries()
-    root = DataRoot.at(options.root)
     try:
-        api_key.check(key, options.host)
-        llama_server = engines.llama_server(options.engine)
-        root.create()
-        with locks.hold(root.path / ".server.lock", timeout_s=1):
-            store.write(root.path / OWNER, Owner(os.getpid(), f"http://{options.host}:{options.port}"))
-            found = machine.inspect()
-            slots = found.slots if options.slots is None else options.slots
-            service = Service.build(
-                root,
-                found,
-                slots,
-                spare_trainer=options.spare_trainer,
-                unload_after_s=60 * options.unload_after,
-                memory_mb=options.memory_mb,
-                llama_server=llama_server,
-            )
-            config = uvicorn.Config(
-                guarded(
-                    build_app(service, options.max_body_mb), [options.host, *options.allowed_host], key, service.meter
-                ),
-                host=options.host,
-                port=options.port,
-                log_config=None,  # its words go where all others do
-                log_level="warning",
-                timeout_graceful_shutdown=SHUTDOWN_S,
-            )
-            with suppress(KeyboardInterrupt):  # the server has ended, and Ctrl-C asked for no more
-                Server(config, service).run()
-    except locks.LockHeld:
-        print(f"{_owner(root)} works on {root.path}: stop it, or choose another --root", file=sys.stderr)
-        return 1
-    except ServiceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except OSError as error:
-        print(f"{root.path} cannot be used as a data root: {error}", file=sys.stderr)
-        return 1
-    return 0
+        if given and given[0] != "serve" and not given[0].startswith("-"):
+            from cli.__main__ import main as command  # noqa: PLC0415
 
+            return command(given)
+        import server  # noqa: PLC0415
 
-class Server(uvicorn.Server):
-    """Tells the service at once that it is to end. Streams would go on until the time for shutting down is over."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
-        super().__init__(config)
-        self._service = service
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        asyncio.get_running_loop().call_soon_threadsafe(self._service.ending.set)
-
-
-class Owner(Struct):
-    """`.server.json`: the server that works on a data root, for as long as `.server.lock` is held."""
-
-    pid: int
-    url: str
-
-
-def _owner(root: DataRoot) -> str:
-    try:
-        owner = store.read(root.path / OWNER, Owner)
-    except (FileNotFoundError, BrokenFile):
-        return "Another Lathe server"
-    return f"Another Lathe server (process {owner.pid}, {owner.url})"
-
-
-def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python main.py", description="Lathe's server.", epilog="All other commands: lathe --help"
-    )
-    parser.add_argument("command", nargs="?", choices=["serve"], default="serve")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--allowed-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="host name or address that requests may use beside localhost and --host; may be given several times",
-    )
-    parser.add_argument("--port", type=int, default=5001, help="port to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--root",
-        type=Path,
-        default=Path(os.environ.get("LATHE_ROOT") or CHECKOUT),
-        help="data root: adapters/, training_jobs/, … (default: LATHE_ROOT, else the checkout)",
-    )
-    parser.add_argument("--slots", type=int, help="jobs side by side; 0 only queues (default: one per accelerator)")
-    parser.add_argument("--max-body-mb", type=int, default=256, help="largest request body (default: %(default)s)")
-    parser.add_argument(
-        "--memory-mb",
-        type=int,
-        help="memory that a trainer may take, in 2^20 bytes (default: LATHE_MEMORY_MB, else what is free)",
-    )
-    parser.add_argument(
-        "--unload-after",
-        type=float,
-        metavar="MINUTES",
-        default=15,
-        help="idle minutes after which inference gives its memory back; 0: never (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--engine",
-        choices=engines.NAMES,
-        default=engines.EMBEDDED,
-        help="what completes prompts; llama.cpp needs LATHE_LLAMA_SERVER, or llama-server on the PATH "
-        "(default: %(default)s)",
-    )
-    parser.add_argument(
-        "--spare-trainer",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="keep a trainer in memory for the next job, which begins 3.5 s sooner for 400 MB (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log-format",
-        choices=logs.FORMATS,
-        default="text",
-        help="of the server's log, on stderr (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--log-level",
-        choices=logs.LEVELS,
-        default="info",
-        help="least level of what is logged; debug has every request (default: %(default)s)",
-    )
-    return parser.parse_args(arguments)
+        return server.main(given)
+    except KeyboardInterrupt:  # Ctrl-C, while all that is imported
+        return 130
 
 
 if __name__ == "__main__":

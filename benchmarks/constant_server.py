@@ -11,7 +11,7 @@ import uvicorn
 from litestar import Router, get
 from litestar.params import FromPath
 
-import main as lathe
+import server as lathe
 from handlers._http import requests
 from handlers.training.status import Losses, StatusReply
 from runtime.process import machine

@@ -11,6 +11,8 @@ from cli._shared.arguments import adapter_argument
 @click.argument("text", required=False)
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given several times.")
 def command(adapter: str, text: str | None, tags: tuple[str, ...]) -> None:
+    if text is None and not tags:
+        raise click.UsageError("Give a TEXT, or a --tag")
     said: dict[str, object] = {}
     if text is not None:
         said["description"] = text

@@ -9,6 +9,6 @@ import click
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def command(options: tuple[str, ...]) -> int:
-    import main  # noqa: PLC0415  the server and all that it stands on: half a second
+    import server  # noqa: PLC0415  all that it stands on: half a second
 
-    return main.main(["serve", *options])
+    return server.main(["serve", *options])

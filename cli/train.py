@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from cli._shared import api, printing, training, watching
+from cli._shared import address, api, named, printing, training, watching
 from cli._shared.exits import Exit
 
 
@@ -25,4 +25,6 @@ def command(*, is_planned: bool, detach: bool, as_json: bool, **asked: Any) -> i
         printing.body(started.body)
     else:
         click.echo(job_id)
+    click.echo(f"In the dashboard:  {address.of_job(job_id)}", err=True)
+    click.echo(f"In a terminal:     {address.typed(f'watch {named.short(job_id)}')}", err=True)
     return Exit.DONE if detach else watching.watch(job_id, as_json=as_json)

@@ -109,6 +109,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     learning_rate: float | None = None
     metrics: Losses = Losses()
     epoch: float | None = None
+    tokens: int = 0
+    """Target tokens of the steps up to `current_step`."""
     tokens_per_second: float | None = None
     """Of the newest log line, as the next one."""
     memory_mb: float | None = None

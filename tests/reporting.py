@@ -19,7 +19,7 @@ class Settings:
 
 class Run:
     def define_metric(self, name, step_metric=None): pass
-    def log(self, figures): call("log", figures)
+    def log(self, figures, step, commit): call("log", figures, number=step)
     def finish(self, exit_code): call("finish", exit_code)
 
 def init(**named):

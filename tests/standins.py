@@ -163,7 +163,7 @@ class Rig:
         self.queue = Queue(
             self.root, self.index, self.trainers, self.launcher, self.accelerators, self.room, slots or machine.slots
         )
-        self.forecaster = Forecaster(self.root, self.accelerators, limits, self.room)
+        self.forecaster = Forecaster(self.root, self.accelerators, limits, self.room, asyncio.Event())
 
     def run(self, scenario: Callable[[], Awaitable[None]]) -> None:
         """Play a scenario while the queue works."""

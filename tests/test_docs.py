@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -71,7 +72,7 @@ def test_every_option_of_the_server_is_in_the_configuration_page() -> None:
 
 def test_every_variable_that_lathe_reads_is_in_the_configuration_page() -> None:
     page = (CHECKOUT / "docs" / "configuration.md").read_text()
-    sources = [CHECKOUT / "main.py", *(file for name in CODE for file in (CHECKOUT / name).rglob("*.py"))]
+    sources = [CHECKOUT / "server.py", *(file for name in CODE for file in (CHECKOUT / name).rglob("*.py"))]
     read = {name for file in sources for name in re.findall(r"\bLATHE_[A-Z_]+", file.read_text())}
 
     assert read > {"LATHE_ROOT"}
@@ -138,6 +139,84 @@ def test_every_command_of_the_page_works_as_written(training: Server, page: str)
                 ids[name.upper()] = str(reply[name])
     for name in ("my-first", "my-second", "my-third"):
         training.delete(f"/adapters/{name}")  # free for the next page
+
+
+BY_THEIR_OWN_TEST = {
+    "README.md": "curl |lathe ",
+    "docs/api.md": "curl ",
+    "docs/cli.md": "lathe ",
+    "docs/how-to.md": "",
+}
+"""Pages whose commands, of this kind, other tests run."""
+NOT_RUN = {
+    "make demo": "tests/demo/test_run.py runs the demo; the other is this suite",
+    "export PATH": "of the shell that it is typed in",
+    "from openai import OpenAI\n\nclient =": "docs/how-to.md has the same, which is run, or another machine is asked",
+    "tools = [": "asks a model that can call tools, 4 GB",
+    ".venv/bin/python main.py": "starts a server, which does not end by itself",
+    "LATHE_API_KEY=change-me .venv/bin/python main.py": "starts a server, which does not end by itself",
+    "LATHE_MEMORY_MB=8000 .venv/bin/python -m runtime.trainer": "names whatever job is tried by hand",
+    "from peft import": "docs/elsewhere.md: torch for seconds; tests/runtime/model and tests/runtime/export do so",
+    "model = AutoModelForCausalLM": "goes on from the block before",
+    "curl -s localhost:5001/api/adapters/my-first/export": "torch for seconds; docs/how-to.md and docs/api.md export",
+    "vllm serve": "vLLM",
+    "VLLM_ALLOW": "vLLM",
+    "curl -s localhost:5001/api/adapters/my-first/evaluate": "tests/handlers/adapters/test_evaluate.py runs them",
+    "curl -s localhost:5001/api/evaluations/EVALUATION_ID\ncurl": "tests/handlers/adapters/test_evaluate.py runs them",
+    "pip install": "installs from PyPI",
+    "curl -s -X POST localhost:5001/api/adapters/my-first/load\nlm_eval": "tests/handlers/v1/test_lm_eval.py runs it",
+    "curl -sN --max-time 3": "tests/handlers/test_events.py runs it",
+    "from pathlib import Path\n\nfrom openai": "tests/handlers/v1/fine_tuning/test_acceptance.py runs it",
+    "import time\n\nwhile job.status": "goes on from the block before",
+    "events = list(client": "goes on from the block before",
+    "client.files.delete": "goes on from the block before",
+    ".venv/bin/python -m": "measures for minutes; that the module is there, another test sees",
+    "OMP_NUM_THREADS=1 .venv/bin/python -m": "measures for minutes",
+    "LATHE_LLAMA_SERVER=/path/to": "measures for minutes",
+    "LATHE_MEMORY_MB=7500": "measures for minutes",
+    "sudo ": "installs a service",
+    "podman ": "builds an image",
+    "curl -s http://gpu-box": "another machine",
+    "rsync ": "of an installed service's folders",
+}
+"""How the blocks begin that no test runs, and why. All others are run as they are written."""
+
+
+def _blocks(page: Path) -> list[str]:
+    """What a page has typed: shell and Python."""
+    return re.findall(r"^```(?:bash|python)\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def _blocks_to_run(page: Path) -> list[str]:
+    kind = BY_THEIR_OWN_TEST.get(str(page.relative_to(CHECKOUT)), "(?!)")
+    others = [block for block in _blocks(page) if not re.search(f"^.*(?:{kind})", block, flags=re.MULTILINE)]
+    return [block for block in others if not block.startswith(tuple(NOT_RUN))]
+
+
+def test_whatever_is_not_run_is_there() -> None:
+    every = [block for page in PAGES for block in _blocks(page)]
+
+    assert [beginning for beginning in NOT_RUN if not any(block.startswith(beginning) for block in every)] == []
+
+
+def test_the_other_pages_commands_work_as_written(training: Server, tmp_path: Path) -> None:
+    (tmp_path / "chats.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "2 + 3?"}, {"role": "assistant", "content": "5"}]}\n'
+    )
+    blocks = [block for page in PAGES for block in _blocks_to_run(page) if "jq " not in block or shutil.which("jq")]
+    assert len(blocks) >= 4
+    here = f"localhost:{training.port}"
+    newest = f'$(curl -s {here}/api/training/jobs?limit=1 | grep -o \'"job_id":"[^"]*\' | cut -d \'"\' -f 4)'
+
+    for block in blocks:
+        script = block.replace("localhost:5001", here).replace("JOB_ID", newest)
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, '{"error":' in done.stdout) == (0, False), f"{block}\n{done.stdout}\n{done.stderr}"
+
+    for job in training.get("/training/jobs?status=running").json()["jobs"]:
+        training.post(f"/training/stop/{job['job_id']}")
 
 
 def test_the_licence_is_there_whole_and_the_project_and_the_readme_name_it() -> None:

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEFAULT = "http://localhost:5001"
@@ -42,6 +43,12 @@ def _of_data_root() -> str | None:
     for listening, name in _EVERYWHERE.items():
         address = address.replace(f"//{listening}:", f"//{name}:")
     return address
+
+
+def of_job(job_id: str) -> str:
+    """Its page in the dashboard. A browser keeps what it remembers by the host's name: this is the one to bookmark."""
+    server = url().replace("//127.0.0.1:", "//localhost:").replace("//[::1]:", "//localhost:")
+    return f"{server}/#/jobs/{quote(job_id, safe='')}"
 
 
 def typed(command: str) -> str:

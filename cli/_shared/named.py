@@ -28,11 +28,14 @@ def find_job(reference: str) -> str:
 
     Raises Failure where it means none, or several.
     """
+    if not reference:  # every id begins so
+        raise Failure("The job's name is empty", Exit.NOT_FOUND)
     if newest := re.fullmatch(r"@(\d*)", reference):
         place = int(newest[1] or 1)
         jobs = api.get(JOBS, {"limit": max(place, 1)}).data["jobs"]
         if not 1 <= place <= len(jobs):
-            raise Failure(f"There is no job {reference}: there are {len(jobs)} jobs", Exit.NOT_FOUND)
+            others = f"the newest is @, the oldest @{len(jobs)}" if jobs else "there is none at all"
+            raise Failure(f"There is no job {reference}: {others}", Exit.NOT_FOUND)
         return str(jobs[place - 1]["job_id"])
     if _LATHES_OWN.fullmatch(reference):
         return reference

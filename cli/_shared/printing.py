@@ -2,10 +2,15 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import click
+
+GAP = 2
+"""Between two columns."""
+SHORTEST_SENTENCE = 12
+"""Characters of a line, where it wraps."""
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what the API answers, as it is.")
 
@@ -44,7 +49,7 @@ def body(answer: bytes) -> None:
     click.echo(answer)
 
 
-def table(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> None:
+def table(columns: Sequence[Column], rows: Sequence[dict[str, Any]]) -> None:
     if not for_eyes():
         for row in rows:
             line(*(column.pipe(row) for column in columns))
@@ -53,13 +58,28 @@ def table(columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> None:
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415  a value is no markup
 
-    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in columns:
+    cells = {column: [Text(column.eyes(row)) for row in rows] for column in columns}
+    console = Console()
+    widths = {column: max(len(column.title), *(cell.cell_len for cell in cells[column]), 0) for column in columns}
+    kept = _that_fit(widths, console.width)
+    shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for column in kept:
         is_sentence = not column.title
         shown.add_column(column.title, justify=column.justify, no_wrap=not is_sentence, overflow="fold")
-    for row in rows:
-        shown.add_row(*(Text(column.eyes(row)) for column in columns))
-    Console().print(shown)
+    for number in range(len(rows)):
+        shown.add_row(*(cells[column][number] for column in kept))
+    console.print(shown)
+    if left_out := ", ".join(column.title for column in columns if column not in kept):
+        click.echo(f"A wider terminal also shows {left_out}", err=True)
+
+
+def _that_fit(widths: Mapping[Column, int], most: int) -> list[Column]:
+    """The first of these columns, each whole; a sentence takes the room that is left."""
+    room = {column: width if column.title else min(width, SHORTEST_SENTENCE) for column, width in widths.items()}
+    titled = [column for column in widths if column.title]
+    while len(titled) > 1 and sum(room.values()) + GAP * len(room) > most:
+        del room[titled.pop()]
+    return list(room)
 
 
 def line(*values: object) -> None:

@@ -39,20 +39,28 @@ def _read_here(rows: str) -> api.Reply:
     from state.rows import reading  # noqa: PLC0415
 
     with files.on_disk(rows) as path:
-        read = reading.Reading(path, skip_invalid=True)
+        report = reading.Report()
         try:
+            read = reading.Reading(path, skip_invalid=True)
+            report = read.report
             for _ in read.rows():
                 pass
         except ServiceError as error:
-            if not read.report.total:
+            if not report.total:
                 raise Failure(str(error), Exit.NO) from error
-    report = read.report
     told = {"num_rows": report.total, "num_usable": report.used, "num_invalid": report.bad}
     return api.Reply(msgspec.json.encode(msgspec.to_builtins(report) | told))
 
 
 def _read_there(rows: str) -> api.Reply:
-    return api.get(f"{named.DATA}/{api.name(rows)}")
+    """Raises Failure, also where it was no data set but a file that was meant."""
+    try:
+        dataset = files.dataset(rows, skip_invalid=True)
+    except Failure as failure:
+        if failure.code == Exit.NO_SERVER:
+            raise Failure(f"{rows} is no file here. {failure}", failure.code) from failure
+        raise
+    return api.get(f"{named.DATA}/{api.name(dataset)}")
 
 
 def _show_reading(rows: str, read: api.Reply, *, as_json: bool) -> Exit:

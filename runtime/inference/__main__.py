@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from runtime.inference import watchdog
 from runtime.messages.inference import Cancel, Done, LastWords, Refused, Reply, Request, decode_request, line
@@ -43,25 +43,35 @@ class AnyEngine(Protocol):
     def take_replies(self) -> list[Reply]: ...
 
 
+class _Open(NamedTuple):
+    """A request that has not been answered yet."""
+
+    request: Request
+    cancelled: threading.Event
+
+
 class Inbox:
     """The server's requests in their order, and which of them nobody waits for any more."""
 
     def __init__(self, server: socket.socket) -> None:
         self._lines = server.makefile("rb")
         self._requests: SimpleQueue[Request] = SimpleQueue()
-        self._cancelled: dict[int, threading.Event] = {}
+        self._open: dict[int, _Open] = {}
         threading.Thread(target=self._listen, name="inbox", daemon=True).start()
 
     def take(self, *, wait: bool) -> Iterator[tuple[Request, threading.Event]]:
         """What has come; where `wait`, at least one request."""
         while wait or not self._requests.empty():
             request = self._requests.get()
-            yield request, self._cancelled[request.id]
+            yield request, self._open[request.id].cancelled
             wait = False
 
-    def forget(self, request_id: int) -> None:
-        """To be called with the answer."""
-        del self._cancelled[request_id]
+    def close(self, request_id: int) -> Request:
+        """To be called with the answer; the request that it answers."""
+        return self._open.pop(request_id).request
+
+    def unanswered(self) -> list[Request]:
+        return [each.request for each in self._open.copy().values()]
 
     def _listen(self) -> None:
         try:
@@ -70,7 +80,7 @@ class Inbox:
                 if isinstance(message, Cancel):
                     self._cancel(message.id)
                 else:
-                    self._cancelled[message.id] = threading.Event()
+                    self._open[message.id] = _Open(message, threading.Event())
                     self._requests.put(message)
         except ConnectionError:
             pass  # as good as the end of the file
@@ -80,9 +90,9 @@ class Inbox:
         os._exit(0)
 
     def _cancel(self, request_id: int) -> None:
-        cancelled = self._cancelled.get(request_id)
-        if cancelled is not None:  # else it has been answered
-            cancelled.set()
+        unanswered = self._open.get(request_id)
+        if unanswered is not None:
+            unanswered.cancelled.set()
 
 
 def main() -> None:
@@ -98,7 +108,8 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(0)  # the server is gone
     except Exception as error:  # what nobody foresaw may have left anything behind: the next process starts clean
-        log.exception("The inference worker ends by an error")
+        names = ", ".join(request.named for request in inbox.unanswered())
+        log.exception("The inference worker ends by an error, at: %s", names or "nothing")
         end(server, f"{type(error).__name__}: {error}")
 
 
@@ -136,7 +147,9 @@ def work(inbox: Inbox, server: socket.socket, engine: AnyEngine) -> None:
 def answer(inbox: Inbox, server: socket.socket, replies: list[Reply]) -> None:
     for reply in replies:
         if isinstance(reply, Done | Refused):
-            inbox.forget(reply.id)
+            request = inbox.close(reply.id)
+            if isinstance(reply, Refused):  # the reason may quote what was asked, which is for no log
+                log.info("%s is refused", request.named)
     if replies:
         server.sendall(b"".join(map(line, replies)))
 

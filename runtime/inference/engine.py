@@ -211,5 +211,5 @@ class Engine:
     def _refuse(self, request: Request, error: Exception, action: str) -> None:
         message = str(error) if isinstance(error, ServiceError) else failures.sentence(error, action)
         if not isinstance(error, ServiceError):
-            log.error("Request %d is refused", request.id, exc_info=error)
+            log.error("%s failed", request.named, exc_info=error)
         self._replies.append(Refused(request.id, message))

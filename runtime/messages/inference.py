@@ -60,20 +60,31 @@ class ToolUse(Struct, frozen=True):
     """Whether one answer may have several calls."""
 
 
-class Load(Struct, frozen=True, tag=True, kw_only=True):
-    """Load a base and an adapter. `source` is what transformers loads: a folder's path or a hub id."""
+class Asked(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all requests have."""
 
     id: int
+    request: str | None = None
+    """The id of the HTTP request that it is made for, as the server's log has it."""
+
+    @property
+    def named(self) -> str:
+        """For the log."""
+        return f"Request {self.id}" if self.request is None else f"Request {self.id} [{self.request}]"
+
+
+class Load(Asked, frozen=True, tag=True, kw_only=True):
+    """Load a base and an adapter. `source` is what transformers loads: a folder's path or a hub id."""
+
     source: str
     adapter: AdapterFiles
     leave_mb: int = 0
     """What is to be left of the memory that is free, for jobs that train beside; in 2^20 bytes."""
 
 
-class Unload(Struct, frozen=True, tag=True):
+class Unload(Asked, frozen=True, tag=True, kw_only=True):
     """Unload all adapters, or the one of a folder, and keep the base."""
 
-    id: int
     path: str | None = None
 
 
@@ -108,10 +119,9 @@ class SamplingParameters(Struct, frozen=True, kw_only=True):
     """Say the prompt before the completion, with the log probabilities of its tokens where there are any."""
 
 
-class Generate(Struct, frozen=True, tag=True, kw_only=True):
+class Generate(Asked, frozen=True, tag=True, kw_only=True):
     """Complete a prompt: a text, tokens, or a conversation; without an adapter it is the bare base that answers."""
 
-    id: int
     source: str
     adapter: AdapterFiles | None
     prompt: str | list[int | Message]
@@ -124,10 +134,9 @@ class Generate(Struct, frozen=True, tag=True, kw_only=True):
     """As in Load."""
 
 
-class Tokenize(Struct, frozen=True, tag=True, kw_only=True):
+class Tokenize(Asked, frozen=True, tag=True, kw_only=True):
     """The tokens of a text, or of a conversation in its chat template."""
 
-    id: int
     source: str
     prompt: str | list[Message]
     add_special_tokens: bool = True
@@ -135,16 +144,14 @@ class Tokenize(Struct, frozen=True, tag=True, kw_only=True):
     chat: ChatSettings = ChatSettings()
 
 
-class Detokenize(Struct, frozen=True, tag=True, kw_only=True):
+class Detokenize(Asked, frozen=True, tag=True, kw_only=True):
     """The text of tokens, special ones as they are written."""
 
-    id: int
     source: str
     tokens: list[int]
 
 
-class DescribeTokenizer(Struct, frozen=True, tag=True, kw_only=True):
-    id: int
+class DescribeTokenizer(Asked, frozen=True, tag=True, kw_only=True):
     source: str
     chat: ChatSettings = ChatSettings()
 

@@ -83,6 +83,7 @@ class _Lathe(Collector):
         index = self._service.index
         running = [entry.status for entry in index.jobs("running")]
         yield CounterMetricFamily("lathe_trained_steps", "Optimizer steps since the server began", index.steps_taken)
+        yield CounterMetricFamily("lathe_trained_tokens", "Target tokens since the server began", index.tokens_trained)
         speed = sum(status.tokens_per_second or 0.0 for status in running)
         yield GaugeMetricFamily("lathe_training_tokens_per_second", "Target tokens, of all running jobs", speed)
         peak = sum(status.memory_mb or 0.0 for status in running) * MB

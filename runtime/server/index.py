@@ -67,6 +67,8 @@ class Index:
         self.ended: Counter[JobState] = Counter()
         """How many jobs have come to an end since it began, by the end."""
         self.steps_taken = 0
+        self.tokens_trained = 0
+        """Target tokens of the steps that were taken; of a step that was taken twice, because a trainer died, twice."""
 
     def job(self, job_id: str) -> JobEntry:
         """A job by its files as they are now. Raises NotFound."""
@@ -180,5 +182,6 @@ class Index:
         if before is None or now is None:
             return
         self.steps_taken += max(0, now.status.current_step - before.status.current_step)
+        self.tokens_trained += max(0, now.status.tokens - before.status.tokens)
         if now.status.status in jobs.FINISHED and before.status.status not in jobs.FINISHED:
             self.ended[now.status.status] += 1

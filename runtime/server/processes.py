@@ -26,6 +26,7 @@ from state.errors import ServiceError
 CODE = Path(__file__).resolve().parent.parent.parent
 """The working directory of every process of Lathe's."""
 
+SHUTTING_DOWN = "The server is shutting down"
 LAST_LINES = 5  # of what a process said before it died
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -76,22 +77,37 @@ def end(process: subprocess.Popen[bytes], grace_s: float) -> int:
         return process.wait()
 
 
-async def ask(
-    module: str, question: Struct, answer: type[Answer], *, who: str, environment: Mapping[str, str] = _NOTHING
+async def ask(  # noqa: PLR0913  who is asked what, and for how long
+    module: str,
+    question: Struct,
+    answer: type[Answer],
+    *,
+    who: str,
+    ending: asyncio.Event,
+    environment: Mapping[str, str] = _NOTHING,
 ) -> Answer:
     """Have a process of its own answer a question (`runtime/process/question.py`).
 
-    Its input stays open for as long as somebody waits; so it sees the end of a server that was killed. Cancelled, this
-    kills the process, which has no time to clear anything away.
+    Its input stays open for as long as somebody waits; so it sees the end of a server that was killed. Cancelled, or
+    once the server is `ending`, this kills the process, which has no time to clear anything away.
     Raises ServiceError for what the process refuses, OSError when its disk is full, ProcessDied, which calls it `who`.
     """
+    if ending.is_set():
+        raise ProcessDied(SHUTTING_DOWN)
     process = await asyncio.create_subprocess_exec(
         *_command(module), stdin=PIPE, stdout=PIPE, stderr=PIPE, **_surroundings(environment)
     )
+    saying = asyncio.create_task(_say(process, msgspec.json.encode(question) + b"\n"))
+    waiting = asyncio.create_task(ending.wait())
     try:
-        output, log = await _say(process, msgspec.json.encode(question) + b"\n")
+        await asyncio.wait({saying, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if not saying.done():
+            raise ProcessDied(SHUTTING_DOWN)
+        output, log = saying.result()
         await process.wait()
     finally:
+        saying.cancel()
+        waiting.cancel()
         if process.returncode is None:
             process.kill()
             await process.wait()

@@ -96,6 +96,7 @@ class Service(Struct, frozen=True):
         adapter_names = AdapterNames(root, index)
         accelerators = Accelerators(machine)
         meter = Meter()
+        ending = asyncio.Event()
         limits = {} if memory_mb is None else {MEMORY_LIMIT: str(memory_mb)}
         launcher = Launcher(accelerators, limits, may_have_spare=spare_trainer)
         trainers = Trainers(launcher, accelerators)
@@ -125,13 +126,13 @@ class Service(Struct, frozen=True):
             lora_loading=LoraLoading(root, imports, serving),
             worker=worker,
             evaluator=evaluator,
-            exporter=Exporter(root),
-            forecaster=Forecaster(root, accelerators, limits, room),
-            inspector=Inspector(root),
+            exporter=Exporter(root, ending),
+            forecaster=Forecaster(root, accelerators, limits, room, ending),
+            inspector=Inspector(root, ending),
             sparks=Sparks(),
             lookout=Lookout(root, index.revisions, queue, serving, worker),
             meter=meter,
-            ending=asyncio.Event(),
+            ending=ending,
             unload_after_s=unload_after_s,
         )
 

@@ -41,6 +41,8 @@ class Position(Struct, frozen=True, kw_only=True):
     """Where a run stands after `step` optimizer steps."""
 
     step: int = 0
+    tokens: int = 0
+    """Target tokens of these steps."""
     unlogged_loss: float = 0.0
     """Cross-entropy summed over the target tokens since the last log line."""
     unlogged_tokens: int = 0

@@ -82,6 +82,7 @@ class Progress:
         self._position = structs.replace(
             before,
             step=before.step + 1,
+            tokens=before.tokens + taken.tokens,
             unlogged_loss=before.unlogged_loss + taken.loss * taken.tokens,
             unlogged_tokens=before.unlogged_tokens + taken.tokens,
             unlogged_pairs=before.unlogged_pairs + taken.pairs,
@@ -159,6 +160,7 @@ class Progress:
             current_step=position.step,
             total_steps=self._total_steps,
             epoch=self._epoch(),
+            tokens=position.tokens,
             ends_at=self._ends_at(),
             message=self._attempt.note,
             metrics=Losses(position.train_loss, position.eval_loss),

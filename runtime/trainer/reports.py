@@ -21,6 +21,8 @@ CODE = Path(__file__).resolve().parent.parent.parent
 LAST_S = 20.0
 """So long a completed job waits for its last figures to be told; then they are told without it."""
 POLL_S = 0.05
+AGAIN_S = (1.0, 10.0, 100.0)
+"""After each of its first deaths a process is started again, so long later; the next death is the last."""
 
 log = logging.getLogger("trainer")
 
@@ -31,6 +33,9 @@ class _Telling(Struct):
     read_at_ns: int
     """The time of its record that was read last."""
     problem: str | None = None
+    deaths: int = 0
+    again_at_s: float | None = None
+    """When the process that has died is started again, by the monotonic clock."""
 
 
 class Reports:
@@ -53,9 +58,11 @@ class Reports:
                 self._attempt.note = f"Not reported: {tool}: {error}"
 
     def look(self) -> None:
-        """See what each says stands in its way. It costs microseconds."""
+        """See what each says stands in its way, and start anew who has died. It costs microseconds."""
         before = [telling.problem for telling in self._telling]
         for telling in self._telling:
+            if telling.again_at_s is not None and time.monotonic() >= telling.again_at_s:
+                self._start_again(telling)
             telling.problem = self._problem(telling)
             if telling.problem is not None and telling.problem not in before:
                 log.warning("Not reported: %s (reports/%s.log)", telling.problem, telling.tool)
@@ -66,10 +73,9 @@ class Reports:
     def finish(self) -> None:
         """Have the rest told of a job that is complete, and wait for that as long as it may take."""
         for telling in self._telling:
-            if telling.process.stdin is not None:
-                with suppress(OSError):  # it has ended
-                    telling.process.stdin.write(b"completed")
-                    telling.process.stdin.close()
+            if telling.again_at_s is not None:
+                self._start_again(telling)
+            _close_input(telling.process, b"completed")
         until = time.monotonic() + LAST_S
         for telling in self._telling:
             while telling.process.poll() is None and time.monotonic() < until:
@@ -82,10 +88,28 @@ class Reports:
         changed_at = self._changed_at(telling.tool)
         if changed_at != telling.read_at_ns:
             telling.read_at_ns = changed_at
-            return report_to.told(self._folder, telling.tool).problem
-        if telling.problem is None and telling.process.poll():
-            return f"{telling.tool}: its process ended with code {telling.process.returncode}"
+            telling.problem = report_to.told(self._folder, telling.tool).problem
+        if telling.again_at_s is None and telling.process.poll():
+            return self._died(telling)
         return telling.problem
+
+    def _died(self, telling: _Telling) -> str:
+        """Have it started again: its record says how far it came. What stood in its way before is the better reason."""
+        said = f"{telling.tool}: its process ended with code {telling.process.returncode}"
+        if telling.deaths == len(AGAIN_S):
+            return telling.problem or f"{said}, and is not started again"
+        telling.again_at_s = time.monotonic() + AGAIN_S[telling.deaths]
+        telling.deaths += 1
+        return telling.problem or said
+
+    def _start_again(self, telling: _Telling) -> None:
+        telling.again_at_s = None
+        _close_input(telling.process)
+        try:
+            telling.process = self._started(telling.tool)
+            telling.problem = None
+        except OSError as error:  # as good as one more death
+            log.warning("%s: %s", telling.tool, error)
 
     def _changed_at(self, tool: Tool) -> int:
         """When the tool's record did, in ns; 0 where there is none, or none that can be looked at."""
@@ -107,3 +131,10 @@ class Reports:
                 cwd=CODE,
                 start_new_session=True,
             )
+
+
+def _close_input(process: subprocess.Popen[bytes], last_word: bytes = b"") -> None:
+    if process.stdin is not None:
+        with suppress(OSError):  # it has ended
+            process.stdin.write(last_word)
+            process.stdin.close()

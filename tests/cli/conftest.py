@@ -83,10 +83,10 @@ class Lathe:
             process_group=0,  # Ctrl-C in the terminal of whoever runs the tests is not for it
         )
 
-    def on_terminal(self, *arguments: str, typed: str = "", **environment: str) -> Done:
-        """Both outputs are a terminal of 100 columns."""
+    def on_terminal(self, *arguments: str, typed: str = "", columns: int = 100, **environment: str) -> Done:
+        """Both outputs are a terminal."""
         ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
         process = subprocess.Popen(
             [*LATHE, *arguments],
             cwd=self.folder,

@@ -3,7 +3,7 @@
 import pytest
 from click.testing import CliRunner
 
-from cli.__main__ import program
+from cli._shared.program import program
 from tests.cli.conftest import Lathe
 from tests.server import Server
 

@@ -23,6 +23,20 @@ def test_a_file_is_checked_line_by_line_without_a_server(lathe_alone: Lathe, tmp
     assert json.loads(lathe_alone("data", "check", "bad.jsonl", "--json").out)["num_invalid"] == 1
 
 
+def test_a_file_that_cannot_be_read_or_is_not_there_is_said_in_one_sentence(
+    lathe: Lathe, lathe_alone: Lathe, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.xyz").write_text(GOOD)
+
+    unknown = lathe_alone("data", "check", "rows.xyz")
+    alone, missing = (one("data", "check", "../none.jsonl") for one in (lathe_alone, lathe))
+
+    assert (unknown.code, unknown.err.partition(":")[0]) == (3, "rows.xyz is no kind of file that Lathe reads")
+    assert alone.code == 7
+    assert alone.err.startswith("../none.jsonl is no file here. No server answers at http://localhost:1")
+    assert (missing.code, missing.err) == (4, "../none.jsonl is neither a file here nor a data set of the server\n")
+
+
 def test_a_data_set_is_uploaded_listed_shown_and_removed(queueing: Server, lathe: Lathe, tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(GOOD)
 

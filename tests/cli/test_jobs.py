@@ -44,6 +44,11 @@ def test_a_pipe_gets_whole_values_and_a_terminal_a_table(queueing: Server, lathe
     assert header.split()[:4] == ["ID", "NAME", "BASE", "STATUS"]
     assert shown.split()[:4] == [job_id[:8], "shown-in-a-table", "tiny-python", "pending"]
     assert table != plain(table)
+    narrow = lathe.on_terminal("jobs", "--limit", "1", columns=50).out
+    header, shown, *_, left_out = plain(narrow).splitlines()
+    assert header.split() == ["ID", "NAME"]
+    assert shown.split()[:2] == [job_id[:8], "shown-in-a-table"]  # whole
+    assert left_out.startswith("A wider terminal also shows BASE, STATUS, STEP, ")
 
 
 def test_a_job_is_named_by_its_id_its_beginning_its_adapter_or_its_place(queueing: Server, lathe: Lathe) -> None:
@@ -63,6 +68,15 @@ def test_a_job_that_there_is_not_ends_with_4(lathe: Lathe, reference: str) -> No
 
     assert (done.code, done.out) == (4, "")
     assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", [["rm"], ["stop"], ["data", "rm"], ["data", "show"], ["rm-adapter"]])
+def test_an_empty_name_is_no_name(queueing: Server, lathe: Lathe, command: list[str]) -> None:
+    queueing.start()
+
+    done = lathe(*command, "")
+
+    assert (done.code, done.out, "name is empty" in done.err) == (4, "", True)
 
 
 def test_what_two_ids_begin_with_names_neither(queueing: Server, lathe: Lathe) -> None:
@@ -140,7 +154,13 @@ def test_rows_from_the_standard_input_become_a_job(queueing: Server, lathe: Lath
     (tmp_path / "stdin.jsonl").write_text(row)
     again = lathe("train", "stdin.jsonl", "-m", "tiny-python", "-d")
 
-    assert (started.code, again.code, again.err) == (0, 0, "")  # the same rows are not sent again
+    assert (started.code, again.code) == (0, 0)
+    job_id = again.out.strip()
+    told = again.err.splitlines()  # which is not that the rows were sent: they had been
+    assert told == [
+        f"In the dashboard:  http://localhost:{queueing.port}/#/jobs/{job_id}",
+        f"In a terminal:     python -m cli watch {job_id[:8]}",
+    ]
     job = json.loads((queueing.job_folder(started.out.strip()) / "job.json").read_text())
     assert job["description"] == "By hand"
     assert (job["training_config"]["num_epochs"], job["training_config"]["keep_epochs"]) == (2, 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from cli.__main__ import program
 from cli._shared.exits import Exit
+from cli._shared.program import program
 from tests.cli.conftest import Lathe, plain
 from tests.server import CHECKOUT, Server
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli.__main__ import program
+from cli._shared.program import program
 from tests.cli.conftest import Lathe
 from tests.server import CHECKOUT, Server
 
@@ -28,14 +28,41 @@ def test_the_help_lists_each_module_with_its_first_line() -> None:
         assert any(line.split(maxsplit=1) == [name, first_line] for line in shown.splitlines()), name
 
 
-def test_only_the_command_that_runs_is_imported() -> None:
-    told = "import sys, cli.__main__; cli.__main__.main(['jobs', '--help']); print(*sys.modules)"
+@pytest.mark.parametrize("program", ["cli.__main__", "main"])
+def test_only_the_command_that_runs_is_imported(program: str) -> None:
+    told = f"import sys, {program}; {program}.main(['jobs', '--help']); print(*sys.modules)"
 
     done = subprocess.run([sys.executable, "-c", told], cwd=CHECKOUT, capture_output=True, text=True, check=True)
 
     modules = set(done.stdout.splitlines()[-1].split())
     assert {name for name in modules if name.startswith("cli.") and "_" not in name} == {"cli.jobs"}
-    assert not modules & {"rich", "httpx", "msgspec", "litestar", "uvicorn", "torch", "handlers", "runtime", "main"}
+    others = {
+        "rich",
+        "httpx",
+        "msgspec",
+        "litestar",
+        "uvicorn",
+        "torch",
+        "handlers",
+        "runtime",
+        "server",
+        "http.client",
+    }
+    assert not modules & others
+
+
+@pytest.mark.parametrize(
+    ("imported", "command"), [("click", "-m cli jobs"), ("click", "main.py jobs"), ("uvicorn", "main.py serve")]
+)
+def test_ctrl_c_while_a_command_is_imported_leaves_no_traceback(tmp_path: Path, imported: str, command: str) -> None:
+    (tmp_path / f"{imported}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+
+    done = subprocess.run(
+        [sys.executable, *command.split()], cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 @pytest.mark.parametrize("arguments", [["jobz"], ["train", "rows.jsonl"]])
@@ -62,6 +89,14 @@ def test_the_server_of_the_data_root_is_found_whatever_its_port(queueing: Server
     done = Lathe(tmp_path, LATHE_ROOT=str(queueing.root))("models", "--json")
 
     assert done.out.encode() == queueing.get("/models").content + b"\n"
+
+
+def test_a_server_that_cannot_listen_says_so_and_nothing_of_a_dashboard(queueing: Server, lathe: Lathe) -> None:
+    done = lathe("serve", "--port", str(queueing.port), "--root", str(lathe.folder / "root"), "--no-spare-trainer")
+
+    assert (done.code, done.out, "dashboard" in done.err) == (1, "", False)
+    sentence = f"The server cannot listen at http://127.0.0.1:{queueing.port}: choose another --port"
+    assert done.err.splitlines()[-1] == sentence
 
 
 def test_the_doctor_asks_the_server_or_looks_itself(queueing: Server, lathe: Lathe, tmp_path: Path) -> None:

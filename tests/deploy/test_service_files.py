@@ -61,7 +61,7 @@ def test_pip_finds_the_version_of_the_code_in_what_the_container_file_has_copied
 def test_the_container_file_copies_what_there_is_and_all_that_the_server_imports() -> None:
     copied = _copied()
 
-    assert {"main.py", "handlers", "runtime", "state", "models/tiny-python"} <= set(copied)
+    assert {"main.py", "server.py", "handlers", "runtime", "state", "models/tiny-python"} <= set(copied)
     assert all((CHECKOUT / name).exists() for name in copied)
 
 

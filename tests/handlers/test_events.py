@@ -11,7 +11,7 @@ from state import metrics
 from state.jobs import JobFolder
 from tests.events import Event, Listener
 from tests.processes import on_linux
-from tests.server import CHECKOUT, PATIENCE_S, Server, wait_until
+from tests.server import CHECKOUT, MODEL, PATIENCE_S, Client, Server, wait_until
 
 
 def _job(root: Path, job_id: str, *, status: str = "paused", steps: Iterable[int] = (), log: str = "") -> JobFolder:
@@ -235,8 +235,10 @@ def test_a_reader_who_does_not_read_costs_nothing_and_then_hears_how_things_stan
     assert steps == list(range(steps[0], steps[0] + len(steps)))
 
 
-def test_a_server_ends_at_once_whoever_listens(start_server: Callable[..., Server]) -> None:
+def test_a_server_ends_at_once_whoever_listens_or_waits_for_a_plan(start_server: Callable[..., Server]) -> None:
     server = start_server("--slots", "0")
+    waiting = Client(server, "/training/plan", {"model_name": MODEL, "train_texts": ["a text"]})
+    wait_until(lambda: server.asked("runtime.trainer.forecast") != [], "the plan is being made")
     listeners = [Listener(server) for _ in range(3)]
     for listener in listeners:
         listener.until(lambda event: event.name == "machine")
@@ -247,4 +249,7 @@ def test_a_server_ends_at_once_whoever_listens(start_server: Callable[..., Serve
     for listener in listeners:
         assert listener.next() is None
         listener.close()
-    assert server.log.read_text() == ""  # which would tell of requests that the time for shutting down has cut off
+    assert "The server is shutting down" in waiting.answer()[1]
+    began, planned = server.log.read_text().splitlines()  # more would tell of what the time for shutting down cut off
+    assert began.endswith(f" INFO lathe: The dashboard is at http://localhost:{server.port}/")
+    assert "POST /api/training/plan" in planned

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.server import PATIENCE_S, Server
+from tests.server import PATIENCE_S, Server, wait_until
 
 
 def test_a_base_model_answers_where_it_is_named(training: Server) -> None:
@@ -45,6 +45,24 @@ def test_generate_refuses_what_cannot_be_meant(training: Server, fields: dict[st
 
     assert reply.status_code == 400
     assert error in reply.json()["error"]
+
+
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_refused_completion_is_in_the_servers_and_the_workers_log_by_one_id(
+    training: Server,
+    is_streamed: bool,  # noqa: FBT001
+) -> None:
+    asked = {"model": "toy", "prompt": "a secret", "max_tokens": 1000, "stream": is_streamed}
+    name = f"refused-{is_streamed}"
+
+    training.http.post(f"http://localhost:{training.port}/v1/completions", json=asked, headers={"X-Request-ID": name})
+
+    def told() -> list[str]:
+        return [line.split(": ")[0] for line in training.log.read_text().splitlines() if f"[{name}]" in line]
+
+    wait_until(lambda: len(told()) == 2, "both logs have it")
+    assert ["inference worker" in told()[0], "lathe.requests" in told()[1]] == [True, True]
+    assert "a secret" not in training.log.read_text()
 
 
 def test_the_server_answers_while_a_model_loads_and_generates(

@@ -14,8 +14,10 @@ from state.root import DataRoot
 class Exporter:
     """Makes one export at a time: each may need the disk, and as much memory as the largest tensor a few times."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: DataRoot, ending: asyncio.Event) -> None:
+        """`ending` is the server's: what is being exported then ends with it."""
         self._root = root
+        self._ending = ending
         self._one_at_a_time = asyncio.Lock()
 
     async def export(self, adapter: Adapter, export_format: Format, output_dir: str | None) -> Path:
@@ -30,15 +32,14 @@ class Exporter:
         async with self._one_at_a_time:
             target = exports.folder_of(self._root, adapter.name, export_format, output_dir)
             target.parent.mkdir(parents=True, exist_ok=True)
-            await _ask(
+            await self._ask(
                 Order(str(adapter.path), adapter.model_name, model.load_from, export_format, str(target), adapter.chat)
             )
         return target
 
-
-async def _ask(order: Order) -> None:
-    try:
-        await processes.ask("runtime.export", order, Made, who="The process that exports")
-    except BaseException:  # where it was cancelled or killed, it could not clear anything away itself
-        await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
-        raise
+    async def _ask(self, order: Order) -> None:
+        try:
+            await processes.ask("runtime.export", order, Made, who="The process that exports", ending=self._ending)
+        except BaseException:  # where it was cancelled or killed, it could not clear anything away itself
+            await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
+            raise

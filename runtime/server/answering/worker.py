@@ -31,9 +31,10 @@ from runtime.messages.inference import (
     TokenizerQuestion,
     Unload,
 )
+from runtime.process.logs import REQUEST
 from runtime.server.answering.worker_process import Place, WorkerProcess
 from runtime.server.meter import Meter
-from runtime.server.processes import ProcessDied
+from runtime.server.processes import SHUTTING_DOWN, ProcessDied
 from state.adapters import ChatSettings
 from state.errors import ServiceError
 
@@ -93,7 +94,7 @@ class Worker:
     async def unload(self, path: str | None = None) -> None:
         """Let go of all adapters, or of the one in a folder; the base stays in memory. Raises ProcessDied."""
         if self.is_running:
-            await self._ask_one(Unload(next(self._ids), path))
+            await self._ask_one(Unload(id=next(self._ids), path=path))
 
     async def ask_tokenizer(
         self, question: Callable[..., TokenizerQuestion], kind: type[TokenizerAnswered]
@@ -173,10 +174,12 @@ class Worker:
     async def _ask(self, requests: Sequence[Request]) -> AsyncGenerator[tuple[int, TextDelta | Done]]:
         """The replies to requests, as they come, until all are answered; each with its request's number."""
         if self._closed:
-            raise ProcessDied("The server is shutting down")
+            raise ProcessDied(SHUTTING_DOWN)
         life = self._life
         if life is None or not _is_usable(life):
             life = self._life = asyncio.create_task(WorkerProcess.begin(self._arguments, self._log, self._place))
+        asked_by = REQUEST.get()
+        requests = [structs.replace(request, request=asked_by) for request in requests]
         numbers = {request.id: number for number, request in enumerate(requests)}
         self._in_flight += len(requests)
         try:

@@ -15,7 +15,7 @@ from typing import Self
 from runtime.messages.inference import Cancel, Done, LastWords, Refused, Request, TextDelta, decode_reply, line
 from runtime.process.endings import explain
 from runtime.server import processes
-from runtime.server.processes import ProcessDied
+from runtime.server.processes import SHUTTING_DOWN, ProcessDied
 
 Place = Callable[[], AbstractContextManager[Mapping[str, str]]]
 """Gives a process a place to compute at for its life: what it is to have in its environment beside the server's own."""
@@ -119,7 +119,7 @@ class WorkerProcess:
 
     def _explain(self, last_words: LastWords | None, exit_code: int) -> str:
         if not self._is_wanted:
-            return "The server is shutting down"
+            return SHUTTING_DOWN
         if last_words is not None:
             return f"The inference worker ended; the server's log has the details. {last_words.message}"
         return f"The inference worker died; the next request starts another. {explain(exit_code)}"

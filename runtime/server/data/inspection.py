@@ -10,12 +10,16 @@ from state.config import Learn
 from state.root import DataRoot
 from state.row_source import RowSource
 
+WHO = "The process that reads the data set"
+
 
 class Inspector:
     """Makes one report and one preview at a time: each takes all cores while it tokenizes."""
 
-    def __init__(self, root: DataRoot) -> None:
+    def __init__(self, root: DataRoot, ending: asyncio.Event) -> None:
+        """Who waits for either while the server is `ending` waits no longer."""
         self._root = root
+        self._ending = ending
         self._one_report = asyncio.Lock()
         self._one_preview = asyncio.Lock()
 
@@ -28,9 +32,7 @@ class Inspector:
             root=str(self._root.path), rows=rows, model_name=model_name, learn=learn, max_seq_length=max_seq_length
         )
         async with self._one_report:
-            return await processes.ask(
-                "runtime.trainer.data.report", question, Report, who="The process that reads the data set"
-            )
+            return await processes.ask("runtime.trainer.data.report", question, Report, who=WHO, ending=self._ending)
 
     async def preview(  # noqa: PLR0913  which rows, and how they are read
         self, rows: RowSource, model_name: str, learn: Learn | None, *, file: str | None, first: int, count: int
@@ -46,6 +48,4 @@ class Inspector:
             count=count,
         )
         async with self._one_preview:
-            return await processes.ask(
-                "runtime.trainer.data.preview", question, Preview, who="The process that reads the data set"
-            )
+            return await processes.ask("runtime.trainer.data.preview", question, Preview, who=WHO, ending=self._ending)

@@ -16,12 +16,22 @@ from state.row_source import RowSource
 class Forecaster:
     """Makes one plan at a time: two would time each other."""
 
-    def __init__(self, root: DataRoot, accelerators: Accelerators, limits: Mapping[str, str], room: Room) -> None:
-        """`limits` go into the environment of the process that plans, as into a trainer's."""
+    def __init__(
+        self,
+        root: DataRoot,
+        accelerators: Accelerators,
+        limits: Mapping[str, str],
+        room: Room,
+        ending: asyncio.Event,
+    ) -> None:
+        """`limits` go into the environment of the process that plans, as into a trainer's. Who waits for a plan while
+        the server is `ending` waits no longer.
+        """
         self._root = root
         self._limits = limits
         self._accelerators = accelerators
         self._room = room
+        self._ending = ending
         self._one_at_a_time = asyncio.Lock()
 
     async def forecast(self, job: Job, train: RowSource, held_out: RowSource | None) -> Forecast:
@@ -39,5 +49,6 @@ class Forecaster:
                     question,
                     Forecast,
                     who="The process that plans",
+                    ending=self._ending,
                     environment={**self._limits, **self._accelerators.environment(accelerator)},
                 )

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 
 from tests.server import Server
 
@@ -31,6 +32,12 @@ def test_metrics_are_the_curve_of_the_run(training: Server) -> None:
     assert (job["config"]["training_config"]["batch_size"], job["config"]["lora_config"]["r"]) == (1, 4)
     assert job["resolved"]["warmup_steps"] >= 0
     assert "eval_texts" not in job["config"]
+    tokens = sum(line["tokens"] for line in lines)
+    assert json.loads((training.job_folder(job_id) / "status.json").read_text())["tokens"] == tokens
+    told = training.http.get(f"http://localhost:{training.port}/metrics").text
+    counted = dict(re.findall(r"^lathe_trained_(steps|tokens)_total (\S+)$", told, re.MULTILINE))
+    assert float(counted["steps"]) >= 4
+    assert float(counted["tokens"]) >= tokens
 
 
 def test_a_line_torn_by_a_crash_is_passed_over(queueing: Server) -> None:

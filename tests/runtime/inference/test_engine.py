@@ -142,7 +142,7 @@ def test_an_adapter_that_is_unloaded_gives_back_what_it_takes_and_others_stay(bi
     weights = weakref.ref(next(iter(loaded.values())).a_RI)
     del loaded
 
-    engine.add(Unload(9, str(mine)))
+    engine.add(Unload(id=9, path=str(mine)))
     finish(engine)
 
     assert weights() is None

@@ -129,6 +129,21 @@ def test_a_job_moves_from_status_to_status(root: DataRoot) -> None:
     assert (index.jobs(), index.count_jobs()) == ([], 0)
 
 
+def test_steps_that_a_job_takes_again_are_counted_again_and_none_is_taken_back(root: DataRoot) -> None:
+    folder = _job(root, "counted", "running")
+    index, seen = _read(root), []
+
+    for step in (0, 7, 5, 9, 9, 0, 2):  # killed behind step 7, and later begun from scratch
+        status = {"status": "running", "current_step": step, "tokens": 100 * step}
+        (folder / "status.json").write_text(json.dumps(status))
+        index.refresh_job("counted")
+        seen.append((index.steps_taken, index.tokens_trained))
+
+    assert [steps for steps, _ in seen] == [0, 7, 7, 11, 11, 11, 13]
+    assert [tokens for _, tokens in seen] == [0, 700, 700, 1100, 1100, 1100, 1300]
+    assert _read(root).tokens_trained == 0  # since it began
+
+
 def test_a_time_without_a_zone_stands_beside_one_with_a_zone(root: DataRoot) -> None:
     _job(root, "with", created_at="2026-01-01T00:00:01Z")
     _job(root, "without", created_at="2026-01-01T00:00:02")

@@ -54,9 +54,10 @@ question.serve(Question, answer)
     )
 
 
-def _ask(code: Path) -> "asyncio.Task[Reply]":
+def _ask(code: Path, ending: asyncio.Event | None = None) -> "asyncio.Task[Reply]":
     question = Question(str(code / "pid"))
-    return asyncio.create_task(processes.ask("asked", question, Reply, who="The process that is asked"))
+    asked = processes.ask("asked", question, Reply, who="The process that is asked", ending=ending or asyncio.Event())
+    return asyncio.create_task(asked)
 
 
 async def _pid(code: Path) -> int:
@@ -115,6 +116,26 @@ def test_a_process_that_nobody_waits_for_ends_in_the_middle_of_an_import(code: P
 
 
 @on_linux
+def test_a_process_ends_as_soon_as_its_server_is_to_end(code: Path) -> None:
+    _write(code, "ctypes.CDLL(None).sleep(600)")
+
+    async def scenario() -> None:
+        ending = asyncio.Event()
+        asking = _ask(code, ending)
+        pid = await _pid(code)
+
+        ending.set()
+        with pytest.raises(ProcessDied, match="The server is shutting down"):
+            await asking
+
+        assert not is_alive(pid)
+        with pytest.raises(ProcessDied, match="The server is shutting down"):
+            await _ask(code, ending)
+
+    asyncio.run(scenario())
+
+
+@on_linux
 def test_a_process_ends_with_a_server_that_is_killed(code: Path) -> None:
     _write(code, "ctypes.CDLL(None).sleep(600)")
     server = f"""
@@ -125,7 +146,7 @@ from runtime.server import processes
 processes.CODE = Path({str(code)!r})
 class Question(Struct):
     pid_file: str
-asyncio.run(processes.ask("asked", Question({str(code / "pid")!r}), Question, who="It"))
+asyncio.run(processes.ask("asked", Question({str(code / "pid")!r}), Question, who="It", ending=asyncio.Event()))
 """
     with subprocess.Popen([sys.executable, "-c", server], cwd=CHECKOUT, env=os.environ) as asking:
         wait_until((code / "pid").exists, "the process has its question")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-import main
+import server as lathe
 from runtime.inference.llamacpp import conversion
 from runtime.inference.llamacpp.conversion import Conversions
 from runtime.messages.export import Order
@@ -199,7 +199,7 @@ def test_a_server_without_a_llama_server_does_not_start_and_says_what_it_lacks(
 ) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path / "none"))
 
-    assert main.main(["--root", str(tmp_path), "--engine", "llama.cpp"]) == 1
+    assert lathe.main(["--root", str(tmp_path), "--engine", "llama.cpp"]) == 1
 
     assert f"{VARIABLE} names {tmp_path / 'none'}" in capsys.readouterr().err
 

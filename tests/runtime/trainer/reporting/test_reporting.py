@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from runtime.trainer import reports as trainers_side
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.reports import Reports
 from state import metrics, report_to, store
@@ -93,6 +94,8 @@ def test_a_resumed_job_goes_on_with_its_run_and_tells_nothing_twice(
     begun = [call for call in calls if call[0] in {"init", "update_run"}]
     assert len(begun) == 2
     assert begun[0] == begun[1]  # by the same id
+    numbers = [call[2]["number"] for call in calls if call[0] == "log" and tool == "wandb"]
+    assert numbers == sorted(set(numbers))  # which wandb would leave lines out for, or put them in the place of others
     words = json.dumps(begun[0])
     assert all(json.dumps(word) in words for word in began)
 
@@ -135,6 +138,35 @@ def test_a_training_does_not_end_for_a_folder_of_reports_that_is_gone(tmp_path: 
 
     assert attempt.note == "Not reported: wandb: its process ended with code 1"
     assert _told(stand_ins.calls()) == [(1, 2.9), (2, 2.8)]
+
+
+def test_a_process_that_is_killed_is_started_again_a_few_times(
+    tmp_path: Path, stand_ins: StandIns, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trainers_side, "AGAIN_S", (0.0, 0.0))
+    folder = jobs.make(tmp_path / "root", report_to=["wandb"])
+    attempt = Attempt(folder)
+    reports = Reports(attempt, read_job(folder))
+    reports.start()
+
+    for step in (1, 2, 3):
+        metrics.append(folder.metrics_file, _line(step))
+        wait_until(lambda step=step: _is_told(folder, "wandb", step), "the figures are told")  # type: ignore[misc]
+        [telling] = reports._telling
+        telling.process.kill()
+        telling.process.wait()
+        reports.look()
+        assert (attempt.note or "").startswith("Not reported: wandb: its process ended with code -9")
+        reports.look()
+    metrics.append(folder.metrics_file, _line(4))
+    reports.finish()
+
+    assert attempt.note == "Not reported: wandb: its process ended with code -9, and is not started again"
+    assert f"{attempt.note} (reports/wandb.log)" in caplog.text
+    assert _told(stand_ins.calls()) == [(1, 2.9), (2, 2.8), (3, 2.7)]
+    inits = [call for call in stand_ins.calls() if call[0] == "init"]
+    assert len(inits) == 3
+    assert inits[0] == inits[-1]
 
 
 def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_tool_fails(
