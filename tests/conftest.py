@@ -45,7 +45,7 @@ def training(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> Iterator[Se
     """A server that trains. It has a base model called toy."""
     root = tmp_path_factory.mktemp("training")
     shutil.copytree(toy, root / "models" / "toy")
-    server = Server(root, "--spare-trainer")
+    server = Server(root)
     yield server
     server.close()
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from runtime.messages.export import Format, Order, Outcome
+from runtime.process import cpu
 from runtime.server import processes
 from state import exports, folders, models
 from state.adapters import Adapter
@@ -43,7 +44,9 @@ class Exporter:
 
 async def _ask(order: Order) -> Outcome:
     try:
-        return await processes.ask("runtime.export", order, Outcome, who="The process that exports")
+        return await processes.ask(
+            "runtime.export", order, Outcome, who="The process that exports", environment=cpu.environment()
+        )
     except BaseException:  # cancelled, or killed by the system: it could not clear anything away itself
         await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
         raise

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 
 from runtime.messages.forecast import Answer, Forecast, Question
+from runtime.process import cpu
 from runtime.server import processes
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.room import Room
@@ -40,7 +41,7 @@ class Forecaster:
                     question,
                     Answer,
                     who="The process that plans",
-                    environment={**self._limits, **self._accelerators.environment(accelerator)},
+                    environment={**cpu.environment(), **self._limits, **self._accelerators.environment(accelerator)},
                 )
         if answer.forecast is None:
             raise ServiceError(answer.error or "")
