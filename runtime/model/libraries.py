@@ -48,7 +48,7 @@ def _load_in_part() -> None:
         import_module("bitsandbytes")
     private.list_models_once()
     import_module("peft")
-    private.leave_out_symbols()
+    import_module("torch.fx.experimental.symbolic_shapes")  # torch does so at the first model without its weights
 
 
 def load_without_torch() -> None:

@@ -76,32 +76,6 @@ def _as_it_is(function: Callable[..., Any] | None = None, **_: object) -> Callab
     return function if function is not None else _as_it_is
 
 
-def leave_out_symbols() -> None:
-    """Have torch make a model without weights without its library for symbolic mathematics, whose import takes 0.4 s.
-
-    Read in torch 2.13.0 (__init__.py, nn/init.py). It imports the library to ask whether a condition holds, which is
-    plain to see unless something is compiled, and to draw the values of an embedding, which on the meta device has no
-    memory to write them to.
-    """
-    names = vars(import_module("torch"))
-    check = names["_check_with"]
-
-    @wraps(check)
-    def check_with(error_type: type[Exception], cond: object, message: Callable[[], str]) -> None:
-        if cond is not True:
-            check(error_type, cond, message)
-
-    names["_check_with"] = check_with
-    names = vars(import_module("torch.nn.init"))
-    draw = names["normal_"]
-
-    @wraps(draw)
-    def normal_(tensor: Any, *how: Any, **also: Any) -> Any:  # noqa: ANN401  torch.Tensor
-        return tensor if tensor.is_meta else draw(tensor, *how, **also)
-
-    names["normal_"] = normal_
-
-
 @contextmanager
 def weights_read_by_pread() -> Iterator[None]:
     """`from_pretrained` reads tensors into memory of their own in this block, instead of mapping the files.

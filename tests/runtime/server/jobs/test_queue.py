@@ -57,17 +57,6 @@ def test_slots_run_side_by_side_and_the_rest_waits(rig: Rigs) -> None:
     server.run(scenario)
 
 
-def test_a_killed_trainers_job_is_taken_up_again_by_itself_and_its_death_is_told(start: Callable[..., Server]) -> None:
-    server = start()
-    job_id = server.start(model_name="toy", training_config=LONG)
-    server.wait_for_step(job_id, 50)
-
-    killed = server.kill_trainer(job_id)
-
-    assert server.wait_for_going_on(job_id) != killed
-    assert f"The trainer of job {job_id} is gone. It was ended by signal 9 (SIGKILL" in server.log.read_text()
-
-
 def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Rigs) -> None:
     server = rig(CPU)
     killed: set[int] = set()
