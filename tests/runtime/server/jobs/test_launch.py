@@ -54,7 +54,7 @@ def _waits(pid: int) -> bool:
         return False
 
 
-def test_a_job_is_trained_by_the_spare_which_outlives_its_server_and_one_that_waits_does_not(
+def test_a_trainer_that_was_the_spare_outlives_its_server_and_the_next_one_adopts_it(
     start_server: Callable[..., Server],
 ) -> None:
     """Torch starts its threads with its first operation; numpy, which would at its import, is told not to."""
@@ -69,13 +69,16 @@ def test_a_job_is_trained_by_the_spare_which_outlives_its_server_and_one_that_wa
 
     server.kill()
     next_server = start_server()
+    waiting = next_server.start()
 
     wait_until(lambda: not is_alive(next_spare), "the spare that waited has gone")
-    assert next_server.trainer(job_id) == spare
+    assert (next_server.status(job_id)["status"], next_server.trainer(job_id)) == ("running", spare)
+    assert next_server.status(waiting)["status"] == "pending"
     assert next_server.post(f"/training/stop/{job_id}").status_code == 200
     ended = jobs.read_status(folder)
     assert (ended.status, ended.attempt) == ("cancelled", 1)
     assert "Cancelled" in folder.log_file.read_text()
+    next_server.wait_for(waiting, "running")
 
 
 def test_another_spare_waits_when_a_job_has_taken_the_one_before_and_ends_with_the_queue(

@@ -15,7 +15,6 @@ from tests.server import Server
 from tests.standins import Rig
 
 CPU = Machine("cpu", "any")
-LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
 
 Rigs = Callable[..., Rig]
 
@@ -81,23 +80,6 @@ def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Ri
 
     server.run(scenario)
     assert len(killed) == 3
-
-
-def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Callable[..., Server]) -> None:
-    first = start()
-    running = first.start(model_name="toy", training_config=LONG)
-    waiting = first.start(model_name="toy", training_config=LONG)
-    first.wait_for_step(running, 50)
-    trainer = first.trainer(running)
-
-    first.kill()
-    second = start()
-
-    assert second.status(running)["status"] == "running"
-    assert second.trainer(running) == trainer
-    assert second.status(waiting)["status"] == "pending"
-    assert second.post(f"/training/stop/{running}").status_code == 200
-    second.wait_for(waiting, "running")
 
 
 def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(rig: Rigs) -> None:
