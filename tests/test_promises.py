@@ -30,7 +30,7 @@ def start(start_server: Callable[..., Server], tmp_path: Path, toy: Path) -> Cal
 
 def test_a_job_that_was_accepted_survives_a_server_killed_at_once(start: Callable[..., Server]) -> None:
     accepted: list[str] = []
-    for _ in range(3):
+    for _ in range(2):
         server = start("--slots", "0")
 
         def submit(server: Server = server) -> None:

@@ -58,8 +58,10 @@ def test_a_trainer_that_was_the_spare_outlives_its_server_and_the_next_one_adopt
     start_server: Callable[..., Server],
 ) -> None:
     """Torch starts its threads with its first operation; numpy, which would at its import, is told not to."""
-    server = start_server("--spare-trainer", "--slots", "2", environment={"OPENBLAS_NUM_THREADS": "1"})
+    options = ["--spare-trainer", "--slots", "2", "--memory-mb", "99999"]
+    server = start_server(*options, environment={"OPENBLAS_NUM_THREADS": "1"})
     spare = _waiting_spare(server)
+    assert b"\0LATHE_MEMORY_MB=99999\0" in Path(f"/proc/{spare}/environ").read_bytes()
     assert len(list(Path(f"/proc/{spare}/task").iterdir())) == 1, "a spare that waits has computed nothing"
     job_id = server.start(training_config={"max_steps": 100_000, "save_steps": 10, "logging_steps": 1})
     wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains")
