@@ -67,9 +67,11 @@ def test_a_trainer_that_was_the_spare_outlives_its_server_and_the_next_one_adopt
     wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains")
     folder = JobFolder(server.job_folder(job_id))
     assert jobs.read_status(folder).pid == spare
+    os.kill(spare, signal.SIGSTOP)  # it need not compute meanwhile
     next_spare = _waiting_spare(server, but=spare)
 
     server.kill()
+    os.kill(spare, signal.SIGCONT)
     next_server = start_server()
     waiting = next_server.start()
 
