@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from runtime.model import libraries
 from runtime.process import cpu
@@ -73,16 +73,20 @@ def stuck_choose(where: str) -> Callable[..., Any]:
     return stick if where == "preparation" else choose
 
 
-if __name__ == "__main__":
-    cpu.prepare()
-    where = sys.argv.pop()
-    atexit.register(print, "torn down")
+def be(where: str) -> NoReturn:
+    """Train the job that `sys.argv` names, up to there."""
     if where == "import of torch":
         sys.meta_path.insert(0, StuckImport())
     else:
         libraries.load()
-        from runtime.trainer import preparation, sampling
+        from runtime.trainer import preparation, sampling  # noqa: PLC0415
 
         vars(preparation)["choose"] = stuck_choose(where)
         vars(sampling)["greedy_answer"] = stuck_answer(where)
     main()
+
+
+if __name__ == "__main__":
+    cpu.prepare()
+    atexit.register(print, "torn down")
+    be(sys.argv.pop())

@@ -34,26 +34,20 @@ def _wait_for_job(server: Server, job_id: str) -> dict[str, Any]:
     return server.status(job_id)
 
 
-def test_texts_inside_job_json_are_enough(training: Server) -> None:
-    job = {"model_name": "toy", "train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
-
-    _drop_in(training, "texts-inside", job)
-
-    assert training.wait_for(_wait_for_job(training, "texts-inside")["job_id"], "completed")["progress"] == 100.0
-
-
-def test_a_job_folder_that_is_written_file_by_file_is_not_begun_half(training: Server) -> None:
+def test_a_folder_that_is_written_file_by_file_is_not_begun_half_and_texts_inside_job_json_are_enough(
+    training: Server,
+) -> None:
     """`mkdir`, then an editor: the folder is there before its files are."""
     folder = training.root / "training_jobs" / "job_slowly"
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "train.jsonl").write_text('{"text": "one two"}\n')
+    folder.mkdir()
     (folder / "job.json").write_text('{"model_name": ')
 
     broken = _wait_for_job(training, "slowly")
     assert broken["status"] == "pending"
     assert "job_slowly/job.json" in broken["error_message"]
 
-    (folder / "job.json").write_text('{"model_name": "toy", "training_config": {"max_steps": 1}}')
+    job = {"model_name": "toy", "train_texts": ["one two", "three"], "training_config": {"max_steps": 1}}
+    (folder / "job.json").write_text(json.dumps(job))
     assert training.wait_for("slowly", "completed")["error_message"] is None
 
 
@@ -135,15 +129,6 @@ def test_a_stop_file_cancels_a_waiting_job(training: Server) -> None:
     assert training.wait_for("unwanted", "cancelled")["started_at"] is None
 
 
-def test_a_stop_file_cancels_a_running_job(training: Server) -> None:
-    job_id = training.start(model_name="toy", training_config={"max_steps": 100_000})
-    training.wait_for(job_id, "running")
-
-    (training.job_folder(job_id) / "stop").touch()
-
-    training.wait_for(job_id, "cancelled")
-
-
 def test_a_trainer_launched_by_hand_is_shown_and_stopped_like_any_other(
     start_server: Callable[..., Server], tmp_path: Path, toy: Path
 ) -> None:
@@ -176,27 +161,28 @@ def _documented(readme: Path) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", readme.read_text(), flags=re.MULTILINE))
 
 
-def test_every_file_of_a_finished_job_is_in_the_folders_readme(training: Server) -> None:
-    job_id = training.start(
-        model_name="toy",
+def test_every_file_of_a_finished_job_is_in_the_folders_readme(
+    queueing: Server, train_here: Callable[..., str]
+) -> None:
+    job_id = train_here(
         adapter_name="documented",
         eval_texts=["one two"],
         chat_template="{{ messages[0].content }}",
         training_config={"max_steps": 1},
         report_to=["tensorboard"],
     )
-    training.wait_for(job_id, "completed")
+    queueing.job_folder(job_id).joinpath("train.log").touch()  # what only a process of its own writes
     documented = _documented(CHECKOUT / "training_jobs" / "README.md")
     patterns = {name.replace("<n>", "*") for name in documented}
 
-    for path in training.job_folder(job_id).rglob("*"):
-        inside = path.relative_to(training.job_folder(job_id))
+    for path in queueing.job_folder(job_id).rglob("*"):
+        inside = path.relative_to(queueing.job_folder(job_id))
         places = [inside, *inside.parents]
         known = any(place.match(pattern.rstrip("/")) for place in places for pattern in patterns)
         is_parent = any(pattern.startswith(f"{inside}/") for pattern in patterns)
         assert known or is_parent, f"training_jobs/README.md does not name {inside}"
 
-    published = {path.name for path in (training.root / "adapters" / "documented").iterdir()}
+    published = {path.name for path in (queueing.root / "adapters" / "documented").iterdir()}
     assert published == _documented(CHECKOUT / "adapters" / "README.md")
 
 

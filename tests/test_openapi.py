@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tests.server import Server
 
-MANY = 8  # examples of an operation that schemathesis makes at random, besides those at the limits of each parameter
+MANY = 5  # examples of an operation that schemathesis makes at random, besides those at the limits of each parameter
 SETTINGS = """
 [[operations]]  # each answer takes a process of its own: some of what is there, and no more
 include-path-regex = "/(report|preview)$"
 parameters = { dataset_name = "greetings", model_name = "tiny-python" }
 phases.coverage.enabled = false
-generation.max-examples = 4
+generation.max-examples = 2
 
 [[operations]]  # renamed and deleted
 include-path = "/api/training/data/{dataset_name}"

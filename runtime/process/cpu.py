@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -27,19 +28,30 @@ SETTINGS = {
 ALLOCATOR = ("libtbbmalloc.so.2", "libtbbmalloc_proxy.so.2")
 
 
+def environment() -> dict[str, str]:
+    """What this process's environment lacks for one that will import torch. What the user has set stays.
+
+    A process that is started with it need not start itself anew, which takes 0.2 s of CPU time.
+    """
+    lacking = {name: value for name, value in SETTINGS.items() if name not in os.environ}
+    allocator = _allocator()
+    if allocator and not os.environ.get("LD_PRELOAD"):
+        lacking["LD_PRELOAD"] = ":".join(allocator)
+    return lacking
+
+
 def prepare() -> None:
-    """To be called first in a process that will import torch. What the user has set stays.
+    """To be called first in a process that will import torch.
 
     May start the process's program anew, under the same pid: an allocator can only be chosen as a program starts.
     """
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    allocator = _allocator()
-    if allocator and not os.environ.get("LD_PRELOAD"):
-        os.environ["LD_PRELOAD"] = ":".join(allocator)
+    lacking = environment()
+    os.environ.update(lacking)
+    if "LD_PRELOAD" in lacking:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  this very program
 
 
+@cache
 def _allocator() -> list[str]:
     """OneTBB's malloc, where it is installed and torch's tensors lie in the machine's memory.
 

@@ -19,6 +19,7 @@ from typing import IO, TypedDict
 import msgspec
 from msgspec import Struct
 
+from runtime.process import cpu
 from runtime.process.endings import explain
 from runtime.process.question import Answer, Reply
 from state.errors import ServiceError
@@ -51,14 +52,14 @@ def start(  # noqa: PLR0913  what differs from process to process
     environment: Mapping[str, str] = _NOTHING,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m <module>`. `environment` is added to the server's own. Raises OSError."""
+    """Start `python -m <module>`, which computes. `environment` is added to the server's own. Raises OSError."""
     return subprocess.Popen(  # noqa: S603  our own module
         _command(module, *arguments),
         stdin=stdin,
         stdout=output,
         stderr=errors,
         pass_fds=pass_fds,
-        **_surroundings(environment),
+        **_surroundings({**cpu.environment(), **environment}),
     )
 
 

@@ -23,6 +23,7 @@ def test_a_few_random_kills_of_trainers_of_both_kinds_lose_nothing(
     short = {"max_steps": 20, "batch_size": 2, "logging_steps": 2, "save_steps": 2, "learning_rate": 1e-3}
     monkeypatch.setattr(torture, "JOB", torture.JOB | {"training_config": short})
     monkeypatch.setattr(torture, "WHOLE_JOB_S", 5.0)
+    monkeypatch.setattr(torture, "SERVER_SHARE", 0.0)
     monkeypatch.setattr(sys, "argv", ["torture", "--kills", "2", "--minutes", "5"])
 
     exit_code = torture.main()

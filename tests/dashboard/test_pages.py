@@ -103,7 +103,7 @@ def _violations(page: Page, axe: str) -> list[str]:
     if not page.evaluate("() => Boolean(globalThis.axe)"):
         page.evaluate(axe)
     found: list[str] = page.evaluate(
-        """async tags => (await axe.run({runOnly: tags})).violations.flatMap(
+        """async tags => (await axe.run({runOnly: tags, resultTypes: ['violations']})).violations.flatMap(
              rule => rule.nodes.slice(0, 3).map(
                node => `${rule.id}: ${node.html.slice(0, 200)} ${node.failureSummary}`))""",
         TAGS,

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 from runtime.messages.export import Format, Made, Order
+from runtime.process import cpu
 from runtime.server import processes
 from state import exports, folders, models
 from state.adapters import Adapter
@@ -39,7 +40,14 @@ class Exporter:
 
     async def _ask(self, order: Order) -> None:
         try:
-            await processes.ask("runtime.export", order, Made, who="The process that exports", ending=self._ending)
+            await processes.ask(
+                "runtime.export",
+                order,
+                Made,
+                who="The process that exports",
+                ending=self._ending,
+                environment=cpu.environment(),
+            )
         except BaseException:  # where it was cancelled or killed, it could not clear anything away itself
             await asyncio.to_thread(folders.abandon, Path(order.target), exports.BY)
             raise

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tempfile import TemporaryDirectory
 
 from runtime.messages.forecast import Forecast, Question
+from runtime.process import cpu
 from runtime.server import processes
 from runtime.server.jobs.accelerators import Accelerators
 from runtime.server.jobs.room import Room
@@ -50,5 +51,5 @@ class Forecaster:
                     Forecast,
                     who="The process that plans",
                     ending=self._ending,
-                    environment={**self._limits, **self._accelerators.environment(accelerator)},
+                    environment={**cpu.environment(), **self._limits, **self._accelerators.environment(accelerator)},
                 )

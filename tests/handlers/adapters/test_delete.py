@@ -19,15 +19,16 @@ def test_delete_removes_a_loaded_adapter_for_good(training: Server, copy_in: Cal
     assert training.delete("/adapters/doomed").status_code == 404
 
 
-def test_delete_frees_the_bytes_in_the_jobs_folder_and_in_output_dir(training: Server) -> None:
-    job_id = training.start(
-        model_name="toy", adapter_name="everywhere", output_dir="./out", training_config={"max_steps": 1}
-    )
-    training.wait_for(job_id, "completed")
-    assert (training.root / "out" / "everywhere" / "adapter_model.safetensors").exists()
+def test_delete_frees_the_bytes_in_the_jobs_folder_and_in_output_dir_of_a_renamed_adapter_too(
+    queueing: Server, train_here: Callable[..., str]
+) -> None:
+    job_id = train_here(adapter_name="everywhere", output_dir="./out", training_config={"max_steps": 1})
+    renamed = queueing.patch("/adapters/everywhere", name="elsewhere")
+    there = (queueing.root / "out" / "elsewhere" / "adapter_model.safetensors").exists()
 
-    training.delete("/adapters/everywhere")
+    queueing.delete("/adapters/elsewhere")
 
-    assert not list(training.job_folder(job_id).rglob("*.safetensors"))
-    assert not (training.root / "out" / "everywhere").exists()
-    assert training.status(job_id)["adapter_path"] is None
+    assert (renamed.status_code, there) == (200, True)
+    assert not list(queueing.job_folder(job_id).rglob("*.safetensors"))
+    assert not list((queueing.root / "out").iterdir())
+    assert queueing.status(job_id)["adapter_path"] is None

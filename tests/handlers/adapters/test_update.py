@@ -62,21 +62,6 @@ def test_a_loaded_adapter_answers_on_under_its_new_name(training: Server, copy_i
     assert training.post("/generate", question).json() == answer | {"adapter_name": "after"}
 
 
-def test_a_renamed_adapter_is_deleted_in_output_dir_too(training: Server) -> None:
-    job_id = training.start(
-        model_name="toy", adapter_name="copied", output_dir="./copies", training_config={"max_steps": 1}
-    )
-    training.wait_for(job_id, "completed")
-
-    renamed = training.patch("/adapters/copied", name="copied-2")
-    there = (training.root / "copies" / "copied-2" / "adapter_model.safetensors").exists()
-    training.delete("/adapters/copied-2")
-
-    assert (renamed.status_code, there) == (200, True)
-    assert not list((training.root / "copies").iterdir())
-    assert not list(training.job_folder(job_id).rglob("*.safetensors"))
-
-
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

@@ -1,17 +1,15 @@
 import json
 import os
 import re
+from collections.abc import Callable
 
 from tests.server import Server
 
 
-def test_metrics_are_the_curve_of_the_run(training: Server) -> None:
-    job_id = training.start(
-        model_name="toy", eval_texts=["number 9"], training_config={"max_steps": 4, "logging_steps": 2}
-    )
-    training.wait_for(job_id, "completed")
+def test_metrics_are_the_curve_of_the_run(queueing: Server, train_here: Callable[..., str]) -> None:
+    job_id = train_here(eval_texts=["number 9"], training_config={"max_steps": 4, "logging_steps": 2})
 
-    reply = training.get(f"/training/metrics/{job_id}").json()
+    reply = queueing.get(f"/training/metrics/{job_id}").json()
 
     assert (reply["job_id"], reply["total"]) == (job_id, 4)
     *lines, evaluation = reply["metrics"]
@@ -21,20 +19,20 @@ def test_metrics_are_the_curve_of_the_run(training: Server) -> None:
     )
     assert evaluation["step"] == 4
     assert evaluation["eval_loss"] > 0
-    row = next(row for row in training.get("/training/jobs?limit=100").json()["jobs"] if row["job_id"] == job_id)
+    row = next(row for row in queueing.get("/training/jobs?limit=100").json()["jobs"] if row["job_id"] == job_id)
     assert [row[name] for name in ("tokens_per_second", "memory_mb")] == [
         lines[-1][name] for name in ("tokens_per_second", "memory_mb")
     ]
     assert (row["step"], row["epoch"], row["eta_s"], len(row["spark"])) == (4, evaluation["epoch"], None, 3)
-    job = training.get(f"/training/jobs/{job_id}").json()
+    job = queueing.get(f"/training/jobs/{job_id}").json()
     assert row.items() <= job.items()
     assert job["written"]["training_config"]["max_steps"] == 4
     assert (job["config"]["training_config"]["batch_size"], job["config"]["lora_config"]["r"]) == (1, 4)
     assert job["resolved"]["warmup_steps"] >= 0
     assert "eval_texts" not in job["config"]
     tokens = sum(line["tokens"] for line in lines)
-    assert json.loads((training.job_folder(job_id) / "status.json").read_text())["tokens"] == tokens
-    told = training.http.get(f"http://localhost:{training.port}/metrics").text
+    assert json.loads((queueing.job_folder(job_id) / "status.json").read_text())["tokens"] == tokens
+    told = queueing.http.get(f"http://localhost:{queueing.port}/metrics").text
     counted = dict(re.findall(r"^lathe_trained_(steps|tokens)_total (\S+)$", told, re.MULTILINE))
     assert float(counted["steps"]) >= 4
     assert float(counted["tokens"]) >= tokens

@@ -3,53 +3,60 @@ import json
 import pytest
 
 from state import metrics
+from state.jobs import JobFolder
 from tests.server import Server, wait_until
 
 
-def test_a_cancelled_job_goes_on_from_its_checkpoint_to_the_result_it_would_have_had(training: Server) -> None:
-    settings = {"max_steps": 160, "logging_steps": 16, "save_steps": 40, "learning_rate": 0.01}
-    whole, stopped = (training.start(model_name="toy", training_config=settings) for _ in range(2))
-    training.wait_for(whole, "completed")
-    training.wait_for(stopped, "running")
-    wait_until(lambda: training.status(stopped)["current_step"] > 5, "some steps are done")
-    training.post(f"/training/stop/{stopped}")
-    halfway = training.status(stopped)["current_step"]
+def test_a_job_that_a_stop_file_cancelled_goes_on_from_its_checkpoint(training: Server) -> None:
+    """To the result that it would have had: tests/runtime/trainer/test_interruptions.py."""
+    settings = {"max_steps": 100_000, "logging_steps": 2, "save_steps": 100_000}
+    job_id = training.start(model_name="toy", training_config=settings)
+    folder = training.job_folder(job_id)
+    wait_until(lambda: training.status(job_id)["current_step"] > 5, "some steps are done")
+    (folder / "stop").touch()
+    halfway = training.wait_for(job_id, "cancelled")["current_step"]
+    wait_until(lambda: not JobFolder(folder).is_training(), "its trainer has gone")
+    curve = metrics.read(folder / "metrics.jsonl")
+    job = json.loads((folder / "job.json").read_text())
+    shorter = settings | {"max_steps": halfway + 3}
+    (folder / "job.json").write_text(json.dumps(job | {"training_config": shorter}))
 
-    reply = training.post(f"/training/resume/{stopped}")
-    done = training.wait_for(stopped, "completed")
+    reply = training.post(f"/training/resume/{job_id}")
 
     assert (reply.status_code, reply.json()) == (
         200,
         {
-            "job_id": stopped,
+            "job_id": job_id,
             "status": "resumed",
-            "message": f"Training job {stopped} resumed successfully",
+            "message": f"Training job {job_id} resumed successfully",
         },
     )
-    assert 0 < halfway < 160
-    assert done["current_step"] == 160
-    assert not (training.job_folder(stopped) / "stop").exists()
-    curves = [
-        [(point.step, point.loss) for point in metrics.read(training.job_folder(job_id) / "metrics.jsonl")]
-        for job_id in (whole, stopped)
-    ]
-    assert curves[0] == curves[1]
-    adapters = [training.job_folder(job_id) / "adapter" / "adapter_model.safetensors" for job_id in (whole, stopped)]
-    assert adapters[0].read_bytes() == adapters[1].read_bytes()
+    done = training.wait_for(job_id, "completed")
+    assert done["current_step"] == halfway + 3
+    assert not (folder / "stop").exists()
+    assert f"Going on from step-{halfway}" in (folder / "train.log").read_text()
+    assert metrics.read(folder / "metrics.jsonl")[: len(curve)] == curve
 
 
-def test_a_failed_job_is_resumed_when_its_cause_is_mended(training: Server) -> None:
-    job_id = training.start(model_name="toy", training_config={"max_steps": 2})
-    file = training.job_folder(job_id) / "data" / "train.jsonl"
-    good = file.read_text()
-    file.write_text("not json\n")
-    training.wait_for(job_id, "failed")
+def test_a_failed_job_says_why_and_is_resumed_when_its_cause_is_mended(training: Server) -> None:
+    folder = training.root / "training_jobs" / ".job_broken.new"
+    (folder / "data").mkdir(parents=True)
+    (folder / "job.json").write_text('{"model_name": "toy", "training_config": {"max_steps": 2}}')
+    (folder / "data" / "train.jsonl").write_text('{"text": ""}\n')
+    folder = folder.rename(training.root / "training_jobs" / "job_broken")
+    wait_until(lambda: training.status("broken").get("status") == "failed", "the job has failed")
+    wait_until(lambda: not JobFolder(folder).is_training(), "its trainer has gone")
+    failed = training.status("broken")
 
-    file.write_text(good)
-    reply = training.post(f"/training/resume/{job_id}")
+    (folder / "data" / "train.jsonl").write_text('{"text": "one two"}\n')
+    reply = training.post("/training/resume/broken")
 
+    assert failed["error_message"].startswith("train.jsonl line 1, text: is empty: write the text, or remove the row")
+    assert "Last lines of train.log:" in failed["error_message"]
+    assert failed["adapter_path"] is None
+    assert failed["completed_at"].endswith("Z")
     assert reply.status_code == 200
-    assert training.wait_for(job_id, "completed")["error_message"] is None
+    assert training.wait_for("broken", "completed")["error_message"] is None
 
 
 @pytest.mark.parametrize("status", ["pending", "completed"])

@@ -22,10 +22,14 @@ def test_stop_ends_a_running_trainer_and_keeps_its_work(training: Server) -> Non
     training.wait_for(job_id, "running")
 
     wait_until(lambda: training.status(job_id)["current_step"] > 0, "a step is done")
+    running = training.status(job_id)
 
     reply = training.post(f"/training/stop/{job_id}")
 
     now = training.status(job_id)
+    assert (running["status"], running["started_at"][-1:]) == ("running", "Z")
+    assert running["adapter_path"] == f"./training_jobs/job_{job_id}/adapter"
+    assert running["progress"] < 100
     assert reply.status_code == 200
     assert now["status"] == "cancelled"
     assert now["adapter_path"] is None

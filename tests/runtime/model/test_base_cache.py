@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import subprocess
-import sys
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from runtime.model import bases
+from runtime.model import base_cache, bases
 from runtime.model.bases import load_base, quantization
 from runtime.model.device import pick
 from runtime.trainer.loss import evaluating
+from state import locks
 from tests import jobs, toys
-from tests.server import CHECKOUT, PATIENCE_S
+from tests.server import PATIENCE_S
 
 TOKENS_1T = torch.tensor([[5, 100, 200, 300, 7]])
 
@@ -96,21 +97,36 @@ def test_a_changed_model_gets_a_new_copy_and_the_old_one_goes(tmp_path: Path, to
     assert len(_copies(tmp_path / "bases")) == 1
 
 
-def test_processes_that_start_at_once_quantize_once(tmp_path: Path, toy: Path) -> None:
-    program = (
-        "import os, sys; from pathlib import Path; from runtime.model import libraries; libraries.load();"
-        "from runtime.model import bases, base_cache;"
-        "from runtime.model.device import pick;"
-        "keep = base_cache.keep; base_cache.keep = lambda *given: print('made') or keep(*given);"
-        "bases.load_base(sys.argv[1], pick(), Path(sys.argv[2])); sys.stdout.flush(); os._exit(0)"
-    )
-    command = [sys.executable, "-c", program, str(toy), str(tmp_path / "bases")]
-    started = [subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+def test_of_those_that_start_at_once_one_quantizes_and_the_others_wait_for_its_copy(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = base_cache.folder_of(tmp_path / "bases", str(toy), pick())
+    lock, keep = kept.with_suffix(".lock"), base_cache.keep
+    others: list[threading.Thread] = []
+    wait, loaded, made = threading.Event(), list[PreTrainedModel](), list[bool]()
+    hold = locks.hold
 
-    outputs = [process.communicate(timeout=PATIENCE_S)[0] for process in started]
+    def told(path: Path, timeout_s: float) -> AbstractContextManager[None]:
+        if others and path == lock:
+            wait.set()
+        return hold(path, timeout_s)
 
-    assert [process.returncode for process in started] == [0, 0]
-    assert "".join(outputs).count("made") == 1
+    def kept_while_another_waits(*given: Any) -> bool:
+        assert locks.is_held(lock)
+        others.append(threading.Thread(target=lambda: loaded.append(_load(toy, tmp_path / "bases"))))
+        others[0].start()
+        assert wait.wait(PATIENCE_S)
+        made.append(keep(*given))
+        return made[-1]
+
+    monkeypatch.setattr(locks, "hold", told)
+    monkeypatch.setattr(base_cache, "keep", kept_while_another_waits)
+
+    first = _load(toy, tmp_path / "bases")
+    others[0].join()
+
+    assert (made, len(loaded)) == ([True], 1)
+    assert torch.equal(_logits(loaded[0]), _logits(first))
 
 
 def test_a_damaged_copy_is_made_anew(tmp_path: Path, toy: Path, caplog: pytest.LogCaptureFixture) -> None:

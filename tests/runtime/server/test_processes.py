@@ -14,7 +14,7 @@ from runtime.server import processes
 from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 from tests.processes import is_alive, on_linux
-from tests.server import CHECKOUT, wait_until
+from tests.server import CHECKOUT, PATIENCE_S, wait_until
 
 
 class Question(Struct):
@@ -174,3 +174,25 @@ def test_a_process_that_does_not_end_is_killed() -> None:
 
     assert processes.end(process, grace_s=0.1) == -signal.SIGKILL
     assert processes.end(process, grace_s=60) == -signal.SIGKILL
+
+
+def test_what_computes_is_started_with_all_that_it_would_else_start_itself_anew_for(
+    code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LD_PRELOAD", raising=False)
+    monkeypatch.delenv("LRU_CACHE_CAPACITY")
+    (code / "computes.py").write_text(
+        f"""
+import os, sys
+sys.path.append({str(CHECKOUT)!r})
+from runtime.process import cpu
+os.execv = lambda *_: print("anew")
+cpu.prepare()
+print(os.environ["LRU_CACHE_CAPACITY"])
+"""
+    )
+
+    with processes.start("computes", output=subprocess.PIPE) as process:
+        output, _ = process.communicate(timeout=PATIENCE_S)
+
+    assert output.decode().split() == ["8"]

@@ -1,31 +1,102 @@
 """A trainer that is killed, terminated, stopped or started twice, by real processes and signals."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
 
 from state import locks, metrics, samples
-from state.jobs import JobFolder
+from state.jobs import JobFolder, Status
 from tests import jobs
 from tests.server import CHECKOUT, PATIENCE_S, wait_until
 
 LONG = {"num_epochs": 10, "save_steps": 5, "logging_steps": 4, "save_total_limit": 9}  # 30 steps
 
 
-def test_a_killed_run_that_goes_on_equals_one_that_was_not_killed(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+class Stuck:
+    """A trainer that is stuck, as in an operation that takes hours, once this is made."""
+
+    def __init__(self, folder: JobFolder, where: str, ask: Callable[..., int]) -> None:
+        """`ask` is the nursery's."""
+        self._ask = ask
+        self._output = folder.path.parent.parent / "output"
+        self._exit_code: int | None = None
+        self.pid = ask(str(folder.path), where, str(self._output))
+        wait_until((folder.path.parent.parent / "stuck").exists, f"the trainer is stuck in its {where}")
+
+    def signal(self, number: signal.Signals) -> None:
+        if self._exit_code is None:
+            os.kill(self.pid, number)
+
+    def ended(self) -> tuple[int, str]:
+        """Its exit code and output, when it has ended."""
+        if self._exit_code is None:
+            self._exit_code = self._ask(self.pid)
+        return self._exit_code, self._output.read_text()
+
+
+Stick = Callable[[JobFolder, str], Stuck]
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Callable[..., int]]:
+    """Asks for trainers that have their imports behind them, and for their ends (tests/nursery.py)."""
+    command = [sys.executable, "-m", "tests.nursery"]
+    one_thread = os.environ | {
+        "OPENBLAS_NUM_THREADS": "1"
+    }  # numpy starts others as it is imported, and no fork has them
+    with subprocess.Popen(command, cwd=CHECKOUT, stdin=PIPE, stdout=PIPE, text=True, env=one_thread) as process:
+        questions, answers = process.stdin, process.stdout
+        assert questions is not None
+        assert answers is not None
+
+        def ask(*question: str | int) -> int:
+            print(json.dumps(question), file=questions, flush=True)
+            return int(answers.readline())
+
+        yield ask
+
+
+@pytest.fixture
+def stick(nursery: Callable[..., int]) -> Iterator[Stick]:
+    """Start a trainer that is stuck somewhere. One that a failed test leaves is ended."""
+    started: list[Stuck] = []
+
+    def start(folder: JobFolder, where: str) -> Stuck:
+        started.append(Stuck(folder, where, nursery))
+        return started[-1]
+
+    yield start
+    for stuck in started:
+        stuck.signal(signal.SIGKILL)
+        stuck.ended()
+
+
+def _stop(folder: JobFolder, stuck: Stuck) -> None:
+    folder.stop_file.touch()
+    exit_code, output = stuck.ended()
+    assert exit_code == 130, output
+    folder.stop_file.unlink()
+
+
+def test_a_killed_run_that_goes_on_equals_one_that_was_not_killed(
+    root: Path, stick: Stick, caplog: pytest.LogCaptureFixture
+) -> None:
     whole = jobs.make(root, "whole", training_config=LONG)
     killed = jobs.make(root, "killed", training_config=LONG)
     jobs.train_here(whole)
 
-    process = _launch_stuck(killed, "step 13")
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    stuck = stick(killed, "step 13")
+    stuck.signal(signal.SIGKILL)
+    stuck.ended()
     assert jobs.status(killed).status == "running"
     assert not locks.is_held(killed.trainer_lock)
     _go_on(killed, caplog)
@@ -89,21 +160,6 @@ def test_the_stop_file_ends_a_run_after_its_step_with_a_checkpoint(
     assert jobs.status(folder).status == "completed"
 
 
-def _launch_stuck(folder: JobFolder, where: str) -> subprocess.Popen[str]:
-    """A trainer that is stuck, as in an operation that takes hours, when this returns."""
-    process = jobs.launch(folder, "tests.stuck_trainer", where)
-    wait_until((folder.path.parent.parent / "stuck").exists, f"the trainer is stuck in its {where}")
-    return process
-
-
-def _stop(folder: JobFolder, process: subprocess.Popen[str]) -> str:
-    folder.stop_file.touch()
-    output, _ = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 130, output
-    folder.stop_file.unlink()
-    return output
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> JobFolder:
     """A run that nobody has interrupted."""
@@ -124,19 +180,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> JobFolder:
     ],
 )
 def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the_bit(
-    root: Path, whole: JobFolder, interrupt: signal.Signals | str, exit_code: int, state: str
+    root: Path, stick: Stick, whole: JobFolder, interrupt: signal.Signals | str, exit_code: int, state: str
 ) -> None:
     interrupted = jobs.make(root, "interrupted", training_config={"logging_steps": 3})
 
-    process = _launch_stuck(interrupted, "step 5")
+    stuck = stick(interrupted, "step 5")
     if isinstance(interrupt, str):
         (interrupted.path / interrupt).touch()
     else:
-        process.send_signal(interrupt)
-    output, _ = process.communicate(timeout=PATIENCE_S)
+        stuck.signal(interrupt)
+    found, output = stuck.ended()
 
     status = jobs.status(interrupted)
-    assert process.returncode == exit_code, output
+    assert found == exit_code, output
     assert (status.status, status.current_step, status.error_message) == (state, 4, None)
     assert (status.completed_at is None) == (state != "cancelled")
     assert [path.name for path in interrupted.checkpoints.iterdir()] == ["step-4"]
@@ -148,12 +204,12 @@ def test_an_interruption_in_the_middle_of_a_row_keeps_the_last_whole_step_to_the
     assert jobs.losses(interrupted) == jobs.losses(whole)
 
 
-def test_a_stop_during_an_evaluation_keeps_the_step_and_evaluates_it_on_resuming(root: Path) -> None:
+def test_a_stop_during_an_evaluation_keeps_the_step_and_evaluates_it_on_resuming(root: Path, stick: Stick) -> None:
     whole = jobs.make(root, "whole", eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2})
     stopped = jobs.make(root, "stopped", eval_texts=jobs.TEXTS[:3], training_config={"save_steps": 2})
     jobs.train_here(whole)
 
-    _stop(stopped, _launch_stuck(stopped, "evaluation"))
+    _stop(stopped, stick(stopped, "evaluation"))
 
     assert [path.name for path in stopped.checkpoints.iterdir()] == ["step-2"]
     jobs.train_here(stopped)
@@ -164,16 +220,18 @@ def test_a_stop_during_an_evaluation_keeps_the_step_and_evaluates_it_on_resuming
     ]
 
 
-def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that_it_would_have(root: Path) -> None:
+def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that_it_would_have(
+    root: Path, stick: Stick
+) -> None:
     """It is killed between the first of the evaluations that end it and the second."""
     patient = {"eval_steps": 2, "save_steps": 5, "keep": "best", "early_stopping": {"patience": 2, "min_delta": 9.0}}
     fields: dict[str, Any] = {"eval_texts": jobs.TEXTS[:3], "training_config": patient | {"num_epochs": 4}}
     whole, killed = (jobs.make(root, name, **fields) for name in ("whole", "killed"))
     jobs.train_here(whole)
 
-    process = _launch_stuck(killed, "step 6")
-    process.kill()
-    process.communicate(timeout=PATIENCE_S)
+    stuck = stick(killed, "step 6")
+    stuck.signal(signal.SIGKILL)
+    stuck.ended()
     jobs.train_here(killed)
 
     assert jobs.weights(killed) == jobs.weights(whole)
@@ -187,13 +245,13 @@ def test_a_killed_run_stops_early_where_it_would_have_with_the_best_adapter_that
     ]
 
 
-def test_a_stop_does_not_wait_for_an_answer_and_a_resumed_run_writes_none_twice(root: Path) -> None:
+def test_a_stop_does_not_wait_for_an_answer_and_a_resumed_run_writes_none_twice(root: Path, stick: Stick) -> None:
     settings = {"save_steps": 3}
     asked: dict[str, Any] = {"sample_prompts": ["1 +", "def f("], "sample_tokens": 2, "training_config": settings}
     whole, stopped = (jobs.make(root, name, **asked) for name in ("whole", "stopped"))
     jobs.train_here(whole)
 
-    _stop(stopped, _launch_stuck(stopped, "sample 4"))
+    _stop(stopped, stick(stopped, "sample 4"))
 
     assert len(samples.read(stopped.samples_file)) == 3
     assert [path.name for path in stopped.checkpoints.iterdir()] == ["step-3"]
@@ -202,15 +260,31 @@ def test_a_stop_does_not_wait_for_an_answer_and_a_resumed_run_writes_none_twice(
     assert jobs.weights(stopped) == jobs.weights(whole)
 
 
-@pytest.mark.parametrize("where", ["import of torch", "preparation"])
-def test_a_trainer_runs_and_can_be_stopped_from_before_its_first_import(root: Path, where: str) -> None:
+def test_a_trainer_runs_and_can_be_stopped_from_before_its_first_import(root: Path) -> None:
     folder = jobs.make(root)
-
-    process = _launch_stuck(folder, where)
+    process = jobs.launch(folder, "tests.stuck_trainer", "import of torch")
+    wait_until((root / "stuck").exists, "it is about to import torch")
     running = jobs.status(folder)
-    _stop(folder, process)
 
-    assert (running.status, running.pid, running.attempt) == ("running", process.pid, 1)
+    folder.stop_file.touch()
+    output, _ = process.communicate(timeout=PATIENCE_S)
+
+    assert process.returncode == 130, output
+    _assert_cancelled_before_a_step(folder, running, process.pid)
+
+
+def test_a_trainer_can_be_stopped_while_it_prepares(root: Path, stick: Stick) -> None:
+    folder = jobs.make(root)
+    stuck = stick(folder, "preparation")
+    running = jobs.status(folder)
+
+    _stop(folder, stuck)
+
+    _assert_cancelled_before_a_step(folder, running, stuck.pid)
+
+
+def _assert_cancelled_before_a_step(folder: JobFolder, running: Status, pid: int) -> None:
+    assert (running.status, running.pid, running.attempt) == ("running", pid, 1)
     ended = jobs.status(folder)
     assert (ended.status, ended.pid, ended.current_step) == ("cancelled", None, 0)
     assert not folder.checkpoints.exists()

@@ -37,6 +37,7 @@ def test_the_pages_script_trains_a_model_and_asks_its_checkpoints(
     _run(wait, script)
     j = script["job"]
     assert (j.status, j.error) == ("succeeded", None)
+    assert f"The trainer of job {job_id} is gone. It was ended by signal 9 (SIGKILL" in training.log.read_text()
     assert j.fine_tuned_model == f"toy-demo-{job_id[:8]}"
     points = training.get(f"/training/metrics/{job_id}").json()["metrics"]
     assert j.trained_tokens == sum(point.get("tokens") or 0 for point in points) > 0

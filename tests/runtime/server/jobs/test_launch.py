@@ -32,12 +32,12 @@ def _spares(of: int) -> list[int]:
     return found
 
 
-def _waiting_spare(server: Server) -> int:
+def _waiting_spare(server: Server, *, but: int | None = None) -> int:
     """The pid of a spare that has come to its wait."""
     found: list[int] = []
 
     def waits() -> bool:
-        found[:] = filter(_waits, _spares(server.process.pid))
+        found[:] = [pid for pid in _spares(server.process.pid) if pid != but and _waits(pid)]
         return bool(found)
 
     wait_until(waits, "a spare trainer waits")
@@ -45,7 +45,7 @@ def _waiting_spare(server: Server) -> int:
 
 
 def _waits(pid: int) -> bool:
-    """Whether it has its imports behind it: before them it reads other pipes, and starts itself anew with settings."""
+    """Whether it has its imports behind it: before them it reads other pipes."""
     try:
         return (
             "pipe_read" in Path(f"/proc/{pid}/wchan").read_text() and "torch" in Path(f"/proc/{pid}/maps").read_text()
@@ -54,34 +54,35 @@ def _waits(pid: int) -> bool:
         return False
 
 
-def test_a_spare_that_waits_has_computed_nothing_and_goes_with_a_server_that_is_killed(
+def test_a_trainer_that_was_the_spare_outlives_its_server_and_the_next_one_adopts_it(
     start_server: Callable[..., Server],
 ) -> None:
     """Torch starts its threads with its first operation; numpy, which would at its import, is told not to."""
-    server = start_server("--spare-trainer", environment={"OPENBLAS_NUM_THREADS": "1"})
+    options = ["--spare-trainer", "--slots", "2", "--memory-mb", "99999"]
+    server = start_server(*options, environment={"OPENBLAS_NUM_THREADS": "1"})
     spare = _waiting_spare(server)
-    assert len(list(Path(f"/proc/{spare}/task").iterdir())) == 1
-
-    server.kill()
-
-    wait_until(lambda: not is_alive(spare), "the spare has gone")
-
-
-def test_a_job_is_trained_by_the_spare_which_outlives_its_server(start_server: Callable[..., Server]) -> None:
-    server = start_server("--spare-trainer")
-    spare = _waiting_spare(server)
-    job_id = server.start(training_config={"max_steps": 60, "save_steps": 10, "logging_steps": 1})
-    server.wait_for(job_id, "running")
+    assert b"\0LATHE_MEMORY_MB=99999\0" in Path(f"/proc/{spare}/environ").read_bytes()
+    assert len(list(Path(f"/proc/{spare}/task").iterdir())) == 1, "a spare that waits has computed nothing"
+    job_id = server.start(training_config={"max_steps": 100_000, "save_steps": 10, "logging_steps": 1})
     wait_until(lambda: server.status(job_id)["current_step"] > 1, "it trains")
     folder = JobFolder(server.job_folder(job_id))
     assert jobs.read_status(folder).pid == spare
+    os.kill(spare, signal.SIGSTOP)  # it need not compute meanwhile
+    next_spare = _waiting_spare(server, but=spare)
 
     server.kill()
+    os.kill(spare, signal.SIGCONT)
     next_server = start_server()
+    waiting = next_server.start()
 
-    assert next_server.wait_for(job_id, "completed")["current_step"] == 60
-    assert jobs.read_status(folder).attempt == 1
-    assert "Completed" in folder.log_file.read_text()
+    wait_until(lambda: not is_alive(next_spare), "the spare that waited has gone")
+    assert (next_server.status(job_id)["status"], next_server.trainer(job_id)) == ("running", spare)
+    assert next_server.status(waiting)["status"] == "pending"
+    assert next_server.post(f"/training/stop/{job_id}").status_code == 200
+    ended = jobs.read_status(folder)
+    assert (ended.status, ended.attempt) == ("cancelled", 1)
+    assert "Cancelled" in folder.log_file.read_text()
+    next_server.wait_for(waiting, "running")
 
 
 def test_another_spare_waits_when_a_job_has_taken_the_one_before_and_ends_with_the_queue(

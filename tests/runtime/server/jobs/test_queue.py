@@ -15,7 +15,6 @@ from tests.server import Server
 from tests.standins import Rig
 
 CPU = Machine("cpu", "any")
-LONG = {"max_steps": 100_000, "save_steps": 50, "logging_steps": 50}
 
 Rigs = Callable[..., Rig]
 
@@ -57,17 +56,6 @@ def test_slots_run_side_by_side_and_the_rest_waits(rig: Rigs) -> None:
     server.run(scenario)
 
 
-def test_a_killed_trainers_job_is_taken_up_again_by_itself_and_its_death_is_told(start: Callable[..., Server]) -> None:
-    server = start()
-    job_id = server.start(model_name="toy", training_config=LONG)
-    server.wait_for_step(job_id, 50)
-
-    killed = server.kill_trainer(job_id)
-
-    assert server.wait_for_going_on(job_id) != killed
-    assert f"The trainer of job {job_id} is gone. It was ended by signal 9 (SIGKILL" in server.log.read_text()
-
-
 def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Rigs) -> None:
     server = rig(CPU)
     killed: set[int] = set()
@@ -92,23 +80,6 @@ def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Ri
 
     server.run(scenario)
     assert len(killed) == 3
-
-
-def test_a_trainer_outlives_its_server_and_the_next_server_adopts_it(start: Callable[..., Server]) -> None:
-    first = start()
-    running = first.start(model_name="toy", training_config=LONG)
-    waiting = first.start(model_name="toy", training_config=LONG)
-    first.wait_for_step(running, 50)
-    trainer = first.trainer(running)
-
-    first.kill()
-    second = start()
-
-    assert second.status(running)["status"] == "running"
-    assert second.trainer(running) == trainer
-    assert second.status(waiting)["status"] == "pending"
-    assert second.post(f"/training/stop/{running}").status_code == 200
-    second.wait_for(waiting, "running")
 
 
 def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(rig: Rigs) -> None:
