@@ -2,13 +2,27 @@
 
 import { query, Refusal } from "./api.js";
 
-// `onSent(fraction)` is called on the way. Throws a Refusal, AbortError when `signal` says so.
-export function upload(file, { dataset_name, columns, skip_invalid, split }, signal, onSent) {
+// `onSent(fraction)` is called on the way. Each throws a Refusal, AbortError when `signal` says so.
+export function uploadRows(file, { dataset_name, columns, skip_invalid, split }, signal, onSent) {
   const said = { dataset_name, columns, skip_invalid: skip_invalid || undefined, split, file_name: file.name };
+  return send(`/api/training/data/upload${query(said)}`, file, "application/octet-stream", signal, onSent);
+}
+
+export function importAdapter(file, { adapter_name, description }, signal, onSent) {
+  return send(`/api/adapters/import${query({ adapter_name, description })}`, file, archiveOf(file.name), signal, onSent);
+}
+
+// The server looks at what an archive is; of another file it says that it is none.
+function archiveOf(name) {
+  if (/\.zip$/i.test(name)) return "application/zip";
+  return /\.tar$/i.test(name) ? "application/x-tar" : "application/gzip";
+}
+
+function send(path, file, type, signal, onSent) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/training/data/upload${query(said)}`);
-    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.open("POST", path);
+    request.setRequestHeader("Content-Type", type);
     request.responseType = "json";
     request.upload.onprogress = (event) => event.lengthComputable && onSent(event.loaded / event.total);
     request.onload = () => {

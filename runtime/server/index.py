@@ -12,7 +12,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
@@ -51,6 +51,8 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     problem: str | None
     created_at: datetime
     stamp: int
+    datasets: tuple[str, ...]
+    """The data sets that it names, to train on and to be evaluated on."""
     metadata: dict[str, str] | None
     """By which OpenAI's clients list jobs: asking every job.json took seconds for 100,000."""
 
@@ -92,8 +94,10 @@ class Index:
         self._jobs: dict[str, JobEntry] = {}
         self._all_jobs = Newest()
         self._jobs_by_state: dict[JobState, Newest] = {state: Newest() for state in (*UNFINISHED, *jobs.AT_REST)}
+        self._jobs_by_dataset: defaultdict[str, Newest] = defaultdict(Newest)
         self._adapters: dict[str, AdapterEntry] = {}
         self._all_adapters = Newest()
+        self._adapters_by_job: defaultdict[str, Newest] = defaultdict(Newest)
         self._listed_jobs = Listing(root.training_jobs, lambda: jobs.all_ids(root))
         self._listed_adapters = Listing(root.adapters, lambda: adapters.all_names(root))
         self.jobs_are_read = False
@@ -129,6 +133,15 @@ class Index:
         with self._lock:
             listed = self._all_jobs if status is None else self._jobs_by_state[status]
             return [self._jobs[job_id] for job_id in listed.page(after, limit)]
+
+    def jobs_with_data(self, dataset_name: str) -> list[JobEntry]:
+        """The jobs that name this data set, the newest first. It costs what they are."""
+        with self._lock:
+            listed = self._jobs_by_dataset.get(dataset_name)
+            return [self._jobs[job_id] for job_id in listed.page()] if listed else []
+
+    def count_jobs_with_data(self, dataset_name: str) -> int:
+        return len(self._jobs_by_dataset.get(dataset_name, ()))
 
     def known_jobs(self, ids: Iterable[str]) -> list[JobEntry]:
         """Those of these jobs that there are, as last read."""
@@ -190,6 +203,14 @@ class Index:
         with self._lock:
             return [self._adapters[name].adapter for name in names if name in self._adapters]
 
+    def adapters_of(self, entry: JobEntry) -> list[str]:
+        """The adapters that a job has made, by the names that they have now, the newest first."""
+        if entry.status.adapter_name is not None:
+            self.refresh_adapter(entry.status.adapter_name)
+        with self._lock:
+            listed = self._adapters_by_job.get(entry.job_id)
+            return listed.page() if listed else []
+
     def job_ids(self) -> set[str]:
         """The jobs that are known, and whatever else in `training_jobs/` may be one."""
         return self._listed_jobs.others(self._jobs) | set(self._jobs)
@@ -230,6 +251,8 @@ class Index:
             if known is not None:
                 self._all_jobs.remove(known.key)
                 self._jobs_by_state[known.status.status].remove(known.key)
+                for name in known.datasets:
+                    _leave(self._jobs_by_dataset, name, known.key)
             if newest is None:
                 self._jobs.pop(job_id, None)
             else:
@@ -238,6 +261,8 @@ class Index:
                 self._jobs[job_id] = newest
                 self._all_jobs.add(newest.key)
                 self._jobs_by_state[newest.status.status].add(newest.key)
+                for name in newest.datasets:
+                    self._jobs_by_dataset[name].add(newest.key)
             return True
 
     def _count(self, before: Status, now: Status) -> None:
@@ -253,12 +278,23 @@ class Index:
                 self.revisions.note("adapters", name)
             if known is not None:
                 self._all_adapters.remove(known.key)
+                if known.adapter.job_id is not None:
+                    _leave(self._adapters_by_job, known.adapter.job_id, known.key)
             if newest is None:
                 self._adapters.pop(name, None)
             else:
                 self._adapters[name] = newest
                 self._all_adapters.add(newest.key)
+                if newest.adapter.job_id is not None:
+                    self._adapters_by_job[newest.adapter.job_id].add(newest.key)
             return True
+
+
+def _leave(groups: dict[str, Newest], name: str, key: Key) -> None:
+    """Take an entry out of its group, and a group that is empty away."""
+    groups[name].remove(key)
+    if not len(groups[name]):
+        del groups[name]
 
 
 def _says(entry: JobEntry | AdapterEntry | None) -> JobEntry | AdapterEntry | None:
@@ -287,8 +323,13 @@ def _read_job(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEntry |
         problem=job_problem or status_problem,
         created_at=created_at,
         stamp=stamp,
+        datasets=_datasets(job) if job else known.datasets if known else (),
         metadata=_metadata(job) if job else known.metadata if known else None,
     )
+
+
+def _datasets(job: Job) -> tuple[str, ...]:
+    return tuple(sys.intern(name) for name in dict.fromkeys((job.dataset_name, job.eval_dataset_name)) if name)
 
 
 def _metadata(job: Job) -> dict[str, str] | None:

@@ -37,9 +37,21 @@ class Inspector:
         return answer.report
 
     async def preview(  # noqa: PLR0913  which rows, and how they are read
-        self, rows: RowSource, model_name: str, learn: Learn | None, *, file: str | None, first: int, count: int
+        self,
+        rows: RowSource,
+        model_name: str,
+        learn: Learn | None,
+        *,
+        file: str | None,
+        first: int,
+        count: int,
+        min_tokens: int | None,
+        max_tokens: int | None,
     ) -> Preview:
-        """`count` rows from a file's row `first` on, as `report` reads them. Raises as it does."""
+        """`count` rows from a file's row `first` on, as `report` reads them; of given lengths, where these are given.
+
+        Raises as `report` does.
+        """
         question = preview.Question(
             root=str(self._root.path),
             rows=rows,
@@ -48,6 +60,8 @@ class Inspector:
             file=file,
             first=first,
             count=count,
+            min_tokens=min_tokens,
+            max_tokens=max_tokens,
         )
         async with self._one_preview:
             answer = await processes.ask(
