@@ -13,7 +13,7 @@ const BEGINNING = {
 };
 
 // `also` has by their paths the settings that the form has no fields for.
-export const fresh = () => ({ source: "dataset", texts: "", prompts: "", values: { ...BEGINNING }, also: {} });
+export const fresh = () => ({ source: "dataset", texts: "", prompts: "", values: { ...BEGINNING }, also: {}, rowsIn: null });
 
 export function saved() {
   try {
@@ -34,21 +34,29 @@ export function save(draft) {
 
 export const forget = () => localStorage.removeItem(KEY);
 
-// A form with the settings of a job, but for its name, which is taken.
-export function fromJob(config) {
+// A form with the settings of a job, but for its name, which is taken. `rowsIn` says where its rows lie that came with
+// its request.
+export function fromJob({ path: folder, written }) {
+  const config = written ?? {};
   const values = {};
   for (const { path } of SETTINGS) {
     const value = valueAt(config, path);
     if (isSet(value) && path !== "adapter_name") values[path] = typeof value === "string" ? value : JSON.stringify(value);
   }
-  const texts = blocks.join(config.train_texts ?? []);
   const asked = config.sample_prompts ?? [];
   const areTexts = asked.every((prompt) => typeof prompt === "string");
   const also = { ...withoutField(config), ...(!areTexts && { sample_prompts: asked }) };
-  return { source: texts ? "paste" : "dataset", texts, prompts: areTexts ? blocks.join(asked) : "", values, also };
+  return {
+    source: "dataset",
+    texts: "",
+    prompts: areTexts ? blocks.join(asked) : "",
+    values,
+    also,
+    rowsIn: values.dataset_name ? null : `${folder}/data/train.jsonl`,
+  };
 }
 
-const IN_FORM = new Set([...SETTINGS.map(({ path }) => path), "train_texts", "eval_texts", "sample_prompts"]);
+const IN_FORM = new Set([...SETTINGS.map(({ path }) => path), "sample_prompts"]);
 
 function withoutField(record, before = "") {
   const found = {};

@@ -2,6 +2,14 @@
 
 import { query, Refusal } from "./api.js";
 
+export const ENDINGS = ".jsonl,.json,.csv,.tsv,.parquet,.txt,.gz,.zst";
+
+// A file of rows' name without its endings, with what a folder may be called.
+export function nameFor({ name }) {
+  const bare = name.replace(/\.(jsonl|json|csv|tsv|parquet|txt)?(\.(gz|zst))?$/i, "");
+  return bare.replace(/[^\w.-]+/g, "-").replace(/^[-.]+/, "").slice(0, 64);
+}
+
 // `onSent(fraction)` is called on the way. Each throws a Refusal, AbortError when `signal` says so.
 export function uploadRows(file, { dataset_name, columns, skip_invalid, split }, signal, onSent) {
   const said = { dataset_name, columns, skip_invalid: skip_invalid || undefined, split, file_name: file.name };

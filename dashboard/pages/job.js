@@ -47,6 +47,7 @@ function Head({ job }) {
     await remove(`/api/training/jobs/${encodeURIComponent(job.job_id)}`);
     go(["jobs"]);
   };
+  const dataset = job.config?.dataset_name;
   return html`<div class="stack" style=${{ gap: "4px" }}>
     <a class="small" href="#/jobs">‹ Jobs</a>
     <div class="head">
@@ -61,7 +62,7 @@ function Head({ job }) {
         <//>`}
       </div>
     </div>
-    <p class="quiet small wrap">${job.model_name} · job ${job.job_id} · made ${ago(job.created_at)}${job.description && ` · ${job.description}`}</p>
+    <p class="quiet small wrap">${job.model_name}${dataset && html` on <a href=${address(["data", dataset])}>${dataset}</a>`} · job ${job.job_id} · made ${ago(job.created_at)}${job.description && ` · ${job.description}`}</p>
   </div>`;
 }
 

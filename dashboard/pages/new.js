@@ -133,7 +133,7 @@ function useDraft(query) {
       setQuery(Object.fromEntries(asked.map((name) => [name, ""])));
     };
     if (query.from) {
-      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job.written ?? {})), setError);
+      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job)), setError);
     } else begin(saved() ?? fresh());
   }, [JSON.stringify(query)]);
   useEffect(() => {

@@ -4,14 +4,12 @@ import { html } from "htm/preact";
 import { useState } from "preact/hooks";
 import { size } from "../../lib/format.js";
 import { go } from "../../lib/router.js";
-import { uploadRows } from "../../lib/upload.js";
+import { ENDINGS, nameFor, uploadRows } from "../../lib/upload.js";
 import { Button } from "../../parts/button.js";
 import { Field } from "../../parts/field.js";
 import { FileDrop } from "../../parts/file-drop.js";
 import { Leave, Sent, useSending } from "../../parts/sending.js";
 import { Note } from "../../parts/small.js";
-
-const ENDINGS = ".jsonl,.json,.csv,.tsv,.parquet,.txt,.gz,.zst";
 
 export function Upload({ taken }) {
   const [file, setFile] = useState(null);
@@ -20,12 +18,6 @@ export function Upload({ taken }) {
     ${file && html`<${Said} key=${file.name} file=${file} taken=${taken} onLeave=${() => setFile(null)} />`}
   <//>`;
 }
-
-// A file's name without its endings, with what a folder may be called.
-const nameFor = ({ name }) => {
-  const bare = name.replace(/\.(jsonl|json|csv|tsv|parquet|txt)?(\.(gz|zst))?$/i, "");
-  return bare.replace(/[^\w.-]+/g, "-").replace(/^[-.]+/, "").slice(0, 64);
-};
 
 function Said({ file, taken, onLeave }) {
   const [name, setName] = useState(nameFor(file));
