@@ -106,7 +106,7 @@ function Head({ dataset, model, going, jobs }) {
             and whatever else you keep there.</p>
           ${jobs?.total > 0
             ? html`<p><strong>${plural(jobs.total, "job has", "jobs have")} used it</strong>: <${Links} dataset=${name} jobs=${jobs} />.
-                They have copies of their own, and stay; but none can be started again with the same rows by its name.</p>`
+                They have copies of their own, and stay. To start one again, these rows would have to be uploaded again.</p>`
             : html`<p>No job has used it.</p>`}
         <//>
       </div>

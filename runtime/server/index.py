@@ -134,11 +134,11 @@ class Index:
             listed = self._all_jobs if status is None else self._jobs_by_state[status]
             return [self._jobs[job_id] for job_id in listed.page(after, limit)]
 
-    def jobs_with_data(self, dataset_name: str) -> list[JobEntry]:
-        """The jobs that name this data set, the newest first. It costs what they are."""
+    def jobs_with_data(self, dataset_name: str, after: Key | None = None, limit: int | None = None) -> list[JobEntry]:
+        """Jobs that name this data set, to be trained or evaluated on; else as `jobs`."""
         with self._lock:
             listed = self._jobs_by_dataset.get(dataset_name)
-            return [self._jobs[job_id] for job_id in listed.page()] if listed else []
+            return [self._jobs[job_id] for job_id in listed.page(after, limit)] if listed else []
 
     def count_jobs_with_data(self, dataset_name: str) -> int:
         return len(self._jobs_by_dataset.get(dataset_name, ()))

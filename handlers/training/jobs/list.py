@@ -54,6 +54,9 @@ async def list_jobs(  # noqa: PLR0913, PLR0917  its query parameters
     last = None if after is None else await _last_seen(service, after)
     if q is None and dataset_name is None:
         found = index.jobs(status, last, limit and limit + 1)
+    elif q is None and status is None and dataset_name is not None:
+        total = index.count_jobs_with_data(dataset_name)
+        found = index.jobs_with_data(dataset_name, last, limit and limit + 1)
     else:
         matching = await asyncio.to_thread(_matching, service, status, (q or "").casefold(), dataset_name)
         total = len(matching)
