@@ -180,7 +180,7 @@ def _bring_in(page: Page, archive: bytes) -> None:
     page.get_by_role("button", name="Import").click()
     page.get_by_role("heading", name="far", exact=True).wait_for()
     page.get_by_text("From another machine").wait_for()
-    assert page.get_by_role("link", name="job ").count() == 0  # of that machine's
+    assert page.locator("main").get_by_role("link", name="job ").count() == 0  # of that machine's
 
 
 def _tab_to(page: Page, name: str) -> None:
