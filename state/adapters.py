@@ -86,6 +86,8 @@ class Adapter(Struct, kw_only=True, frozen=True):
     training_config: dict[str, object]
     metrics: Results
     chat: ChatSettings
+    job_id: str | None = None
+    """The job that made it; None of one from elsewhere."""
     init_adapter: Origin | None = None
     fingerprint: tuple[tuple[str, int, int], ...]
     """Name, size and time of change of the files that make the model: another fingerprint is another adapter."""
@@ -169,6 +171,7 @@ def read(root: DataRoot, path: Path) -> Adapter:
         training_config=record.training_config,
         metrics=record.metrics,
         chat=structs.replace(record.chat, template=template or record.chat.template),
+        job_id=record.job_id,
         init_adapter=record.init_adapter,
         fingerprint=_fingerprint(path),
         problem=problem,

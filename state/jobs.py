@@ -43,6 +43,9 @@ FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
 AT_REST: frozenset[JobState] = FINISHED | {"paused"}
 """Nothing happens to such a job until somebody asks for it."""
 
+Remedy = dict[str, int]
+"""Settings by their names in a request (`training_config.max_seq_length`), with which a job takes less memory."""
+
 _STAMPED = ("job.json", "status.json")
 
 
@@ -121,6 +124,8 @@ class Status(Struct, frozen=True, kw_only=True, gc=False):
     started_at: datetime | None = None
     completed_at: datetime | None = None
     error_message: str | None = None
+    remedy: Remedy | None = None
+    """Of a job that failed for want of memory: what to change, where that is known."""
     message: str | None = None
     """What is done while no step is taken, and how far that is; else why `report_to` is not served."""
     stopped_early: str | None = None
@@ -331,6 +336,13 @@ def adapter_name(folder: JobFolder, job: Job) -> str:
     """The name that the adapter will have: the job's own, or the model's with the first 8 characters of the id."""
     suffix = job.openai.suffix if job.openai else None
     return job.adapter_name or default_adapter_name(job.model_name, folder.job_id, suffix)
+
+
+def shorter(max_seq_length: int | None) -> Remedy | None:
+    """The remedy that rows be cut at so many tokens; None where that is no length for a row."""
+    if max_seq_length is None or max_seq_length < 2:
+        return None
+    return {"training_config.max_seq_length": max_seq_length}
 
 
 def default_adapter_name(model_name: str, job_id: str, suffix: str | None = None) -> str:

@@ -1,7 +1,7 @@
 // The form of a new job as it is being filled: kept by the browser, so that a reload, a closed tab or a look at another
 // page costs nothing. A value is what stands in its input; empty ones are left to the server.
 
-import { isSet, SETTINGS, valueAt } from "./settings.js";
+import { isChanged, isSet, MADE, SETTINGS, valueAt } from "./settings.js";
 
 const KEY = "lathe.draft";
 
@@ -12,7 +12,8 @@ const BEGINNING = {
   "lora_config.target_modules": "all-linear",
 };
 
-export const fresh = () => ({ source: "dataset", texts: "", prompts: "", values: { ...BEGINNING } });
+// `also` has by their paths the settings that the form has no fields for.
+export const fresh = () => ({ source: "dataset", texts: "", prompts: "", values: { ...BEGINNING }, also: {}, rowsIn: null });
 
 export function saved() {
   try {
@@ -33,16 +34,38 @@ export function save(draft) {
 
 export const forget = () => localStorage.removeItem(KEY);
 
-// A form with the settings of a job, but for its name, which is taken.
-export function fromJob(config) {
+// A form with the settings of a job, but for its name, which is taken. `rowsIn` says where its rows lie that came with
+// its request.
+export function fromJob({ path: folder, written }) {
+  const config = written ?? {};
   const values = {};
   for (const { path } of SETTINGS) {
     const value = valueAt(config, path);
     if (isSet(value) && path !== "adapter_name") values[path] = typeof value === "string" ? value : JSON.stringify(value);
   }
-  const texts = blocks.join(config.train_texts ?? []);
-  const prompts = blocks.join((config.sample_prompts ?? []).filter((prompt) => typeof prompt === "string"));
-  return { source: texts ? "paste" : "dataset", texts, prompts, values };
+  const asked = config.sample_prompts ?? [];
+  const areTexts = asked.every((prompt) => typeof prompt === "string");
+  const also = { ...withoutField(config), ...(!areTexts && { sample_prompts: asked }) };
+  return {
+    source: "dataset",
+    texts: "",
+    prompts: areTexts ? blocks.join(asked) : "",
+    values,
+    also,
+    rowsIn: values.dataset_name ? null : `${folder}/data/train.jsonl`,
+  };
+}
+
+const IN_FORM = new Set([...SETTINGS.map(({ path }) => path), "sample_prompts"]);
+
+function withoutField(record, before = "") {
+  const found = {};
+  for (const [name, value] of Object.entries(record ?? {})) {
+    const path = before + name;
+    if (path === "lora_config" || path === "training_config") Object.assign(found, withoutField(value, `${path}.`));
+    else if (!IN_FORM.has(path) && !MADE.has(path) && isChanged(path, value)) found[path] = value;
+  }
+  return found;
 }
 
 // Several texts in one box, with a line --- between them.
@@ -52,8 +75,9 @@ export const blocks = {
 };
 
 // What is sent. A text in a number's place goes as it is: the server says what is wrong with it.
-export function bodyOf({ source, texts, prompts, values }) {
+export function bodyOf({ source, texts, prompts, values, also }) {
   const body = {};
+  for (const [path, value] of Object.entries(also)) put(body, path.split("."), value);
   for (const { path, kind, choices } of SETTINGS) {
     const value = values[path];
     if (!isSet(value) || (path === "dataset_name" && source !== "dataset")) continue;

@@ -32,6 +32,8 @@ export const SETTINGS = [
   { path: "training_config.precision", label: "Precision", group: "Training", initial: null, choices: [["", "bfloat16 where the device has it"], ["bfloat16", "bfloat16"], ["float32", "float32"]] },
 ];
 
+const LABELS = new Map(SETTINGS.map(({ path, label }) => [path, label]));
+
 export const valueAt = (record, path) => path.split(".").reduce((part, name) => part?.[name], record);
 
 // Every setting of a job as [path, value], those of objects one by one.
@@ -55,6 +57,7 @@ const INITIAL = new Map([
   ["training_config.beta", 0.1],
   ["training_config.loss_type", "sigmoid"],
   ["sample_tokens", 64],
+  ["report_to", []],
 ]);
 
 // A job's value, or the one that it has when it is left out.
@@ -65,6 +68,10 @@ export const effective = (settings, path) => {
 
 export const isChanged = (path, value) =>
   isSet(value) && !(INITIAL.has(path) && JSON.stringify(INITIAL.get(path)) === JSON.stringify(value));
+
+// {"training_config.max_seq_length": 512} as "longest row 512".
+export const inWords = (changes) =>
+  Object.entries(changes).map(([path, value]) => `${LABELS.get(path).toLowerCase()} ${shown(value)}`).join(", ");
 
 export const shown = (value) => (isSet(value) ? (typeof value === "string" ? value : JSON.stringify(value)) : "–");
 

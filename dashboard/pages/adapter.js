@@ -60,8 +60,18 @@ function Head({ adapter, again, going }) {
           onDone=${() => go(["adapters"])} />
       </div>
     </div>
-    <p class="quiet small wrap">${adapter.model_name} · <code>${adapter.path}</code> · made ${ago(adapter.created_at)}</p>
+    <p class="quiet small wrap">${adapter.model_name} · <code>${adapter.path}</code> · made ${ago(adapter.created_at)}${
+      adapter.job_id && html` by <${ItsJob} id=${adapter.job_id} />`}</p>
   </div>`;
+}
+
+// With what it learned from, where the job is still there to say so.
+function ItsJob({ id }) {
+  const { data, error } = useAsk(`/api/training/jobs/${encodeURIComponent(id)}`);
+  if (error?.status === 404) return `job ${id}, which is deleted`;
+  const dataset = data?.config?.dataset_name;
+  return html`<a href=${address(["jobs", id])}>job ${id}</a>${
+    dataset && html` from the data set <a href=${address(["data", dataset])}>${dataset}</a>`}`;
 }
 
 function Figures({ adapter: { metrics, size_mb: megabytes, init_adapter: origin } }) {

@@ -8,29 +8,36 @@ import { pageOf } from "../lib/lists.js";
 import { address } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
 import { besideBase, DeleteAdapters, LoadButton, MOST_COMPARED } from "../parts/adapter-actions.js";
-import { LinkButton } from "../parts/button.js";
+import { Button, LinkButton } from "../parts/button.js";
 import { Finder, Leaf } from "../parts/finder.js";
 import { Icon } from "../parts/icon.js";
 import { Failed, Heading, Note, Reading, useTitle } from "../parts/small.js";
 import { Table } from "../parts/table.js";
+import { Import } from "./adapters/import.js";
 
 export function View({ query }) {
   const changes = useStore((state) => state.adapterChanges);
   const { data, error, again } = useAsk("/api/adapters", changes);
+  const [imports, setImports] = useState(false);
   useTitle("Adapters");
+  const isEmpty = data?.total === 0 && data.complete;
   return html`
-    <div class="head"><${Heading}>Adapters<//></div>
+    <div class="head"><${Heading}>Adapters<//>
+      ${!isEmpty && html`<div class="end"><${Button} icon="upload" aria-expanded=${imports} onPress=${() => setImports(!imports)}>
+        Import<//></div>`}
+    </div>
     ${error && html`<${Failed} error=${error} again=${again} />`}
     ${!data && !error && html`<${Reading} />`}
     ${data && !data.complete && html`<${Note}>The server has just started and still reads the adapters.<//>`}
-    ${data?.total === 0 && data.complete && html`<${None} />`}
+    ${(imports || isEmpty) && html`<${Import} />`}
+    ${isEmpty && html`<${None} />`}
     ${data?.total > 0 && html`<${List} adapters=${data.adapters} query=${query} again=${again} />`}
   `;
 }
 
 const None = () => html`<section class="panel stack">
-  <p>No adapter yet. A job makes one when it is done; a PEFT adapter from elsewhere is listed when its folder lies
-    in <code>adapters/</code>.</p>
+  <p>No adapter yet. A job makes one when it is done; one from elsewhere is imported above, or
+    listed when its folder lies in <code>adapters/</code>.</p>
   <div class="row"><${LinkButton} kind="main" icon="plus" href="#/new">New job<//></div>
 </section>`;
 

@@ -2,7 +2,7 @@
 
 import { html } from "htm/preact";
 import { useAsk } from "../lib/api.js";
-import { ago, number, when } from "../lib/format.js";
+import { ago, number, plural, when } from "../lib/format.js";
 import { pageOf } from "../lib/lists.js";
 import { address } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
@@ -19,7 +19,8 @@ export const KINDS = {
 
 export function View({ query }) {
   const changes = useStore((state) => state.dataChanges);
-  const { data, error, again } = useAsk("/api/training/data", changes);
+  const endings = useStore((state) => state.endings);
+  const { data, error, again } = useAsk("/api/training/data", `${changes} ${endings}`);
   useTitle("Data");
   return html`
     <div class="head"><${Heading}>Data<//></div>
@@ -42,6 +43,10 @@ function List({ datasets, query }) {
     { key: "kind", label: "Kind", cell: (one) => KINDS[one.format] ?? one.format ?? html`<span class="quiet">put there by hand</span>` },
     { key: "rows", label: "Examples", kind: "num", cell: (one) => number(one.num_texts) },
     { key: "skipped", label: "Left out", kind: "num", cell: (one) => number(one.num_skipped) },
+    { key: "jobs", label: "Used by", kind: "nowrap", cell: (one) => (one.num_jobs
+      ? html`<a href=${address(["jobs"], { dataset: one.dataset_name })}>${plural(one.num_jobs, "job")}<span class="hidden">
+          with ${one.dataset_name}</span></a>`
+      : html`<span class="quiet">${one.num_jobs === 0 ? "no job" : "–"}</span>`) },
     { key: "made", label: "Uploaded", kind: "nowrap", cell: (one) => html`<time datetime=${one.created_at}
       title=${when(one.created_at)}>${ago(one.created_at)}</time>` },
     { key: "do", label: "Actions", kind: "wide last", plain: true, cell: (one) => html`<div class="row end-of-row">

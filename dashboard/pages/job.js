@@ -8,6 +8,7 @@ import { address, go } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
 import { ago, duration, figure, memory, number, took, when } from "../lib/format.js";
 import { ENDED, MAY_CLOSE, nameOf, STATES } from "../lib/words.js";
+import { inWords } from "../lib/settings.js";
 import { LinkButton } from "../parts/button.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Actions, Progress, waitsFor } from "../parts/job-cards.js";
@@ -23,7 +24,8 @@ const WORDS = [["curve", "Curve"], ["log", "Log"], ["settings", "Settings"], ["s
 
 export function View({ path: [id], query }) {
   const row = useStore((state) => state.jobs.get(id));
-  const { data, error, again } = useAsk(`/api/training/jobs/${encodeURIComponent(id)}`, row?.status);
+  const adapterChanges = useStore((state) => state.adapterChanges);
+  const { data, error, again } = useAsk(`/api/training/jobs/${encodeURIComponent(id)}`, `${row?.status} ${adapterChanges}`);
   const job = data && together(data, row);
   const percent = job?.status === "running" ? `${Math.floor(job.progress)} % · ` : "";
   useTitle(job ? `${percent}${nameOf(job)}` : "Job");
@@ -45,6 +47,7 @@ function Head({ job }) {
     await remove(`/api/training/jobs/${encodeURIComponent(job.job_id)}`);
     go(["jobs"]);
   };
+  const dataset = job.config?.dataset_name;
   return html`<div class="stack" style=${{ gap: "4px" }}>
     <a class="small" href="#/jobs">‹ Jobs</a>
     <div class="head">
@@ -59,7 +62,7 @@ function Head({ job }) {
         <//>`}
       </div>
     </div>
-    <p class="quiet small wrap">${job.model_name} · job ${job.job_id} · made ${ago(job.created_at)}${job.description && ` · ${job.description}`}</p>
+    <p class="quiet small wrap">${job.model_name}${dataset && html` on <a href=${address(["data", dataset])}>${dataset}</a>`} · job ${job.job_id} · made ${ago(job.created_at)}${job.description && ` · ${job.description}`}</p>
   </div>`;
 }
 
@@ -89,12 +92,13 @@ function Sentence({ job }) {
 }
 
 function Completed({ job }) {
-  const models = [job.model_name, job.adapter_name].filter(Boolean).join(",");
-  const compare = address(["play"], { models, ...firstQuestion(job) });
+  const name = job.adapters[0]; // it may have been renamed since
+  const compare = address(["play"], { models: `${job.model_name},${name}`, ...firstQuestion(job) });
   return html`<div class="row">
-    ${job.adapter_name &&
-    html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>
-      <${LinkButton} icon="layers" href=${address(["adapters", job.adapter_name])}>The adapter<//>`}
+    ${name
+      ? html`<${LinkButton} kind="main" icon="chat" href=${compare}>Compare with the base<//>
+          <${LinkButton} icon="layers" href=${address(["adapters", name])}>The adapter<//>`
+      : html`<span class="small quiet">Its adapter has been deleted.</span>`}
     ${job.stopped_early && html`<span class="small wrap">${job.stopped_early}</span>`}
   </div>`;
 }
@@ -112,6 +116,8 @@ function FailedJob({ job }) {
   const end = rest.length > 0 ? rest : (data?.lines ?? []);
   return html`<${Note} tone="bad">
     <p>${reason}</p>
+    ${job.remedy && html`<p><${LinkButton} kind="main" href=${address(["new"], { from: job.job_id, ...job.remedy })}>
+      Start again with ${inWords(job.remedy)}<//></p>`}
     ${end.length > 0 &&
     html`<details open><summary>The end of its log</summary><pre class="log" tabindex="0" aria-label="The end of its log">${end.join("\n")}</pre></details>`}
   <//>`;

@@ -1,4 +1,4 @@
-// #/jobs?status=…&after=…: what runs, what waits, and what has ended.
+// #/jobs?status=…&dataset=…&after=…: what runs, what waits, and what has ended.
 
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
@@ -20,7 +20,7 @@ export function View({ query }) {
   const endings = useStore((state) => state.endings);
   const jobs = useStore((state) => state.jobs);
   const { data, error, again } = useAsk(
-    `/api/training/jobs${search({ limit: PAGE, status: query.status, q: query.q, after: query.after })}`,
+    `/api/training/jobs${search({ limit: PAGE, status: query.status, q: query.q, dataset_name: query.dataset, after: query.after })}`,
     endings,
   );
   const unfinished = useUnfinished(endings);
@@ -28,17 +28,19 @@ export function View({ query }) {
 
   if (error && !data) return html`<${Head} /><${Failed} error=${error} again=${again} />`;
   if (!data) return html`<${Head} />`;
-  const isFirst = data.complete && data.total === 0 && !query.status && !query.q && !query.after;
+  const isFirst = data.complete && data.total === 0 && !query.status && !query.q && !query.dataset && !query.after;
   if (isFirst) return html`<${FirstVisit} />`;
   const now = [...jobs.values()];
   const running = now.filter((job) => job.status === "running").sort(oldestFirst);
   const waiting = now.filter((job) => job.status === "pending" || job.status === "paused").sort(oldestFirst);
-  const ended = data.jobs.map((job) => jobs.get(job.job_id) ?? job).filter((job) => ENDED.includes(job.status));
+  const listed = data.jobs.map((job) => jobs.get(job.job_id) ?? job);
+  const ended = listed.filter((job) => ENDED.includes(job.status));
+  if (query.dataset) return html`<${Head} /><${Listed} jobs=${listed} total=${data.total} next=${data.next} query=${query} />`;
   return html`<${Head} />
     ${!data.complete && html`<${Note}>The server has just started and still reads the job folders.<//>`}
     ${running.map((job) => html`<${RunningJob} key=${job.job_id} job=${job} />`)}
     ${waiting.length > 0 && html`<${WaitingJobs} jobs=${waiting} total=${unfinished.waiting} />`}
-    <${Ended} jobs=${ended} total=${data.total} next=${data.next} query=${query} />`;
+    <${Listed} jobs=${ended} total=${data.total} next=${data.next} query=${query} />`;
 }
 
 const Head = () => html`<div class="head">
@@ -73,7 +75,8 @@ function useUnfinished(key) {
   return totals;
 }
 
-function Ended({ jobs, total, next, query }) {
+// Those that have ended; with a data set in the address those that name it, in whichever state.
+function Listed({ jobs, total, next, query }) {
   const [chosen, setChosen] = useState(new Set());
   const picked = jobs.filter((job) => chosen.has(job.job_id));
   const columns = [
@@ -89,8 +92,9 @@ function Ended({ jobs, total, next, query }) {
   ];
   return html`<section class="stack" aria-labelledby="ended">
     <div class="row apart">
-      <h2 id="ended">Ended</h2>
+      <h2 id="ended">${query.dataset ? html`With the data set <a href=${address(["data", query.dataset])}>${query.dataset}</a>` : "Ended"}</h2>
       <div class="row compact" role="search">
+        ${query.dataset && html`<${Button} icon="cross" onPress=${() => setQuery({ dataset: "", after: "", page: "" })}>All jobs<//>`}
         <label>Find
           <input type="search" value=${query.q ?? ""} onInput=${(event) => setQuery({ q: event.target.value, after: "", page: "" })} />
         </label>
@@ -103,9 +107,9 @@ function Ended({ jobs, total, next, query }) {
       </div>
     </div>
     ${jobs.length === 0
-      ? html`<p class="quiet">${query.q || query.status ? "No such job on this page." : "None yet."}</p>`
+      ? html`<p class="quiet">${query.q || query.status || query.dataset ? "No such job on this page." : "None yet."}</p>`
       : html`<div class="panel flush">
-          <${Table} caption="Jobs that have ended, the newest first" columns=${columns} rows=${jobs}
+          <${Table} caption="Jobs, the newest first" columns=${columns} rows=${jobs}
             idOf=${(job) => job.job_id} nameOf=${nameOf} chosen=${chosen} onChoose=${setChosen} />
         </div>`}
     <${Chosen} jobs=${picked} onDone=${() => setChosen(new Set())} />
@@ -138,13 +142,14 @@ function Chosen({ jobs, onDone }) {
 // The server's pages go one way: "back" is the browser's own.
 function Pages({ total, next, query }) {
   const page = Number(query.page ?? 1);
+  const { status, q, dataset } = query;
   if (page === 1 && next === null) return null;
   return html`<nav class="pages" aria-label="Pages of the list">
     <span class="quiet">page ${number(page)} of ${number(Math.ceil(total / PAGE))}, ${plural(total, "job")} in all</span>
     <span class="row">
-      ${page > 1 && html`<${LinkButton} icon="left" href=${address(["jobs"], { status: query.status, q: query.q })}>Newest<//>`}
+      ${page > 1 && html`<${LinkButton} icon="left" href=${address(["jobs"], { status, q, dataset })}>Newest<//>`}
       ${next !== null &&
-      html`<${LinkButton} href=${address(["jobs"], { status: query.status, q: query.q, after: next, page: page + 1 })}>Older<//>`}
+      html`<${LinkButton} href=${address(["jobs"], { status, q, dataset, after: next, page: page + 1 })}>Older<//>`}
     </span>
   </nav>`;
 }

@@ -1,11 +1,11 @@
-// #/new?model=…&dataset=…&from=JOB: a form, and beside it what the training would take.
+// #/new?model=…&dataset=…&from=JOB&training_config.max_seq_length=…: a form, and beside it what the training would take.
 
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { get, post } from "../lib/api.js";
 import { bodyOf, forget, fresh, fromJob, save, saved } from "../lib/draft.js";
 import { fieldOf } from "../lib/jobs.js";
-import { go } from "../lib/router.js";
+import { go, setQuery } from "../lib/router.js";
 import { asCurl, SETTINGS } from "../lib/settings.js";
 import { Button, CopyButton } from "../parts/button.js";
 import { Dialog } from "../parts/dialog.js";
@@ -13,6 +13,7 @@ import { Failed, Heading, Note, useTitle } from "../parts/small.js";
 import { Plan } from "./new/plan.js";
 import { Rows } from "./new/rows.js";
 import { Setting, Settings } from "./new/settings.js";
+import { Also } from "./new/also.js";
 import { Model } from "./new/model.js";
 import { usePlan } from "./new/use-plan.js";
 
@@ -80,9 +81,10 @@ function Form({ draft, change }) {
       <${Settings} group="LoRA" ...${each} />
       <${Settings} group="Training" ...${each} />
       <${Settings} group="More" ...${each} draft=${draft} change=${change} />
+      <${Also} draft=${draft} change=${change} />
     </div>
     <aside class="stack" aria-label="Plan">
-      <${Plan} plan=${plan} />
+      <${Plan} plan=${plan} onRemedy=${(changes) => Object.entries(changes).forEach(([path, value]) => set(path, String(value)))} />
       ${wrong && !field && html`<${Note} tone="bad" role="alert" tabindex="-1">${wrong.message}<//>`}
       ${wrong && field && html`<p class="small bad">${labelOf(field)} needs a look: see there.</p>`}
       <div class="row">
@@ -114,19 +116,36 @@ function useCtrlEnter(act) {
 const placeOf = (path) => (path === "train_texts" || path === "dataset_name" ? "rows" : path);
 const labelOf = (path) => SETTINGS.find((one) => one.path === path)?.label ?? { rows: "The data", sample_prompts: "Sample prompts" }[path] ?? path;
 
-// The form as it was left, or as the address says.
+// The form as it was left, or as the address says: from=JOB is one with a job's settings, and a setting by its own name
+// is changed in it. Then the address says no more, so that a reload finds the form as it is by then.
 function useDraft(query) {
   const [draft, setDraft] = useState(null);
   const [error, setError] = useState(null);
+  const isHere = useRef(false);
   useEffect(() => {
-    const known = { ...(query.model && { model_name: query.model }), ...(query.dataset && { dataset_name: query.dataset }) };
-    const begin = (found) => setDraft({ ...found, values: { ...found.values, ...known } });
+    const asked = Object.keys(query);
+    if (asked.length === 0 && isHere.current) return;
+    const begin = (found) => {
+      const next = changed(found, query);
+      isHere.current = true;
+      save(next);
+      setDraft(next);
+      setQuery(Object.fromEntries(asked.map((name) => [name, ""])));
+    };
     if (query.from) {
-      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job.written ?? {})), setError);
+      get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job)), setError);
     } else begin(saved() ?? fresh());
-  }, [query.from, query.model, query.dataset]);
+  }, [JSON.stringify(query)]);
   useEffect(() => {
     if (draft) save(draft);
   }, [draft]);
   return { draft, change: setDraft, error };
+}
+
+function changed(draft, { model, dataset, ...query }) {
+  const values = { ...draft.values };
+  if (model) values.model_name = model;
+  if (dataset) values.dataset_name = dataset;
+  for (const path of PATHS) if (query[path]) values[path] = query[path];
+  return { ...draft, source: dataset ? "dataset" : draft.source, values };
 }

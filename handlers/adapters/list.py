@@ -27,6 +27,8 @@ class ListedAdapter(Struct):
     tags: list[str]
     is_loaded: bool
     metrics: ListedMetrics
+    job_id: str | None
+    """The job that made it, which may be deleted by now; null of one from elsewhere."""
     problem: str | None
 
 
@@ -57,5 +59,6 @@ def listed(service: Service, adapter: Adapter) -> ListedAdapter:
         tags=adapter.tags,
         is_loaded=adapter.name == service.serving.current_name,
         metrics=ListedMetrics(adapter.metrics.final_loss, adapter.metrics.training_steps),
+        job_id=adapter.job_id,
         problem=adapter.problem,
     )

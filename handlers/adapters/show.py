@@ -33,6 +33,8 @@ class AdapterReply(Struct):
     is_loaded: bool
     training_config: dict[str, object]
     metrics: AdapterMetrics
+    job_id: str | None
+    """The job that made it, which may be deleted by now; null of one from elsewhere."""
     init_adapter: Origin | None
     """The adapter that its training went on from."""
     problem: str | None
@@ -57,6 +59,7 @@ class AdapterReply(Struct):
                 training_steps=adapter.metrics.training_steps,
                 training_time_minutes=adapter.metrics.training_time_minutes,
             ),
+            job_id=adapter.job_id,
             init_adapter=adapter.init_adapter,
             problem=adapter.problem,
         )

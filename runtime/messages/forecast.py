@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from state.jobs import Job
+from state.jobs import Job, Remedy
 from state.row_source import RowSource
 
 
@@ -40,7 +40,9 @@ class Forecast(Struct, frozen=True, kw_only=True):
     available_memory_mb: float
     fits: bool = True
     advice: str | None = None
-    """Why it does not fit, and what would. What follows is None then."""
+    """Why it does not fit, and what would. What follows `remedy` is None then."""
+    remedy: Remedy | None = None
+    """What would, for a program: settings by their names in a request."""
     gradient_checkpointing: str | None = None
     row_tokens: int | None = None
     peak_memory_mb: float | None = None

@@ -11,6 +11,9 @@ class Question(Subject, frozen=True, kw_only=True):
     first: int
     """The number of a row in that file, from 1."""
     count: int
+    min_tokens: int | None
+    """Only rows that are learned, of so many tokens and more; and below, of so many and fewer."""
+    max_tokens: int | None
 
 
 class Piece(Struct, frozen=True):

@@ -40,6 +40,8 @@ class JobEntry(Struct, frozen=True, kw_only=True, gc=False):
     problem: str | None
     created_at: datetime
     stamp: int
+    datasets: tuple[str, ...]
+    """The data sets that it names, to train on and to be evaluated on."""
     metadata: dict[str, str] | None
     """By which OpenAI's clients list jobs: asking every job.json took seconds for 100,000."""
 
@@ -119,8 +121,13 @@ def read_job_entry(root: DataRoot, job_id: str, known: JobEntry | None) -> JobEn
         problem=job_problem or status_problem,
         created_at=created_at,
         stamp=stamp,
+        datasets=_datasets(job) if job else known.datasets if known else (),
         metadata=_metadata(job) if job else known.metadata if known else None,
     )
+
+
+def _datasets(job: Job) -> tuple[str, ...]:
+    return tuple(sys.intern(name) for name in dict.fromkeys((job.dataset_name, job.eval_dataset_name)) if name)
 
 
 def _metadata(job: Job) -> dict[str, str] | None:

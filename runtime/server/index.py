@@ -41,7 +41,7 @@ class Index:
             lambda: jobs.all_ids(root),
             lambda job_id, known: read_job_entry(root, job_id, known),
             lambda entry: jobs.stamp(entry.path),
-            groups=lambda entry: (entry.status.status,),
+            groups=lambda entry: (entry.status.status, *(("data", name) for name in entry.datasets)),
             changed=self._job_changed,
         )
         self._adapters: Kept[AdapterEntry] = Kept(
@@ -49,6 +49,7 @@ class Index:
             lambda: adapters.all_names(root),
             lambda name, _: read_adapter_entry(root, name),
             lambda entry: adapters.stamp(str(entry.adapter.path)),
+            groups=lambda entry: () if entry.adapter.job_id is None else (entry.adapter.job_id,),
             changed=lambda name, *_: self.revisions.note("adapters", name),
         )
         self._evaluations: Kept[EvaluationEntry] = Kept(
@@ -90,6 +91,13 @@ class Index:
     ) -> list[JobEntry]:
         """Jobs, the newest first: of one status, those that come after `after`, and not more than `limit`."""
         return self._jobs.page(status, after, limit)
+
+    def jobs_with_data(self, dataset_name: str, after: Key | None = None, limit: int | None = None) -> list[JobEntry]:
+        """Jobs that name this data set, to be trained or evaluated on; else as `jobs`."""
+        return self._jobs.page(("data", dataset_name), after, limit)
+
+    def count_jobs_with_data(self, dataset_name: str) -> int:
+        return self._jobs.count(("data", dataset_name))
 
     def known_jobs(self, ids: Iterable[str]) -> list[JobEntry]:
         """Those of these jobs that there are, as last read."""
@@ -154,6 +162,12 @@ class Index:
     def unfinished_evaluations(self) -> list[EvaluationEntry]:
         """Those that wait or run, the oldest first. It costs what they are, however many have ended."""
         return self._evaluations.page(("unfinished", True))[::-1]
+
+    def adapters_of(self, entry: JobEntry) -> list[str]:
+        """The adapters that a job has made, by the names that they have now, the newest first."""
+        if entry.status.adapter_name is not None:
+            self.refresh_adapter(entry.status.adapter_name)
+        return [found.adapter.name for found in self._adapters.page(entry.job_id)]
 
     def job_ids(self) -> set[str]:
         """The jobs that are known, and whatever else in `training_jobs/` may be one."""

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from runtime.messages.training import CANCELLED, COMPLETED, FAILED, OUT_OF_MEMORY, PAUSED, TERMINATED
 from runtime.model import libraries
-from runtime.model.failures import is_out_of_memory
+from runtime.model.failures import DoesNotFit, is_out_of_memory
 from runtime.process import cpu
 from runtime.process.exit import leave
 from runtime.trainer.attempt import Attempt
@@ -23,7 +23,7 @@ from runtime.trainer.console import log_to_console_and_file
 from runtime.trainer.interruption import Cancelled, Interruption, Paused, Removed, Terminated
 from state import folders, jobs, locks, logs
 from state.errors import BrokenFile, ServiceError
-from state.jobs import JobFolder
+from state.jobs import JobFolder, Remedy
 from state.root import DataRoot
 
 LOCK_WAIT_S = 2.0  # the server holds the lock for an instant when it looks whether a trainer lives
@@ -138,7 +138,7 @@ def _fail(attempt: Attempt, error: Exception) -> None:
     if not isinstance(error, ServiceError):
         log.error("%s", "".join(traceback.format_exception(error)))
     log.error("Failed: %s", reason)
-    attempt.end("failed", logs.explained(reason, attempt.folder.log_file))
+    attempt.end("failed", logs.explained(reason, attempt.folder.log_file), _remedy(error, attempt.longest))
 
 
 def explain(error: Exception) -> str:
@@ -146,12 +146,22 @@ def explain(error: Exception) -> str:
     if isinstance(error, ServiceError):
         return str(error)
     if is_out_of_memory(error):
-        return "Out of memory: lower batch_size or max_seq_length, or raise gradient_accumulation_steps in their place"
+        return (
+            "Out of memory: resume the job, which then plans with what is free, or start it again with a lower "
+            "training_config.max_seq_length"
+        )
     if (isinstance(error, OSError) and error.errno in jobs.DISK_FULL) or "No space left on device" in str(error):
         return "The disk is full: free some space, then resume the job; it goes on from its last checkpoint"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return f"{type(error).__name__}: {error}"
+
+
+def _remedy(error: Exception, longest: int | None) -> Remedy | None:
+    """What to change after a run that had too little memory, where `longest` is the tokens of its longest document."""
+    if isinstance(error, DoesNotFit):
+        return jobs.shorter(error.max_seq_length)
+    return jobs.shorter(longest // 2) if longest is not None and is_out_of_memory(error) else None
 
 
 if __name__ == "__main__":

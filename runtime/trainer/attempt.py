@@ -6,7 +6,7 @@ import shutil
 from msgspec import structs
 
 from state import clock, folders, jobs
-from state.jobs import JobFolder, JobState, Status
+from state.jobs import JobFolder, JobState, Remedy, Status
 
 RESERVE_BYTES = 65_536  # a few blocks, for the last words of a job whose disk is full
 
@@ -21,6 +21,8 @@ class Attempt:
         """What is so; on the disk by the next `write`."""
         self.note: str | None = None
         """What the status says for as long as nothing else is to be said."""
+        self.longest: int | None = None
+        """The tokens of the longest document, about, once that is known."""
 
     def begin(self) -> None:
         """Declare the job running, by this process, and count the attempt.
@@ -51,6 +53,7 @@ class Attempt:
                 started_at=before.started_at or clock.now(),
                 completed_at=None,
                 error_message=None,
+                remedy=None,
                 ends_at=None,
                 stopped_early=None,
                 message=None,
@@ -91,7 +94,7 @@ class Attempt:
         )
         self.end("completed")
 
-    def end(self, status: JobState, error_message: str | None = None) -> None:
+    def end(self, status: JobState, error_message: str | None = None, remedy: Remedy | None = None) -> None:
         """The attempt's last word."""
         self.folder.publishing.unlink(missing_ok=True)
         self.write(
@@ -101,6 +104,7 @@ class Attempt:
                 pid=None,
                 completed_at=clock.now(),
                 error_message=error_message,
+                remedy=remedy,
                 ends_at=None,
                 message=self.note,
             )

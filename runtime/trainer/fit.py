@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 
 from runtime.model.device import Setup
-from state.errors import ServiceError
+from runtime.model.failures import DoesNotFit
 
 MB = 2**20
 SHORT_ROW = 512  # tokens; below it dequantizing costs more than a second forward pass
@@ -66,7 +66,7 @@ def fit(  # noqa: PLR0913  what a run is
 ) -> Fit:
     """For documents, or pairs of them, of at most `longest` tokens, and steps of about `step` tokens.
 
-    Raises ServiceError, with the numbers and the longest document that would fit, when nothing fits.
+    Raises DoesNotFit, with the numbers and the longest document that would fit, when nothing fits.
     """
     whole = min(step, max(longest, setup.row_tokens))
     candidates = _candidates(longest, whole, setup)
@@ -77,14 +77,15 @@ def fit(  # noqa: PLR0913  what a run is
     leanest, _ = candidates[-1]
     most = needs.longest_row(memory, leanest) // (2 if are_pairs else 1)
     what = "pair of documents" if are_pairs else "document"
-    raise ServiceError(
+    raise DoesNotFit(
         f"This job does not fit: a {what} of {longest} tokens takes {needs.row(longest, leanest) / MB:.0f} MB, "
         f"{needs.fixed / MB:.0f} of them for the model, and there are {memory / MB:.0f}. "
         + (
             f"It fits with a training_config.max_seq_length of at most {most}"
             if most >= 2
             else "No max_seq_length is short enough: free some memory, or train a smaller model"
-        )
+        ),
+        most if most >= 2 else None,
     )
 
 

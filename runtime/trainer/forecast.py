@@ -12,10 +12,11 @@ from msgspec import structs
 
 from runtime.messages.forecast import Forecast, Question
 from runtime.model import libraries
+from runtime.model.failures import DoesNotFit
 from runtime.process import cpu, question
 from state import initial_adapters, initial_sources
-from state.errors import ServiceError
 from state.job_rows import JobRows
+from state.jobs import shorter
 from state.root import DataRoot
 
 
@@ -54,8 +55,8 @@ def make_forecast(asked: Question) -> Forecast:
     )
     try:
         fitted = ready.fit()
-    except ServiceError as error:
-        return structs.replace(forecast, fits=False, advice=str(error))
+    except DoesNotFit as error:
+        return structs.replace(forecast, fits=False, advice=str(error), remedy=shorter(error.max_seq_length))
     training_s, tokens_per_second = timing.estimate(ready, fitted, job)
     return structs.replace(
         forecast,

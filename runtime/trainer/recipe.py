@@ -43,6 +43,7 @@ def train(root: DataRoot, attempt: Attempt, interruption: Interruption) -> None:
     ready = prepare(root, job, rows, folder.tokens, init, tell)
     job = same_rows.settle(attempt, job, rows, ready.data)
 
+    attempt.longest = ready.data.longest // (2 if ready.data.are_pairs else 1)
     fitted = ready.fit()
     log.info(
         "Rows of up to %s tokens, gradient checkpointing: %s; about %.0f MB of the %.0f that there are",

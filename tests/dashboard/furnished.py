@@ -109,6 +109,7 @@ def furnished(root: Path, *, ended: int = 70) -> Iterator[None]:
         training_config={"learning_rate": 1e-3, "validation_split": 0.1},
         lora_config={"r": 16, "lora_alpha": 32, "target_modules": "all-linear"},
         sample_prompts=[PROMPT],
+        dataset_name="support",
         record={
             "epoch": 1.725,
             "tokens_per_second": 2140.0,
@@ -123,10 +124,28 @@ def furnished(root: Path, *, ended: int = 70) -> Iterator[None]:
         + "".join(f"step {point['step']} loss {point.get('loss')}\n" for point in points(345))
     )
     running.samples_file.write_text("".join(json.dumps(sample) + "\n" for sample in _samples(PROMPT)))
-    job(root, "polish-v2", "pending", now=now, minutes_ago=8, model_name="Qwen/Qwen3-4B")
+    job(
+        root,
+        "polish-v2",
+        "pending",
+        now=now,
+        minutes_ago=8,
+        model_name="Qwen/Qwen3-4B",
+        training_config={"keep_epochs": 2},
+    )
     job(root, "sql-small", "pending", now=now, minutes_ago=6)
     job(root, "held", "paused", now=now, step=120, minutes_ago=60 * 26)
-    job(root, "oom", "failed", now=now, step=105, minutes_ago=90, record={"error_message": _failure()})
+    failure = {"error_message": _failure(), "remedy": {"training_config.max_seq_length": 512}}
+    job(
+        root,
+        "oom",
+        "failed",
+        now=now,
+        step=105,
+        minutes_ago=90,
+        record=failure,
+        dataset_name="support",
+    )
     job(
         root, "diverged", "failed", now=now, step=0, minutes_ago=95, record={"error_message": f"Loss is NaN: {HOSTILE}"}
     )
@@ -148,6 +167,7 @@ def furnished(root: Path, *, ended: int = 70) -> Iterator[None]:
         )
     for name in NAMES:
         adapter(root, name, now=now - timedelta(hours=len(name)), description=f"Made for {name}", tags=["fixture"])
+    adapter(root, "renamed", now=now, job_id="n" * 64)
     adapter(root, "hostile", now=now, description=HOSTILE, tags=["<b>bold</b>", "مرحبا"])
     (root / "adapters" / NAMES[0] / "adapter_config.json").write_text('{"peft_type": "OFT"}')
     dataset(root, "support", [_chat(n) for n in range(200)] + ["{not json", {"messages": []}])
@@ -171,8 +191,9 @@ def _samples(prompt: str) -> list[dict[str, object]]:
 
 def _failure() -> str:
     return (
-        "The training needs about 11,204 MB and may take 8,192 MB: use a shorter max_seq_length, "
-        "or batch_size 1\n\nThe end of its log:\nstep 100 loss 1.71\nstep 105 loss 1.69\ntorch.OutOfMemoryError"
+        "Out of memory: resume the job, which then plans with what is free, or start it again with a lower "
+        "training_config.max_seq_length\n\n"
+        "The end of its log:\nstep 100 loss 1.71\nstep 105 loss 1.69\ntorch.OutOfMemoryError"
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from tests.dashboard.conftest import Visit
 from tests.server import Server
@@ -10,16 +10,20 @@ from tests.server import Server
 PAGES = {
     "#/jobs": "Jobs",
     "#/jobs?status=failed": "Jobs",
+    "#/jobs?dataset=support": "Jobs",
     "#/jobs/my-first": "57 % · my-first",
     "#/jobs/my-first?compare=oom&smooth=0.9&y=log&from=50&to=200": "57 % · my-first",
     "#/jobs/my-first?tab=log": "57 % · my-first",
     "#/jobs/my-first?tab=settings": "57 % · my-first",
     "#/jobs/my-first?tab=samples": "57 % · my-first",
     "#/jobs/my-first?tab=files": "57 % · my-first",
+    "#/jobs/oom": "oom",
     "#/jobs/diverged": "diverged",
     "#/jobs/" + "n" * 64: "n" * 64,
     "#/jobs/broken?tab=settings": "broken",
+    "#/new?from=polish-v2": "New job",
     "#/adapters": "Adapters",
+    "#/adapters/renamed": "renamed",
     "#/adapters/hostile": "hostile",
     "#/adapters/commit-messages?with=haiku,sql-r64": "commit-messages",
     "#/adapters/haiku?tab=evaluate": "haiku",
@@ -33,6 +37,36 @@ PAGES = {
     "#/nowhere": "No such page",
 }
 VIEWS = [(1280, "light"), (390, "dark")]
+REPORT = {
+    "model_name": "tiny-python",
+    "num_learned": 8,
+    "findings": [],
+    "held_out": [],
+    "tokens": {
+        "total": 90,
+        "learned": 40,
+        "per_row": {"p50": 12, "p90": 18, "max": 22, "histogram": {"borders": [0, 10, 20, 23], "counts": [2, 5, 1]}},
+    },
+    "too_long": {"max_seq_length": 2048, "count": 0},
+}
+PLAN = {
+    "fits": False,
+    "advice": "This job does not fit",
+    "remedy": {"training_config.max_seq_length": 64},
+    "num_examples": 8,
+    "num_eval_examples": 0,
+    "num_truncated": 0,
+    "num_dropped": 0,
+    "tokens_per_epoch": 90,
+    "learned_tokens_per_epoch": 40,
+    "max_seq_length": 512,
+    "total_steps": 2,
+    "steps_per_epoch": 2,
+    "warmup_steps": 0,
+    "trained_parameters": 100,
+    "peak_memory_mb": None,
+    "estimated_minutes": None,
+}
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -62,6 +96,80 @@ def test_texts_stay_texts(lived_in: Server, visit: Callable[..., Visit]) -> None
 
     assert visited.page.locator("main img").count() == 0
     visited.page.wait_for_function("() => document.title === '57 % · my-first · Lathe'")
+    assert visited.problems == []
+
+
+def test_what_failed_for_want_of_memory_begins_again_in_the_form(lived_in: Server, visit: Callable[..., Visit]) -> None:
+    visited = visit(lived_in, "#/jobs/oom")
+    page = visited.page
+    page.route("**/api/training/plan", lambda route: route.fulfill(json=PLAN))
+
+    page.get_by_role("link", name="Start again with longest row 512").click()
+    page.locator("summary", has_text="Training").click()
+    assert page.get_by_label("Longest row").input_value() == "512"
+    assert page.get_by_label("Data set", exact=True).input_value() == "support"
+    page.get_by_label("Longest row").fill("300")
+    page.reload()  # what was changed since is kept
+    page.get_by_role("button", name="Make it longest row 64").click()
+    page.locator("summary", has_text="Longest row 64").wait_for()
+    assert page.evaluate("() => location.hash") == "#/new"
+
+    # what the form has no field for goes along, and can be left out
+    page.goto(f"http://localhost:{lived_in.port}/#/new?from=polish-v2")
+    page.get_by_role("button", name="Leave training_config.keep_epochs out").wait_for()
+    with page.expect_request("**/api/training/plan") as asked:
+        page.get_by_label("Data set", exact=True).select_option("support")
+    assert (asked.value.post_data_json or {})["training_config"] == {"keep_epochs": 2}
+    with page.expect_request("**/api/training/plan") as asked:
+        page.get_by_role("button", name="Leave training_config.keep_epochs out").click()
+    assert "training_config" not in (asked.value.post_data_json or {})
+    assert visited.problems == []
+
+
+def test_a_data_set_shows_its_rows_by_length_and_the_jobs_that_used_it(
+    lived_in: Server, visit: Callable[..., Visit]
+) -> None:
+    visited = visit(lived_in, "#/data")
+    page = visited.page
+    asked: list[str] = []
+
+    def preview(route: Route) -> None:
+        asked.append(route.request.url.partition("?")[2])
+        route.fulfill(json={"rows": [], "next": {"file": "train.jsonl", "first": 9}})
+
+    page.route("**/report?*", lambda route: route.fulfill(json=REPORT))
+    page.route("**/preview?*", preview)
+
+    page.get_by_role("link", name="2 jobs with support").click()
+    page.get_by_role("link", name="oom").wait_for()
+    assert page.get_by_role("row").count() == 3
+    page.get_by_role("link", name="support").click()
+    page.get_by_role("listbox").focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("10 to 19 tokens: 5 rows").last.wait_for()  # below the bars; the first is a tooltip
+    page.keyboard.press("Enter")
+    page.get_by_text("Rows of 10 to 19 tokens").wait_for()
+    assert page.evaluate("() => document.activeElement.id") == "examples"
+    page.get_by_role("button", name="Next rows").click()
+    page.get_by_role("button", name="First of these rows", disabled=False).wait_for()
+    page.reload()
+    page.get_by_text("Rows of 10 to 19 tokens").wait_for()
+    chosen = page.get_by_role("listbox").get_by_role("option", selected=True)
+    assert chosen.get_attribute("aria-label") == "10 to 19 tokens: 5 rows"
+    page.get_by_role("button", name="Show all lengths").click()
+    page.get_by_text("Rows of 10 to 19").wait_for(state="detached")
+    of_length, everything = "first={}&rows=5&min_tokens=10&max_tokens=19", "first=1&rows=5"
+    assert [one.partition("&")[2] for one in asked] == [
+        everything,
+        of_length.format(1),
+        of_length.format(9) + "&file=train.jsonl",
+        of_length.format(9) + "&file=train.jsonl",
+        everything,
+    ]
+
+    page.get_by_role("button", name="Delete this data set").click()
+    page.get_by_role("dialog").get_by_text("2 jobs have used it").wait_for()
+    assert page.get_by_role("dialog").get_by_role("link").all_inner_texts() == ["my-first", "oom"]
     assert visited.problems == []
 
 

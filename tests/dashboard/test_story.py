@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import tarfile
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -71,8 +72,9 @@ def test_from_the_empty_page_to_a_compared_adapter(
     assert page.evaluate("() => document.activeElement !== document.body")
 
     _keep_house(page, tmp_path)
-    # the browser's own lines about what was refused: a model that is not there, the plan, the rows
-    assert [problem[problem.index("status of") :][10:13] for problem in visited.problems] == ["404", "400", "400"]
+    # the browser's own lines about what was refused: a model that is not there, the plan, two imports, the rows
+    refused = [problem[problem.index("status of") :][10:13] for problem in visited.problems]
+    assert refused == ["404", "400", "400", "400", "400"]
 
 
 def _compare(page: Page, server: Server) -> None:
@@ -128,11 +130,19 @@ def _keep_house(page: Page, root: Path) -> None:
     page.get_by_text("vllm serve ./exports/adder-merged").wait_for()
     assert (root / "exports" / "adder-merged" / "model.safetensors").is_file()
 
+    # it and its job know each other, by whatever name
+    page.locator("main").get_by_role("link", name="job ").click()
+    page.get_by_role("heading", name="my-first").wait_for()
+    page.get_by_role("link", name="The adapter").click()
+    page.get_by_role("heading", name="adder", exact=True).wait_for()
+
     page.get_by_role("button", name="Delete this adapter").click()
     page.get_by_text("./adapters/adder").last.wait_for()
+    archive = _archive(root / "adapters" / "adder")
     page.get_by_role("button", name="Delete for good").click()
     page.get_by_text("No adapter yet").wait_for()
     assert not (root / "adapters" / "adder").exists()
+    _bring_in(page, archive)
 
     page.get_by_role("navigation", name="Pages").get_by_role("link", name="Data").click()
     page.locator("input[type=file]").set_input_files({"name": "pairs.csv", "mimeType": "text/csv", "buffer": ROWS})
@@ -144,6 +154,33 @@ def _keep_house(page: Page, root: Path) -> None:
     page.locator("mark.learned", has_text="blue").wait_for()
     page.get_by_role("link", name="Train on it").click()
     page.get_by_role("heading", name="New job").wait_for()
+
+
+def _archive(folder: Path) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(folder, folder.name)
+    return packed.getvalue()
+
+
+def _bring_in(page: Page, archive: bytes) -> None:
+    """Import an adapter; what is no archive is refused, and a name that cannot be one at its field."""
+    offered = page.locator("input[type=file]")
+    offered.set_input_files({"name": "noise.zip", "mimeType": "application/zip", "buffer": b"noise"})
+    page.get_by_role("button", name="Import").click()
+    page.get_by_text("The archive cannot be read").wait_for()
+    page.get_by_role("button", name="Not now").click()
+    offered.set_input_files({"name": "from afar.tar.gz", "mimeType": "application/gzip", "buffer": archive})
+    assert page.get_by_label("Name").input_value() == "from-afar"
+    page.get_by_label("Name").fill("a/b")
+    page.get_by_role("button", name="Import").click()
+    page.locator("#adapter-name-error").wait_for()
+    page.get_by_label("Name").fill("far")
+    page.get_by_label("Description").fill("From another machine")
+    page.get_by_role("button", name="Import").click()
+    page.get_by_role("heading", name="far", exact=True).wait_for()
+    page.get_by_text("From another machine").wait_for()
+    assert page.locator("main").get_by_role("link", name="job ").count() == 0  # of that machine's
 
 
 def _tab_to(page: Page, name: str) -> None:

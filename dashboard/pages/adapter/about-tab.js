@@ -1,9 +1,8 @@
 // How an adapter was trained; beside others (with=NAME,NAME) what they differ in.
 
 import { html } from "htm/preact";
-import { useAsk, useAskAll } from "../../lib/api.js";
+import { useAskAll } from "../../lib/api.js";
 import { figure } from "../../lib/format.js";
-import { address } from "../../lib/router.js";
 import { isChanged, SETTINGS } from "../../lib/settings.js";
 import { pathOf } from "../../parts/adapter-actions.js";
 import { Differing } from "../../parts/differing.js";
@@ -24,7 +23,6 @@ export function AboutTab({ adapter, query }) {
       ? html`<p class="quiet">It was trained elsewhere: its settings are not known.</p>`
       : html`<h2>As it was trained</h2>
           <${SettingPairs} pairs=${pairs} isChanged=${isOther} labels=${LABELS} />`}
-    <${ItsJob} name=${adapter.name} />
   </section>`;
 }
 
@@ -39,11 +37,4 @@ function Beside({ adapter, others }) {
     <div class="panel"><${Facts}
       facts=${all.map(({ name, metrics }) => [`Loss of ${name}`, figure(metrics.eval_loss ?? metrics.final_loss)])} /></div>
   `;
-}
-
-function ItsJob({ name }) {
-  const { data } = useAsk(`/api/training/jobs?limit=20&status=completed&q=${encodeURIComponent(name)}`);
-  const job = data?.jobs.find((one) => one.adapter_name === name);
-  if (!job) return null;
-  return html`<p class="small">Made by <a href=${address(["jobs", job.job_id])}>job ${job.job_id}</a>.</p>`;
 }

@@ -10,10 +10,23 @@ import { Failed, Note, Reading } from "../../parts/small.js";
 
 const ROWS = 5;
 
+// Other rows, by a part of the address, with the focus on them.
+export function showRows(changes) {
+  setQuery(changes);
+  requestAnimationFrame(() => document.getElementById("examples")?.focus());
+}
+
+// {min_tokens, max_tokens} of tokens=FROM-TO; nothing where it says no such thing.
+function lengthsOf(query) {
+  const [, least, most] = /^(\d+)-(\d+)$/.exec(query.tokens ?? "") ?? [];
+  return most === undefined ? null : { min_tokens: least, max_tokens: most };
+}
+
 export function Examples({ path, asked, query, version, files }) {
   const first = Math.max(1, Math.floor(Number(query.first)) || 1);
   const file = query.file ?? files[0]?.name;
-  const place = new URLSearchParams({ first, rows: ROWS, ...(query.file ? { file: query.file } : {}) });
+  const lengths = lengthsOf(query);
+  const place = new URLSearchParams({ first, rows: ROWS, ...lengths, ...(query.file ? { file: query.file } : {}) });
   const { data, error, again } = useAsk(`${path}?${asked}&${place}`, version);
   const turn = (to, of = query.file) => setQuery({ first: to === 1 ? "" : to, file: of });
   const lines = files.find((one) => one.name === file);
@@ -25,11 +38,18 @@ export function Examples({ path, asked, query, version, files }) {
           ${files.map((one) => html`<option key=${one.name} value=${one.name}>${one.name}</option>`)}</select></label>`}
         <label>From row <${Kept} type="number" min="1" max=${lines ? lines.used + lines.bad : undefined} value=${String(first)}
           class="short" onKeep=${(text) => turn(Number(text) || 1)} /></label>
-        <${Button} icon="left" label="Rows before" disabled=${first === 1} onPress=${() => turn(Math.max(1, first - ROWS))} />
+        ${lengths === null
+          ? html`<${Button} icon="left" label="Rows before" disabled=${first === 1} onPress=${() => turn(Math.max(1, first - ROWS))} />`
+          : html`<${Button} icon="left" label="First of these rows" disabled=${first === 1 && !query.file}
+              onPress=${() => turn(1, "")} />`}
         <${Button} icon="right" label="Next rows" disabled=${!data?.next} onPress=${() => turn(data.next.first, data.next.file)} />
       </div>
     </div>
     <p class="small quiet"><mark class="learned">Marked</mark>: the model learns to write it. The rest it only reads.</p>
+    ${lengths && html`<div class="row">
+      <span>Rows of ${number(Number(lengths.min_tokens))} to ${number(Number(lengths.max_tokens))} tokens</span>
+      <${Button} icon="cross" onPress=${() => showRows({ tokens: "", first: "", file: "" })}>Show all lengths<//></div>`}
+    ${data?.rows.length === 0 && html`<p class="quiet">${lengths ? "No row of this length from here on." : "No row from here on."}</p>`}
     ${error && html`<${Failed} error=${error} again=${again} />`}
     ${!data && !error && html`<${Reading} />`}
     ${data?.rows.map((row) => html`<${Row} key=${`${row.file} ${row.row}`} row=${row} />`)}

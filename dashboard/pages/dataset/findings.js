@@ -2,8 +2,8 @@
 
 import { html } from "htm/preact";
 import { number, plural } from "../../lib/format.js";
-import { setQuery } from "../../lib/router.js";
 import { Note } from "../../parts/small.js";
+import { showRows } from "./examples.js";
 
 const TONES = { error: "bad", warning: "warn", note: "" };
 const SHOWN = 3;
@@ -51,10 +51,7 @@ function Places({ rows, count }) {
 
 function Place({ place }) {
   const said = [place.at, place.value, place.message].filter(Boolean).join(": ");
-  const show = () => {
-    setQuery({ file: place.file, first: place.row });
-    requestAnimationFrame(() => document.getElementById("examples")?.focus());
-  };
+  const show = () => showRows({ file: place.file, first: place.row, tokens: "" });
   const same = place.same_as && `, the same as ${place.same_as.file} line ${number(place.same_as.line)}`;
   return html`<button type="button" class="link" onClick=${show}>${place.file} line ${number(place.line)}</button>
     <span class="wrap" dir="auto">${said && ` ${said}`}${same}</span>`;

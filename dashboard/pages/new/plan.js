@@ -3,28 +3,32 @@
 import { html } from "htm/preact";
 import { useAsk } from "../../lib/api.js";
 import { clock, duration, memory, number, plural } from "../../lib/format.js";
+import { inWords } from "../../lib/settings.js";
 import { useStore } from "../../lib/store.js";
+import { Button } from "../../parts/button.js";
 import { Note } from "../../parts/small.js";
 
-export function Plan({ plan }) {
+// `onRemedy` takes the changes with which it would fit.
+export function Plan({ plan, onRemedy }) {
   const { forecast: found, isOld, isAsked } = plan;
   return html`<section class="panel stack" aria-labelledby="plan">
     <div class="row apart"><h2 id="plan">Plan</h2>
       <span class="small quiet" role="status">${isAsked ? "computing…" : found && !isOld ? "of the form as it is" : ""}</span></div>
     ${found
-      ? html`<div class=${isOld ? "stack old" : "stack"}><${Forecast} found=${found} /></div>`
+      ? html`<div class=${isOld ? "stack old" : "stack"}><${Forecast} found=${found} onRemedy=${onRemedy} /></div>`
       : html`<p class="quiet">${isAsked
           ? "It takes some seconds: the model is looked at, not trained."
           : "Choose a model and data: then this says how long it takes, and whether it fits."}</p>`}
   </section>`;
 }
 
-function Forecast({ found }) {
+function Forecast({ found, onRemedy }) {
   const unread = found.tokens_per_epoch - found.learned_tokens_per_epoch;
   const share = found.tokens_per_epoch ? found.learned_tokens_per_epoch / found.tokens_per_epoch : 0;
   const minutes = found.estimated_minutes;
   return html`
-    ${!found.fits && html`<${Note} tone="bad">${found.advice}<//>`}
+    ${!found.fits && html`<${Note} tone="bad"><p>${found.advice}</p>
+      ${found.remedy && html`<p><${Button} onPress=${() => onRemedy(found.remedy)}>Make it ${inWords(found.remedy)}<//></p>`}<//>`}
     <dl class="pairs plan figures">
       <dt>Examples</dt>
       <dd>${number(found.num_examples)}${found.num_eval_examples > 0 && `, ${number(found.num_eval_examples)} held out`}

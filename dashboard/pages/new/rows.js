@@ -1,13 +1,15 @@
 // What is learned from: a data set, a file that becomes one, or texts that are pasted.
 
 import { html } from "htm/preact";
-import { useState } from "preact/hooks";
-import { Refusal, useAsk } from "../../lib/api.js";
+import { useAsk } from "../../lib/api.js";
 import { blocks } from "../../lib/draft.js";
 import { plural } from "../../lib/format.js";
 import { useStore } from "../../lib/store.js";
+import { ENDINGS, nameFor, uploadRows } from "../../lib/upload.js";
+import { Button } from "../../parts/button.js";
 import { Field } from "../../parts/field.js";
 import { Icon } from "../../parts/icon.js";
+import { Sent, useSending } from "../../parts/sending.js";
 
 const SOURCES = [["dataset", "A data set"], ["file", "A file"], ["paste", "Pasted texts"]];
 
@@ -26,14 +28,12 @@ export function Rows({ draft, change, values, set, wrong }) {
   </fieldset>`;
 }
 
-function FromDataset({ values, set, error }) {
+function FromDataset({ draft, values, set, error }) {
   const changes = useStore((state) => state.dataChanges);
   const { data } = useAsk("/api/training/data", changes);
   const sets = data?.datasets ?? [];
   const name = values.dataset_name ?? "";
-  const help = sets.length === 0 && data
-    ? "There is no data set yet. Choose a file, or copy a folder into training_data/."
-    : "JSON Lines, JSON, CSV or Parquet: chats, prompts with answers, or plain texts.";
+  const help = helpWith(draft, name, sets.length === 0 && data !== null);
   return html`<${Field} id="rows" label="Data set" help=${help} error=${error}>
     <select value=${name} onChange=${(event) => set("dataset_name", event.target.value)}>
       <option value="">Choose…</option>
@@ -45,41 +45,43 @@ function FromDataset({ values, set, error }) {
   <//>`;
 }
 
-// A file is uploaded as a data set of its own name: the job can then be started again, and the data be looked at.
+function helpWith({ rowsIn }, name, isNoneThere) {
+  if (rowsIn && !name) return `The rows of that job came with its request, and are no data set: they lie in ${rowsIn}.`;
+  return isNoneThere
+    ? "There is no data set yet. Choose a file, or copy a folder into training_data/."
+    : "JSON Lines, JSON, CSV or Parquet: chats, prompts with answers, or plain texts.";
+}
+
+// A file is uploaded as a data set, by its own name or one like it that is free: the job can then be started again, and
+// the data be looked at.
 function FromFile({ change, error }) {
-  const [state, setState] = useState({ busy: false, problem: null });
-  const take = async (file) => {
-    if (!file) return;
-    setState({ busy: true, problem: null });
-    try {
-      const name = await upload(file);
-      change((before) => ({ ...before, source: "dataset", values: { ...before.values, dataset_name: name } }));
-    } catch (refusal) {
-      setState({ busy: false, problem: refusal.message });
-    }
-  };
+  const { data } = useAsk("/api/training/data");
+  const { sent, refusal, send, stop } = useSending();
+  const take = (file) => file && send(async (signal, onSent) => {
+    const taken = (data?.datasets ?? []).map((one) => one.dataset_name);
+    const reply = await uploadRows(file, { dataset_name: freeName(file, taken) }, signal, onSent);
+    change((before) => ({ ...before, source: "dataset", values: { ...before.values, dataset_name: reply.dataset_name } }));
+  });
   const drop = (event) => {
     event.preventDefault();
     take(event.dataTransfer.files[0]);
   };
   return html`<div class="drop" onDragOver=${(event) => event.preventDefault()} onDrop=${drop}>
-    <${Field} id="rows" label="File" error=${state.problem ?? error}
+    <${Field} id="rows" label="File" error=${refusal?.message ?? error}
       help="Drop it here, too. .jsonl, .json, .csv or .parquet; it becomes a data set of its name.">
-      <input type="file" accept=".jsonl,.json,.csv,.tsv,.parquet,.txt" onChange=${(event) => take(event.target.files[0])} />
+      <input type="file" accept=${ENDINGS} disabled=${data === null || sent !== null}
+        onChange=${(event) => take(event.target.files[0])} />
     <//>
-    ${state.busy && html`<p role="status">Uploading…</p>`}
+    <${Sent} sent=${sent} then="Sent; its rows are read" />
+    ${sent !== null && html`<${Button} kind="bare" onPress=${stop}>Stop<//>`}
   </div>`;
 }
 
-async function upload(file) {
-  const name = file.name.replace(/\.[^.]+$/, "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "") || "data";
-  const form = new FormData();
-  form.append("dataset_name", name);
-  form.append("file", file);
-  const reply = await fetch("/api/training/data/upload", { method: "POST", body: form });
-  const answer = await reply.json();
-  if (!reply.ok) throw new Refusal(reply.status, answer.error);
-  return answer.dataset_name;
+function freeName(file, taken) {
+  const name = nameFor(file) || "data";
+  let free = name;
+  for (let n = 2; taken.includes(free); n += 1) free = `${name}-${n}`;
+  return free;
 }
 
 function FromPaste({ draft, change, error }) {

@@ -22,6 +22,8 @@ class ListedDataset(Struct):
     format: str | None
     num_skipped: int | None
     created_at: datetime | None
+    num_jobs: int | None
+    """The jobs that name it; null until the server has read all jobs."""
     problem: str | None
 
 
@@ -54,5 +56,6 @@ def listed(service: Service, name: str) -> ListedDataset:
         format=dataset.format if dataset else None,
         num_skipped=dataset.num_skipped if dataset else None,
         created_at=dataset.created_at if dataset else None,
+        num_jobs=service.index.count_jobs_with_data(name) if service.index.jobs_are_read else None,
         problem=problem,
     )

@@ -23,9 +23,20 @@ async def preview(  # noqa: PLR0913, PLR0917  its query parameters
     file: FromQuery[str | None] = None,
     first: Annotated[int, QueryParameter(ge=1, le=2**53, description="a row's number in its file, from 1")] = 1,
     rows: Annotated[int, QueryParameter(ge=1, le=100, description="how many rows")] = 10,
+    min_tokens: Annotated[int | None, QueryParameter(ge=0, description="only rows of so many tokens or more")] = None,
+    max_tokens: Annotated[int | None, QueryParameter(ge=0, description="only rows of so many tokens or fewer")] = None,
     learn: FromQuery[Learn | None] = None,
 ) -> Preview:
     source = await asyncio.to_thread(training_data.located, service.root, dataset_name)
     await asyncio.to_thread(models.find, service.root, model_name)
-    work = service.inspector.preview(source, model_name, learn, file=file, first=first, count=rows)
+    work = service.inspector.preview(
+        source,
+        model_name,
+        learn,
+        file=file,
+        first=first,
+        count=rows,
+        min_tokens=min_tokens,
+        max_tokens=max_tokens,
+    )
     return await while_connected(request, work)

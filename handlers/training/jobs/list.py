@@ -41,20 +41,24 @@ class JobsReply(Struct):
     responses={200: ResponseSpec(JobsReply, description="jobs, the newest first")},
     opt={"action": "list training jobs"},
 )
-async def list_jobs(
+async def list_jobs(  # noqa: PLR0913, PLR0917  its query parameters
     service: NamedDependency[Service],
     status: Annotated[JobState | None, QueryParameter(description="only jobs of this status")] = None,
     limit: Annotated[int | None, QueryParameter(ge=1, description="how many at most; without it all")] = None,
     after: Annotated[str | None, QueryParameter(description="the job_id that the page before ended with")] = None,
     q: Annotated[str | None, QueryParameter(description="only jobs with this in their id or a name")] = None,
+    dataset_name: Annotated[str | None, QueryParameter(description="only jobs that name this data set")] = None,
 ) -> Response[bytes]:
     index = service.index
     complete, total = index.jobs_are_read, index.count_jobs(status)
     last = None if after is None else await _last_seen(service, after)
-    if q is None:
+    if q is None and dataset_name is None:
         found = index.jobs(status, last, limit and limit + 1)
+    elif q is None and status is None and dataset_name is not None:
+        total = index.count_jobs_with_data(dataset_name)
+        found = index.jobs_with_data(dataset_name, last, limit and limit + 1)
     else:
-        matching = await asyncio.to_thread(_matching, service, status, q.casefold())
+        matching = await asyncio.to_thread(_matching, service, status, (q or "").casefold(), dataset_name)
         total = len(matching)
         found = [entry for entry in matching if last is None or entry.key < last]
     has_more = limit is not None and len(found) > limit
@@ -68,12 +72,15 @@ async def list_jobs(
     return Response(body, media_type="application/json")
 
 
-def _matching(service: Service, status: JobState | None, words: str) -> list[JobEntry]:
+def _matching(service: Service, status: JobState | None, words: str, dataset_name: str | None) -> list[JobEntry]:
     """The jobs with these words in their id, their model's or their adapter's name."""
+    index = service.index
+    entries = index.jobs(status) if dataset_name is None else index.jobs_with_data(dataset_name)
     return [
         entry
-        for entry in service.index.jobs(status)
-        if words in f"{entry.job_id}\n{entry.model_name}\n{entry.adapter or ''}".casefold()
+        for entry in entries
+        if status in {None, entry.status.status}
+        and words in f"{entry.job_id}\n{entry.model_name}\n{entry.adapter or ''}".casefold()
     ]
 
 

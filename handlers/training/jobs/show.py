@@ -14,7 +14,7 @@ from runtime.server.service import Service
 from state import adapters, jobs, store
 from state.adapters import AdapterRecord
 from state.errors import BrokenFile
-from state.jobs import JobFolder
+from state.jobs import JobFolder, Remedy
 
 TEXTS = ("train_texts", "eval_texts")
 """Of a job.json that was written by hand: they may be many megabytes."""
@@ -27,6 +27,10 @@ class JobReply(DetailedJob, kw_only=True):
     adapter_path: str | None
     learning_rate: float | None
     stopped_early: str | None
+    remedy: Remedy | None
+    """Of a job that failed for want of memory: with what it would fit, or may, by names of `start`'s fields."""
+    adapters: list[str]
+    """Those in `adapters/` that it has made, by the names that they have now."""
     written: dict[str, Any] | None
     """job.json as it is, without its texts."""
     config: dict[str, Any] | None
@@ -47,6 +51,8 @@ def show_job(job_id: FromPath[str], service: NamedDependency[Service]) -> JobRep
         adapter_path=adapter_path(service, entry),
         learning_rate=entry.status.learning_rate,
         stopped_early=entry.status.stopped_early,
+        remedy=entry.status.remedy,
+        adapters=service.index.adapters_of(entry),
         written=written,
         config=config,
         resolved=_resolved(entry.folder),

@@ -35,9 +35,21 @@ class Inspector:
             return await processes.ask("runtime.trainer.data.report", question, Report, who=WHO, ending=self._ending)
 
     async def preview(  # noqa: PLR0913  which rows, and how they are read
-        self, rows: RowSource, model_name: str, learn: Learn | None, *, file: str | None, first: int, count: int
+        self,
+        rows: RowSource,
+        model_name: str,
+        learn: Learn | None,
+        *,
+        file: str | None,
+        first: int,
+        count: int,
+        min_tokens: int | None,
+        max_tokens: int | None,
     ) -> Preview:
-        """`count` rows from a file's row `first` on, as `report` reads them. Raises as it does."""
+        """`count` rows from a file's row `first` on, as `report` reads them; of given lengths, where these are given.
+
+        Raises as `report` does.
+        """
         question = preview.Question(
             root=str(self._root.path),
             rows=rows,
@@ -46,6 +58,8 @@ class Inspector:
             file=file,
             first=first,
             count=count,
+            min_tokens=min_tokens,
+            max_tokens=max_tokens,
         )
         async with self._one_preview:
             return await processes.ask("runtime.trainer.data.preview", question, Preview, who=WHO, ending=self._ending)

@@ -89,7 +89,7 @@ def resume(index: Index, job_id: str) -> None:
             raise ServiceError(f"Job {job_id} cannot be resumed: it is {status.status}")
         folder.stop_file.unlink(missing_ok=True)
         folder.pause_file.unlink(missing_ok=True)
-        return replace(status, status="pending", attempt=0, completed_at=None, error_message=None)
+        return replace(status, status="pending", attempt=0, completed_at=None, error_message=None, remedy=None)
 
     try:
         transition(folder, waiting)

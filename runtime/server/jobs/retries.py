@@ -28,7 +28,8 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None, *, shared_memory: 
             return None
         deaths = _deaths(status, exit_code)
         if deaths < MAX_ATTEMPTS or folder.newest_checkpoint() > status.attempt_step:
-            return replace(status, status="pending", pid=None, attempt=deaths, completed_at=None, error_message=None)
+            again = replace(status, status="pending", pid=None, attempt=deaths, completed_at=None)
+            return replace(again, error_message=None, remedy=None)
         if has_ended:
             return None
         sentence = f"The trainer died {deaths} times without progress. {explain(exit_code)}"

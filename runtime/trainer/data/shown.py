@@ -20,13 +20,25 @@ def show(asked: Question) -> Preview:
         raise ServiceError(f"{asked.file} is no file of {asked.rows.name}'s rows: there is {', '.join(rows.files)}")
     reader = Reader.of(asked)
     found = dropwhile(lambda row: asked.file not in {None, row.file}, every(rows))
-    read = list(reader.read(islice(found, asked.first - 1, asked.first + asked.count)))
+    if asked.min_tokens is None and asked.max_tokens is None:
+        read = list(reader.read(islice(found, asked.first - 1, asked.first + asked.count)))
+    else:  # they may be few and far apart
+        fitting = (row for row in reader.read(islice(found, asked.first - 1, None)) if _is_of_length(row, asked))
+        read = list(islice(fitting, asked.count + 1))
     return Preview(
         dataset_name=asked.rows.name,
         model_name=asked.model_name,
         rows=[_shown(reader.base.tokenizer, row) for row in read[: asked.count]],
         next=_next(read[asked.count :]),
     )
+
+
+def _is_of_length(row: ReadRow, asked: Question) -> bool:
+    """Whether a row is learned and has the tokens that are asked for, as a report's `per_row` counts them."""
+    if not isinstance(row.outcome, Masked):
+        return False
+    length = sum(map(len, row.outcome.sequences))
+    return (asked.min_tokens or 0) <= length and (asked.max_tokens is None or length <= asked.max_tokens)
 
 
 def _next(left: list[ReadRow]) -> Next | None:

@@ -18,7 +18,7 @@ def test_list_tells_of_every_adapter_what_the_specification_says(
     assert adapter["size_mb"] > 0
     assert adapter["description"] == "Made by a test"
     assert adapter["tags"] == []
-    assert adapter["is_loaded"] is False
+    assert (adapter["is_loaded"], adapter["job_id"]) == (False, "toy")
     assert adapter["metrics"]["training_steps"] == 6
     assert adapter["metrics"]["final_loss"] > 0
     assert set(adapter) == {
@@ -31,6 +31,7 @@ def test_list_tells_of_every_adapter_what_the_specification_says(
         "tags",
         "is_loaded",
         "metrics",
+        "job_id",
         "problem",
     }
     assert set(reply) == {"adapters", "total", "current_adapter", "complete"}

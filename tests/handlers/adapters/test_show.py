@@ -13,6 +13,7 @@ def test_show_adds_how_the_adapter_was_trained(training: Server, copy_in: Callab
     assert reply["training_config"]["r"] == 4
     assert reply["training_config"]["lora_alpha"] == 8
     assert reply["training_config"]["learning_rate"] == 0.01
+    assert reply["job_id"] == "toy"
     assert set(reply["metrics"]) == {
         "final_loss",
         "eval_loss",
@@ -37,7 +38,7 @@ def test_an_adapter_from_elsewhere_is_shown_by_pefts_own_config(
 
     wait_until(shown, "the changed files are shown")
     reply = training.get("/adapters/foreign").json()
-    assert reply["model_name"] == "toy"
+    assert (reply["model_name"], reply["job_id"]) == ("toy", None)
     assert set(reply["metrics"].values()) == {None}
 
 

@@ -144,6 +144,27 @@ def test_steps_that_a_job_takes_again_are_counted_again_and_none_is_taken_back(r
     assert _read(root).tokens_trained == 0  # since it began
 
 
+def test_jobs_are_known_by_their_data_and_adapters_by_their_job(root: DataRoot) -> None:
+    folder = _job(root, "maker", dataset_name="poems", eval_dataset_name="poems")
+    _adapter(root, "old")
+    record = {"model_name": "toy", "created_at": BORN.isoformat(), "job_id": "maker"}
+    (root.adapters / "old" / "adapter.json").write_text(json.dumps(record))
+    index = _read(root)
+    assert [entry.job_id for entry in index.jobs_with_data("poems")] == ["maker"]
+    assert (index.count_jobs_with_data("poems"), index.adapters_of(index.job("maker"))) == (1, ["old"])
+
+    (root.adapters / "old").rename(root.adapters / "new")
+    (folder / "job.json").write_text('{"model_name": "toy", "dataset_name": "prose"}')
+    for name in ("old", "new"):
+        index.refresh_adapter(name)
+    assert index.adapters_of(index.job("maker")) == ["new"]
+    assert [len(index.jobs_with_data(name)) for name in ("poems", "prose")] == [0, 1]
+
+    shutil.rmtree(folder)
+    index.refresh_job("maker")
+    assert (index.jobs_with_data("prose"), index.count_jobs_with_data("prose")) == ([], 0)
+
+
 def test_a_time_without_a_zone_stands_beside_one_with_a_zone(root: DataRoot) -> None:
     _job(root, "with", created_at="2026-01-01T00:00:01Z")
     _job(root, "without", created_at="2026-01-01T00:00:02")

@@ -1,7 +1,12 @@
-"""How an attempt begins."""
+"""How an attempt begins, and what it says at its end."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from runtime.model.failures import DoesNotFit
+from runtime.trainer import __main__ as trainer
 from runtime.trainer.attempt import Attempt
 from state import clock, store
 from state.jobs import JobFolder, Status
@@ -32,3 +37,33 @@ def test_a_checkpoint_that_was_being_replaced_is_there_again_and_counts(tmp_path
     Attempt(folder).begin()
 
     assert jobs.status(folder).attempt_step == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (DoesNotFit("It fits with 300", 300), {"training_config.max_seq_length": 300}),
+        (DoesNotFit("Nothing is short enough", None), None),
+        (MemoryError(), {"training_config.max_seq_length": 64}),
+        (ValueError("something else"), None),
+    ],
+)
+def test_a_job_without_enough_memory_says_what_would_help(
+    tmp_path: Path, error: Exception, remedy: dict[str, int] | None
+) -> None:
+    attempt = Attempt(_started(tmp_path))
+    attempt.longest = 128
+
+    trainer._outcome(attempt, _raising(error))
+
+    status = jobs.status(attempt.folder)
+    assert (status.status, status.remedy) == ("failed", remedy)
+    attempt.begin()
+    assert jobs.status(attempt.folder).remedy is None
+
+
+def _raising(error: Exception) -> Callable[[], None]:
+    def work() -> None:
+        raise error
+
+    return work

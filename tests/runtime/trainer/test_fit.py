@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.model.device import Facts, Setup, choose
+from runtime.model.failures import DoesNotFit
 from runtime.trainer.fit import MB, Fit, Needs, fit, rows
 from state.errors import ServiceError
 
@@ -51,18 +52,21 @@ def test_a_gpu_moves_what_it_keeps_to_the_machine_at_last() -> None:
 
 
 def test_what_cannot_fit_is_refused_with_the_longest_example_that_would() -> None:
-    with pytest.raises(ServiceError, match=r"takes 2900 MB, 1000 of them for the model, and there are 2000") as refused:
+    with pytest.raises(DoesNotFit, match=r"takes 2900 MB, 1000 of them for the model, and there are 2000") as refused:
         _fit(2000)
 
     length = int(str(refused.value).rsplit(maxsplit=1)[1])
+    assert refused.value.max_seq_length == length
     assert _fit(2000, longest=length).gradient_checkpointing == "layers"
     with pytest.raises(ServiceError):
         _fit(2000, longest=length + 1)
 
 
 def test_a_model_that_is_too_large_by_itself_is_refused_so() -> None:
-    with pytest.raises(ServiceError, match="No max_seq_length is short enough"):
+    with pytest.raises(DoesNotFit, match="No max_seq_length is short enough") as refused:
         _fit(900)
+
+    assert refused.value.max_seq_length is None
 
 
 @given(memory_mb=st.integers(1003, 50_000), longest=st.integers(2, 3000), examples=st.integers(1, 20))

@@ -21,7 +21,8 @@ ANSWERS = ("plain", " begins with a blank", "\n\nbegins with lines\n", "🙂 é 
 
 
 def _show(root: Path, rows: RowSource, model_name: str = "tiny-python", **settings: Any) -> Preview:
-    asked = {"learn": None, "file": None, "first": 1, "count": 10} | settings
+    lengths = {"min_tokens": None, "max_tokens": None}
+    asked = {"learn": None, "file": None, "first": 1, "count": 10} | lengths | settings
     return show(Question(root=str(root), rows=rows, model_name=model_name, **asked))
 
 
@@ -126,3 +127,20 @@ def test_pages_go_on_through_all_files(tmp_path: Path) -> None:
     assert _show(CHECKOUT, rows, first=9) == Preview(dataset_name="rows", model_name="tiny-python", rows=[], next=None)
     with pytest.raises(ServiceError, match=r"c\.jsonl is no file of rows's rows: there is a\.jsonl, b\.jsonl"):
         _show(CHECKOUT, rows, file="c.jsonl")
+
+
+def test_rows_of_given_lengths_are_those_that_a_report_counts_there(tmp_path: Path) -> None:
+    answers = ["a", "b " * 40, "c", "d " * 40, "e " * 20]
+    rows = _data(tmp_path, train="".join(_chat("Hi", answer) for answer in answers) + "{\n")
+    lengths = {row.row: sum(each.num_tokens for each in row.sequences) for row in _show(CHECKOUT, rows).rows}
+    long, middle = lengths[2], lengths[5]
+    assert lengths[4] == long > middle > max(lengths[1], lengths[3])
+
+    def found(**settings: Any) -> list[int]:
+        return [row.row for row in _show(CHECKOUT, rows, **settings).rows]
+
+    assert found(min_tokens=long, max_tokens=long) == found(min_tokens=middle + 1) == [2, 4]
+    assert found(max_tokens=middle) == [1, 3, 5]  # a row that cannot be learned has no length
+    page = _show(CHECKOUT, rows, min_tokens=middle, count=2)
+    assert ([row.row for row in page.rows], page.next) == ([2, 4], Next("train.jsonl", 5))
+    assert found(min_tokens=middle, first=5) == [5]
