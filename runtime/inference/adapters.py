@@ -56,7 +56,7 @@ class LayerChange(Struct):
 class LoadedAdapter(dict[str, LayerChange]):
     """By the name of the layer in the base. Each is itself alone, so that what was made for it can be kept by it."""
 
-    __hash__ = object.__hash__  # type: ignore[assignment]  typeshed says that no dict has one
+    __hash__ = object.__hash__  # type: ignore[assignment] # typeshed says that no dict has one
     __eq__ = object.__eq__
 
 
