@@ -38,7 +38,8 @@ class Lathe:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        shell = {name: value for name, value in os.environ.items() if not name.startswith(("LATHE_", "NO_COLOR"))}
+        others = ("LATHE_", "NO_COLOR", "COLUMNS", "LINES")  # pytest's workers tell the width of their own terminal
+        shell = {name: value for name, value in os.environ.items() if not name.startswith(others)}
         self.environment = {**shell, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm-256color", **environment}
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Done:
