@@ -10,7 +10,7 @@ from runtime.inference.paged.pool import PagePool
 from runtime.inference.sequence import Sequence
 from runtime.model.failures import is_out_of_memory
 
-GROWTH = 1 / 2  # of its pages, by which a pool grows where there is memory: what was recorded of them is recorded again
+POOL_GROWTH = 1 / 2  # of its pages, where there is memory: passes that were recorded of them are recorded again
 KV_CACHE_SHARE = 1 / 2  # of the free memory, for what running sequences may still take: a pass takes some, others too
 
 
@@ -45,7 +45,7 @@ class KVBudget:
                 return False
         if missing := _missing_pages(pool, running, tokens):
             affordable = int(self._available() - scoring_bytes) // pool.bytes_per_page
-            return _grow(pool, max(missing, min(int(GROWTH * pool.num_pages), affordable)))
+            return _grow(pool, max(missing, min(int(POOL_GROWTH * pool.num_pages), affordable)))
         return True
 
     def reserve_more(self, running: Collection[Sequence], sequence: Sequence) -> bool:

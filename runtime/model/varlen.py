@@ -15,7 +15,6 @@ from torch.nn.attention.varlen import varlen_attn
 FLASH_HEAD = 256  # the widest head that flash attention takes, in multiples of FLASH_STEP
 FLASH_STEP = 8
 AMPERE = 8  # the first generation of GPUs that flash attention is written for
-FLASH_PAGE = 256  # tokens: of pages of keys, it takes those of a multiple of this
 PAGES = ("block_table", "seqused_k", "num_splits")
 
 
