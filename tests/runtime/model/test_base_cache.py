@@ -119,7 +119,7 @@ def test_of_those_that_start_at_once_one_quantizes_and_the_others_wait_for_its_c
         made.append(keep(*given))
         return made[-1]
 
-    monkeypatch.setattr(bases.locks, "hold", told)
+    monkeypatch.setattr(locks, "hold", told)
     monkeypatch.setattr(base_cache, "keep", kept_while_another_waits)
 
     first = _load(toy, tmp_path / "bases")
