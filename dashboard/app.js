@@ -25,6 +25,7 @@ function App() {
   const [first = "jobs", ...rest] = path;
   const [page, setPage] = useState(() => (first === "jobs" && rest.length === 0 ? { View: jobs.View, path: ["jobs"] } : null));
   const where = path.join("/");
+  const whole = [first, ...rest].join("/");
   const shown = useRef("");
 
   useEffect(() => {
@@ -34,7 +35,7 @@ function App() {
       if (isLeft) return;
       if (shown.current !== where) arrive();
       shown.current = where;
-      setPage({ View, path: [first, ...rest] });
+      setPage((before) => (before?.View === View && before.path.join("/") === whole ? before : { View, path: [first, ...rest] }));
       scrollTo(0, 0);
     };
     load(rest).then(

@@ -2,11 +2,11 @@
 
 import { html } from "htm/preact";
 import { useEffect, useState } from "preact/hooks";
-import { get, query as search, remove, useAsk } from "../lib/api.js";
+import { query as search, remove, useAsk } from "../lib/api.js";
 import { address, go, setQuery } from "../lib/router.js";
 import { change, read, useStore } from "../lib/store.js";
 import { ago, duration, figure, number, plural, took, when } from "../lib/format.js";
-import { ENDED, nameOf, STATES } from "../lib/words.js";
+import { ENDED, nameOf, STATES, UNFINISHED } from "../lib/words.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Button, LinkButton } from "../parts/button.js";
 import { RunningJob, WaitingJobs } from "../parts/job-cards.js";
@@ -50,27 +50,21 @@ const oldestFirst = (a, b) => (a.queue_position ?? 1e9) - (b.queue_position ?? 1
 
 // Jobs that run or wait may be older than the page of the list that is shown: they are asked for by their state.
 function useUnfinished(key) {
-  const greetings = useStore((state) => state.greetings);
-  const [totals, setTotals] = useState({ waiting: 0 });
+  const asked = UNFINISHED.map((status) => useAsk(`/api/training/jobs${search({ status, limit: 20 })}`, key));
+  const answers = asked.map(({ data }) => data);
   useEffect(() => {
-    const leaving = new AbortController();
-    const asked = ["running", "pending", "paused"].map((status) =>
-      get(`/api/training/jobs${search({ status, limit: 20 })}`, leaving.signal),
-    );
-    Promise.all(asked).then((answers) => {
-      const known = new Map(read().jobs);
-      const found = answers.flatMap((answer) => answer.jobs);
-      const ids = new Set(found.map((job) => job.job_id));
-      for (const job of known.values()) {
-        if (!ENDED.includes(job.status) && !ids.has(job.job_id)) known.delete(job.job_id);
-      }
-      for (const job of found) known.set(job.job_id, { ...known.get(job.job_id), ...job });
-      change({ jobs: known });
-      setTotals({ waiting: answers[1].total + answers[2].total });
-    }, () => {}); // the list above says what is wrong
-    return () => leaving.abort();
-  }, [key, greetings]);
-  return totals;
+    if (answers.includes(null)) return; // the list above says what is wrong
+    const { jobs } = read();
+    const known = new Map(jobs);
+    const found = answers.flatMap((answer) => answer.jobs);
+    const ids = new Set(found.map((job) => job.job_id));
+    for (const job of known.values()) {
+      if (!ENDED.includes(job.status) && !ids.has(job.job_id)) known.delete(job.job_id);
+    }
+    for (const job of found) if (known.get(job.job_id) !== job) known.set(job.job_id, { ...known.get(job.job_id), ...job });
+    if (known.size !== jobs.size || found.some((job) => jobs.get(job.job_id) !== job)) change({ jobs: known });
+  }, answers);
+  return { waiting: answers.slice(1).reduce((sum, answer) => sum + (answer?.total ?? 0), 0) };
 }
 
 function Ended({ jobs, total, next, query }) {

@@ -48,6 +48,17 @@ async def list_jobs(
     after: Annotated[str | None, QueryParameter(description="the job_id that the page before ended with")] = None,
     q: Annotated[str | None, QueryParameter(description="only jobs with this in their id or a name")] = None,
 ) -> Response[bytes]:
+    return Response(await jobs_of(service, status, limit, after, q), media_type="application/json")
+
+
+async def jobs_of(
+    service: Service,
+    status: JobState | None = None,
+    limit: int | None = None,
+    after: str | None = None,
+    q: str | None = None,
+) -> bytes:
+    """A JobsReply as JSON, of the parameters above. Raises ServiceError for an `after` that is not there."""
     index = service.index
     complete, total = index.jobs_are_read, index.count_jobs(status)
     last = None if after is None else await _last_seen(service, after)
@@ -64,8 +75,7 @@ async def list_jobs(
     else:
         rows = _rows(shown) if len(shown) <= PIECE else await asyncio.to_thread(_rows, shown)
     rest = {"total": total, "complete": complete, "next": shown[-1].job_id if has_more else None}
-    body = b"".join((b'{"jobs":[', rows, b"],", msgspec.json.encode(rest)[1:]))
-    return Response(body, media_type="application/json")
+    return b"".join((b'{"jobs":[', rows, b"],", msgspec.json.encode(rest)[1:]))
 
 
 def _matching(service: Service, status: JobState | None, words: str) -> list[JobEntry]:
