@@ -27,6 +27,8 @@ class JobReply(DetailedJob, kw_only=True):
     adapter_path: str | None
     learning_rate: float | None
     stopped_early: str | None
+    resumed_from_step: int | None
+    """The checkpoint that its newest run went on from; null where that began at the beginning."""
     written: dict[str, Any] | None
     """job.json as it is, without its texts."""
     config: dict[str, Any] | None
@@ -47,6 +49,7 @@ def show_job(job_id: FromPath[str], service: NamedDependency[Service]) -> JobRep
         adapter_path=adapter_path(service, entry),
         learning_rate=entry.status.learning_rate,
         stopped_early=entry.status.stopped_early,
+        resumed_from_step=entry.status.attempt_step or None,
         written=written,
         config=config,
         resolved=_resolved(entry.folder),
