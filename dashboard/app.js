@@ -8,6 +8,7 @@ import { useRoute } from "./lib/router.js";
 import { start } from "./lib/stream.js";
 import { Frame } from "./parts/frame.js";
 import { arrive, Failed, Heading } from "./parts/small.js";
+import { clearToasts } from "./parts/toasts.js";
 import * as jobs from "./pages/jobs.js";
 
 // By the first part of the address. Jobs are what is opened first: they come with the frame.
@@ -33,7 +34,10 @@ function App() {
     const load = PAGES[first] ?? (() => import("./pages/missing.js"));
     const show = (View) => {
       if (isLeft) return;
-      if (shown.current !== where) arrive();
+      if (shown.current !== where) {
+        arrive();
+        clearToasts();
+      }
       shown.current = where;
       setPage((before) => (before?.View === View && before.path.join("/") === whole ? before : { View, path: [first, ...rest] }));
       scrollTo(0, 0);

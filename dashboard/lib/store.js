@@ -26,8 +26,9 @@ export function change(part) {
   for (const listener of listeners) listener();
 }
 
+// Said again when it is said twice: a screen reader tells only what is another text.
 export function say(sentence) {
-  change({ said: sentence });
+  change({ said: sentence === state.said ? `${sentence}\u00a0` : sentence });
 }
 
 // A part of the state; the component is drawn again when that part is another one.
