@@ -4,6 +4,7 @@ It brings along what its list of jobs would ask for first, as the API answers: t
 not two round trips later.
 """
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -13,10 +14,17 @@ from litestar.enums import HttpMethod
 
 from handlers._http import assets
 from handlers.health import health_of
-from handlers.training.jobs.list import jobs_of
+from handlers.training.jobs.list import page_of
 from runtime.server.service import Service
+from state.jobs import JobState
 
-UNFINISHED = ("running", "pending", "paused")
+LISTS: dict[str, tuple[JobState | None, int]] = {
+    "/api/training/jobs?limit=50": (None, 50),
+    "/api/training/jobs?status=running&limit=20": ("running", 20),
+    "/api/training/jobs?status=pending&limit=20": ("pending", 20),
+    "/api/training/jobs?status=paused&limit=20": ("paused", 20),
+}
+"""By the path that dashboard/pages/jobs.js would ask: jobs of which status, and how many."""
 
 
 @route(
@@ -26,16 +34,18 @@ UNFINISHED = ("running", "pending", "paused")
     include_in_schema=False,
 )
 async def page(request: Request[Any, Any, Any], service: NamedDependency[Service]) -> Response[bytes]:
-    return assets.page(request, await _first_answers(service))
+    index = service.index
+    health = msgspec.json.encode(health_of(service))
+    if not index.jobs_are_read:  # the page asks itself, until they are
+        return assets.page(request, {"/api/health": health})
+    found = {path: index.jobs(status, None, limit + 1) for path, (status, limit) in LISTS.items()}
+    totals = {path: index.count_jobs(status) for path, (status, _) in LISTS.items()}
 
+    def composed() -> Response[bytes]:
+        lists = {
+            path: page_of(service, found[path], limit, totals[path], complete=True)
+            for path, (_, limit) in LISTS.items()
+        }
+        return assets.page(request, {"/api/health": health} | lists)
 
-async def _first_answers(service: Service) -> dict[str, bytes]:
-    """Answers in JSON, each by the path that dashboard/pages/jobs.js would ask. While the folders are still read, the
-    page asks itself.
-    """
-    answers = {"/api/health": msgspec.json.encode(health_of(service))}
-    if service.index.jobs_are_read:
-        answers["/api/training/jobs?limit=50"] = await jobs_of(service, limit=50)
-        for status in UNFINISHED:
-            answers[f"/api/training/jobs?status={status}&limit=20"] = await jobs_of(service, status, limit=20)
-    return answers
+    return await asyncio.to_thread(composed)

@@ -48,17 +48,6 @@ async def list_jobs(
     after: Annotated[str | None, QueryParameter(description="the job_id that the page before ended with")] = None,
     q: Annotated[str | None, QueryParameter(description="only jobs with this in their id or a name")] = None,
 ) -> Response[bytes]:
-    return Response(await jobs_of(service, status, limit, after, q), media_type="application/json")
-
-
-async def jobs_of(
-    service: Service,
-    status: JobState | None = None,
-    limit: int | None = None,
-    after: str | None = None,
-    q: str | None = None,
-) -> bytes:
-    """A JobsReply as JSON, of the parameters above. Raises ServiceError for an `after` that is not there."""
     index = service.index
     complete, total = index.jobs_are_read, index.count_jobs(status)
     last = None if after is None else await _last_seen(service, after)
@@ -68,13 +57,25 @@ async def jobs_of(
         matching = await asyncio.to_thread(_matching, service, status, q.casefold())
         total = len(matching)
         found = [entry for entry in matching if last is None or entry.key < last]
-    has_more = limit is not None and len(found) > limit
-    shown = found[:limit]
     if limit is not None:
-        rows = await asyncio.to_thread(_detailed_rows, service, shown)
+        body = await asyncio.to_thread(page_of, service, found, limit, total, complete=complete)
     else:
-        rows = _rows(shown) if len(shown) <= PIECE else await asyncio.to_thread(_rows, shown)
-    rest = {"total": total, "complete": complete, "next": shown[-1].job_id if has_more else None}
+        rows = _rows(found) if len(found) <= PIECE else await asyncio.to_thread(_rows, found)
+        body = _reply(rows, total, complete=complete, following=None)
+    return Response(body, media_type="application/json")
+
+
+def page_of(service: Service, found: list[JobEntry], limit: int, total: int, *, complete: bool) -> bytes:
+    """A JobsReply in JSON, of the first of these jobs, which are one more than `limit` where there are more. For a
+    thread: it reads a little of their curves.
+    """
+    shown = found[:limit]
+    following = shown[-1].job_id if len(found) > limit else None
+    return _reply(_detailed_rows(service, shown), total, complete=complete, following=following)
+
+
+def _reply(rows: bytes, total: int, *, complete: bool, following: str | None) -> bytes:
+    rest = {"total": total, "complete": complete, "next": following}
     return b"".join((b'{"jobs":[', rows, b"],", msgspec.json.encode(rest)[1:]))
 
 

@@ -28,6 +28,8 @@ def test_a_cancelled_job_goes_on_from_its_checkpoint_to_the_result_it_would_have
     )
     assert 0 < halfway < 160
     assert done["current_step"] == 160
+    shown = [training.get(f"/training/jobs/{job_id}").json() for job_id in (whole, stopped)]
+    assert [job["resumed_from_step"] for job in shown] == [None, halfway]
     assert not (training.job_folder(stopped) / "stop").exists()
     curves = [
         [(point.step, point.loss) for point in metrics.read(training.job_folder(job_id) / "metrics.jsonl")]
