@@ -1,17 +1,10 @@
 // Tables that are cards on a narrow screen: each cell then says its column's name.
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
-
-const FIRST = 16; // rows, about a screen of them: the others are drawn in the next frame, and the first paint is sooner
 
 // `columns`: {key, label, cell(row), kind?: "num" | "lead" | "wide" | "nowrap", plain?: no label on a card}.
 // `chosen` is a Set of ids and `onChoose` makes rows choosable; `idOf` names a row, `nameOf` is how its box is called.
 export function Table({ caption, columns, rows, idOf, nameOf = idOf, chosen, onChoose }) {
-  const [most, setMost] = useState(FIRST);
-  useEffect(() => {
-    requestAnimationFrame(() => setTimeout(() => setMost(Infinity)));
-  }, []);
   const choose = (id) => {
     const next = new Set(chosen);
     if (!next.delete(id)) next.add(id);
@@ -26,7 +19,7 @@ export function Table({ caption, columns, rows, idOf, nameOf = idOf, chosen, onC
       </tr>
     </thead>
     <tbody role="rowgroup">
-      ${rows.slice(0, most).map(
+      ${rows.map(
         (row) => html`<tr role="row" key=${idOf(row)}>
           ${onChoose &&
           html`<td role="cell" class="pick"><label class="check">

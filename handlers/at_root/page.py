@@ -1,7 +1,7 @@
 """GET /: the dashboard, a page that speaks to the API below /api.
 
-It brings along what its list of jobs would ask for first, as the API answers: the jobs are drawn with the first paint,
-not two round trips later.
+It brings along what its list of jobs would ask for first, as the API answers: the jobs are drawn in the frame after the
+first paint, not two round trips later.
 """
 
 import asyncio
