@@ -17,9 +17,9 @@ function coloursOf(box) {
   return found;
 }
 
-// `mark` is a place on the axis where a line stands, and in a large plot the word "resumed", or null. `zoom` is [from, to] or null for
-// all. `onCursor` gets the index of the point under the pointer, or null; `onZoom` the
-// range that was drawn with it.
+// `mark` is a place on the axis where a line stands, and in a large plot the word "resumed", or null. `zoom` is [from, to]
+// or null for all. `onCursor` gets the index of the point under the pointer, or null; `onZoom` the range that was drawn
+// with it.
 export function draw(box, { data, lines, height, isLog, mark, zoom, sync, onCursor, onZoom }) {
   const colours = coloursOf(box);
   const font = "12px system-ui, sans-serif";

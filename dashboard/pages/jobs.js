@@ -1,8 +1,9 @@
 // #/jobs?status=…&after=…: what runs, what waits, and what has ended.
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
-import { query as search, remove, useAsk } from "../lib/api.js";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { get, query as search, remove, useAsk } from "../lib/api.js";
+import { take } from "../lib/given.js";
 import { address, go, setQuery } from "../lib/router.js";
 import { change, read, useStore } from "../lib/store.js";
 import { ago, duration, figure, number, plural, took, when } from "../lib/format.js";
@@ -15,6 +16,8 @@ import { Table } from "../parts/table.js";
 import { FirstVisit } from "./first.js";
 
 const PAGE = 50;
+const UNFINISHED_PATHS = UNFINISHED.map((status) => `/api/training/jobs${search({ status, limit: 20 })}`);
+const waitingIn = ([, pending, paused]) => pending.total + paused.total;
 
 export function View({ query }) {
   const endings = useStore((state) => state.endings);
@@ -23,7 +26,7 @@ export function View({ query }) {
     `/api/training/jobs${search({ limit: PAGE, status: query.status, q: query.q, after: query.after })}`,
     endings,
   );
-  const unfinished = useUnfinished(endings);
+  const totalWaiting = useUnfinished(endings);
   useTitle("Jobs");
 
   if (error && !data) return html`<${Head} /><${Failed} error=${error} again=${again} />`;
@@ -37,7 +40,7 @@ export function View({ query }) {
   return html`<${Head} />
     ${!data.complete && html`<${Note}>The server has just started and still reads the job folders.<//>`}
     ${running.map((job) => html`<${RunningJob} key=${job.job_id} job=${job} />`)}
-    ${waiting.length > 0 && html`<${WaitingJobs} jobs=${waiting} total=${unfinished.waiting} />`}
+    ${waiting.length > 0 && html`<${WaitingJobs} jobs=${waiting} total=${totalWaiting} />`}
     <${Ended} jobs=${ended} total=${data.total} next=${data.next} query=${query} />`;
 }
 
@@ -49,22 +52,32 @@ const Head = () => html`<div class="head">
 const oldestFirst = (a, b) => (a.queue_position ?? 1e9) - (b.queue_position ?? 1e9) || (a.created_at < b.created_at ? -1 : 1);
 
 // Jobs that run or wait may be older than the page of the list that is shown: they are asked for by their state.
+// The first time the page came with them. Otherwise all three are put to use together: a job that goes from one to another
+// is never missing in between.
 function useUnfinished(key) {
-  const asked = UNFINISHED.map((status) => useAsk(`/api/training/jobs${search({ status, limit: 20 })}`, key));
-  const answers = asked.map(({ data }) => data);
+  const greetings = useStore((state) => state.greetings);
+  const [given] = useState(() => UNFINISHED_PATHS.map(take));
+  const isGiven = useRef(!given.includes(null));
+  const [waiting, setWaiting] = useState(() => (isGiven.current ? waitingIn(given) : 0));
   useEffect(() => {
-    if (answers.includes(null)) return; // the list above says what is wrong
-    const { jobs } = read();
-    const known = new Map(jobs);
-    const found = answers.flatMap((answer) => answer.jobs);
-    const ids = new Set(found.map((job) => job.job_id));
-    for (const job of known.values()) {
-      if (!ENDED.includes(job.status) && !ids.has(job.job_id)) known.delete(job.job_id);
-    }
-    for (const job of found) if (known.get(job.job_id) !== job) known.set(job.job_id, { ...known.get(job.job_id), ...job });
-    if (known.size !== jobs.size || found.some((job) => jobs.get(job.job_id) !== job)) change({ jobs: known });
-  }, answers);
-  return { waiting: answers.slice(1).reduce((sum, answer) => sum + (answer?.total ?? 0), 0) };
+    const isThere = isGiven.current;
+    isGiven.current = false;
+    if (isThere) return undefined;
+    const leaving = new AbortController();
+    Promise.all(UNFINISHED_PATHS.map((path) => get(path, leaving.signal))).then((answers) => {
+      const known = new Map(read().jobs);
+      const found = answers.flatMap((answer) => answer.jobs);
+      const ids = new Set(found.map((job) => job.job_id));
+      for (const job of known.values()) {
+        if (!ENDED.includes(job.status) && !ids.has(job.job_id)) known.delete(job.job_id);
+      }
+      for (const job of found) known.set(job.job_id, { ...known.get(job.job_id), ...job });
+      change({ jobs: known });
+      setWaiting(waitingIn(answers));
+    }, () => {}); // the list above says what is wrong
+    return () => leaving.abort();
+  }, [key, greetings]);
+  return waiting;
 }
 
 function Ended({ jobs, total, next, query }) {
