@@ -8,6 +8,7 @@ import { useRoute } from "./lib/router.js";
 import { start } from "./lib/stream.js";
 import { Frame } from "./parts/frame.js";
 import { arrive, Failed, Heading } from "./parts/small.js";
+import { clearToasts } from "./parts/toasts.js";
 import * as jobs from "./pages/jobs.js";
 
 // By the first part of the address. Jobs are what is opened first: they come with the frame.
@@ -23,7 +24,7 @@ const PAGES = {
 function App() {
   const { path, query } = useRoute();
   const [first = "jobs", ...rest] = path;
-  const [page, setPage] = useState(() => (first === "jobs" && rest.length === 0 ? { View: jobs.View, path: ["jobs"] } : null));
+  const [page, setPage] = useState(null); // the frame is painted first, which takes a third of the time of a list
   const where = path.join("/");
   const shown = useRef("");
 
@@ -32,7 +33,10 @@ function App() {
     const load = PAGES[first] ?? (() => import("./pages/missing.js"));
     const show = (View) => {
       if (isLeft) return;
-      if (shown.current !== where) arrive();
+      if (shown.current !== where) {
+        arrive();
+        clearToasts();
+      }
       shown.current = where;
       setPage({ View, path: [first, ...rest] });
       scrollTo(0, 0);

@@ -26,6 +26,10 @@ class HealthReply(Struct):
 
 @get("/health", opt={"action": "report health"})
 async def health(service: NamedDependency[Service]) -> HealthReply:
+    return health_of(service)
+
+
+def health_of(service: Service) -> HealthReply:
     return HealthReply(
         status="ok",
         version=VERSION,

@@ -1,6 +1,7 @@
 // The HTTP API, as the command line and scripts use it, too.
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { take } from "./given.js";
 import { useStore } from "./store.js";
 
 // A refusal in the server's own sentence; status 0 when no server answered.
@@ -43,11 +44,14 @@ async function ask(method, path, body, signal) {
 // What a path answers: {data, error, again}. It is asked again when the path or `key` changes, and of a new server.
 // Data that is there stays while it is asked for again; a path of null asks nothing.
 export function useAsk(path, key = 0) {
-  const [answer, setAnswer] = useState({ path: null, data: null, error: null });
+  const [answer, setAnswer] = useState(() => ({ path, data: take(path), error: null }));
+  const isGiven = useRef(answer.data !== null);
   const [again, setAgain] = useState(0);
   const greetings = useStore((state) => state.greetings);
   useEffect(() => {
-    if (path === null) return undefined;
+    const isThere = isGiven.current;
+    isGiven.current = false;
+    if (path === null || isThere) return undefined;
     const leaving = new AbortController();
     get(path, leaving.signal).then(
       (data) => setAnswer({ path, data, error: null }),

@@ -45,6 +45,12 @@ export function pointsOf(curve, figure, axis) {
   return { xs, ys };
 }
 
+// Where on the axis the newest run of a job went on from; null where it began at the beginning.
+export function resumedAt({ curve, resumedFrom }, axis) {
+  if (!resumedFrom) return null;
+  return positions(curve, axis)[curve.columns.step.findLastIndex((step) => step <= resumedFrom)] ?? null;
+}
+
 // The lowest and the highest value to show: of the part of the data that is looked at, without a run's first hundredth,
 // whose loss would flatten all that follows.
 export function rangeOf(data, from, to, isWhole) {
@@ -80,6 +86,7 @@ export function sentenceOf(run, figure, words) {
     const best = found.ys.reduce((kept, y, n) => (kept < 0 || y < found.ys[kept] ? n : kept), -1);
     if (evaluation === "eval_loss") sentence += ` Lowest evaluation loss ${words.figure(found.ys[best])} at step ${words.number(found.xs[best])}.`;
   }
+  if (run.resumedFrom) sentence += ` Resumed from step ${words.number(run.resumedFrom)}.`;
   const holes = ys.filter((y) => y === null).length;
   return holes ? `${sentence} At ${words.number(holes)} of its points it was not a number.` : sentence;
 }

@@ -17,13 +17,14 @@ function coloursOf(box) {
   return found;
 }
 
-// `zoom` is [from, to] or null for all. `onCursor` gets the index of the point under the pointer, or null; `onZoom` the
-// range that was drawn with it.
-export function draw(box, { data, lines, height, isLog, zoom, sync, onCursor, onZoom }) {
+// `mark` is a place on the axis where a line stands, and in a large plot the word "resumed", or null. `zoom` is [from, to]
+// or null for all. `onCursor` gets the index of the point under the pointer, or null; `onZoom` the range that was drawn
+// with it.
+export function draw(box, { data, lines, height, isLog, mark, zoom, sync, onCursor, onZoom }) {
   const colours = coloursOf(box);
   const font = "12px system-ui, sans-serif";
   const axis = { stroke: colours.text, font, grid: { stroke: colours.grid, width: 1 }, ticks: { stroke: colours.grid, width: 1, size: 4 } };
-  const shown = { zoom };
+  const shown = { zoom, mark };
   const options = {
     width: Math.max(box.clientWidth, 200),
     height,
@@ -40,10 +41,11 @@ export function draw(box, { data, lines, height, isLog, zoom, sync, onCursor, on
     },
     axes: [
       { ...axis, size: 30, gap: 3, values: (_, values) => values.map((value) => short(value)) },
-      { ...axis, size: 52, gap: 4, values: (_, values) => values.map((value) => short(value, isLog ? 3 : 6)) },
+      { ...axis, size: 52, gap: 4, space: height < 200 ? 20 : 30, values: (_, values) => values.map((value) => short(value, isLog ? 3 : 6)) },
     ],
     series: [{}, ...lines.map((line) => seriesOf(line, colours))],
     hooks: {
+      draw: [(plot) => drawMark(plot, shown.mark, colours.text, height < 200 ? "" : "resumed")],
       setCursor: [(plot) => onCursor(plot.cursor.left >= 0 ? plot.cursor.idx : null)],
       setSelect: [(plot) => select(plot, onZoom)],
     },
@@ -54,8 +56,8 @@ export function draw(box, { data, lines, height, isLog, zoom, sync, onCursor, on
   return plot;
 }
 
-export function redraw(plot, data, zoom) {
-  plot.lathe.zoom = zoom;
+export function redraw(plot, data, zoom, mark) {
+  Object.assign(plot.lathe, { zoom, mark });
   plot.setData(data, true);
 }
 
@@ -64,6 +66,26 @@ function seriesOf({ kind, slot, dash }, colours) {
   if (kind === "evaluation") return { stroke, width: 1.5, dash, points: { show: true, size: 6, fill: stroke, stroke } };
   if (kind === "raw") return { stroke, width: 1, alpha: 0.3, points: { show: false } };
   return { stroke, width: 2, dash, points: { show: (_, __, from, to) => to - from < 2 } };
+}
+
+function drawMark({ ctx: context, bbox, scales, valToPos }, mark, colour, word) {
+  if (mark === null || mark < scales.x.min || mark > scales.x.max) return;
+  const ratio = devicePixelRatio;
+  const left = Math.round(valToPos(mark, "x", true));
+  context.save();
+  context.strokeStyle = context.fillStyle = colour;
+  context.lineWidth = ratio;
+  context.setLineDash([3 * ratio, 3 * ratio]);
+  context.beginPath();
+  context.moveTo(left, bbox.top);
+  context.lineTo(left, bbox.top + bbox.height);
+  context.stroke();
+  context.font = `${12 * ratio}px system-ui, sans-serif`;
+  context.textBaseline = "top";
+  const isLate = left > bbox.left + bbox.width / 2; // the word stands where there is room for it
+  context.textAlign = isLate ? "right" : "left";
+  context.fillText(word, left + (isLate ? -4 : 4) * ratio, bbox.top);
+  context.restore();
 }
 
 function yRange(plot, zoom, isLog) {

@@ -1,13 +1,14 @@
 // What the page knows, in one place: the stream and the answers write it, components read it.
 
 import { useEffect, useRef, useState } from "preact/hooks";
+import { jobs } from "./given.js";
 
 const state = {
   connection: { state: "connecting", since: Date.now() }, // connecting | live | lost | asleep
   hello: null, // the server's greeting: version, boot, columns
   greetings: 0, // counts new servers: answers of the one before are asked for again
   outdated: null, // the newer version that the server has come back with
-  jobs: new Map(), // the newest row of every job that was heard of, by id
+  jobs, // the newest row of every job that was heard of, by id
   endings: 0, // counts jobs that ended, came or went: lists of ended jobs are asked for again
   adapterChanges: 0,
   dataChanges: 0,
@@ -25,8 +26,9 @@ export function change(part) {
   for (const listener of listeners) listener();
 }
 
+// Said again when it is said twice: a screen reader tells only what is another text.
 export function say(sentence) {
-  change({ said: sentence });
+  change({ said: sentence === state.said ? `${sentence}\u00a0` : sentence });
 }
 
 // A part of the state; the component is drawn again when that part is another one.

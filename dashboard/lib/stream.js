@@ -5,6 +5,7 @@ import { useEffect } from "preact/hooks";
 import { get } from "./api.js";
 import { change, read, say } from "./store.js";
 import { addPoints, forgetCurves, setColumns } from "./curves.js";
+import { forget, jobs as given } from "./given.js";
 import { addLog, forgetLogs } from "./logs.js";
 import { endingOf } from "./words.js";
 
@@ -144,6 +145,7 @@ function lose() {
 const KINDS = {
   hello(greeting) {
     const before = read().hello;
+    forget();
     setColumns(greeting.columns);
     const isOther = before !== null && before.boot !== greeting.boot;
     change({
@@ -152,15 +154,18 @@ const KINDS = {
       outdated: before !== null && before.version !== greeting.version ? greeting.version : read().outdated,
     });
   },
-  // After a reset `changed` is the list's first page, and whatever else was known may be otherwise now.
+  // After a reset `changed` is the list's first page, and whatever else was known may be otherwise now. The first one
+  // says again what the page came with, unless something has happened in between.
   jobs({ reset, changed, gone }) {
     const known = read().jobs;
     const jobs = new Map(reset ? [] : known);
-    let endings = read().endings + (reset ? 1 : 0);
+    const isSame = (job) => known.get(job.job_id)?.status === job.status;
+    const isAsGiven = known === given && known.size === changed.length && changed.every(isSame);
+    let endings = read().endings + (reset && !isAsGiven ? 1 : 0);
     for (const job of changed) {
       const before = known.get(job.job_id);
       jobs.set(job.job_id, { ...before, ...job });
-      if (before?.status !== job.status) endings += 1;
+      if (!isSame(job)) endings += 1;
       const sentence = before && endingOf(before, job);
       if (sentence) say(sentence);
     }

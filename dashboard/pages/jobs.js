@@ -1,12 +1,13 @@
 // #/jobs?status=…&dataset=…&after=…: what runs, what waits, and what has ended.
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { get, query as search, remove, useAsk } from "../lib/api.js";
+import { take } from "../lib/given.js";
 import { address, go, setQuery } from "../lib/router.js";
 import { change, read, useStore } from "../lib/store.js";
 import { ago, duration, figure, number, plural, took, when } from "../lib/format.js";
-import { ENDED, nameOf, STATES } from "../lib/words.js";
+import { ENDED, nameOf, STATES, UNFINISHED } from "../lib/words.js";
 import { AskFirst } from "../parts/dialog.js";
 import { Button, LinkButton } from "../parts/button.js";
 import { RunningJob, WaitingJobs } from "../parts/job-cards.js";
@@ -15,6 +16,8 @@ import { Table } from "../parts/table.js";
 import { FirstVisit } from "./first.js";
 
 const PAGE = 50;
+const UNFINISHED_PATHS = UNFINISHED.map((status) => `/api/training/jobs${search({ status, limit: 20 })}`);
+const waitingIn = ([, pending, paused]) => pending.total + paused.total;
 
 export function View({ query }) {
   const endings = useStore((state) => state.endings);
@@ -23,7 +26,7 @@ export function View({ query }) {
     `/api/training/jobs${search({ limit: PAGE, status: query.status, q: query.q, dataset_name: query.dataset, after: query.after })}`,
     endings,
   );
-  const unfinished = useUnfinished(endings);
+  const totalWaiting = useUnfinished(endings);
   useTitle("Jobs");
 
   if (error && !data) return html`<${Head} /><${Failed} error=${error} again=${again} />`;
@@ -39,7 +42,7 @@ export function View({ query }) {
   return html`<${Head} />
     ${!data.complete && html`<${Note}>The server has just started and still reads the job folders.<//>`}
     ${running.map((job) => html`<${RunningJob} key=${job.job_id} job=${job} />`)}
-    ${waiting.length > 0 && html`<${WaitingJobs} jobs=${waiting} total=${unfinished.waiting} />`}
+    ${waiting.length > 0 && html`<${WaitingJobs} jobs=${waiting} total=${totalWaiting} />`}
     <${Listed} jobs=${ended} total=${data.total} next=${data.next} query=${query} />`;
 }
 
@@ -51,15 +54,19 @@ const Head = () => html`<div class="head">
 const oldestFirst = (a, b) => (a.queue_position ?? 1e9) - (b.queue_position ?? 1e9) || (a.created_at < b.created_at ? -1 : 1);
 
 // Jobs that run or wait may be older than the page of the list that is shown: they are asked for by their state.
+// The first time the page came with them. Otherwise all three are put to use together: a job that goes from one to another
+// is never missing in between.
 function useUnfinished(key) {
   const greetings = useStore((state) => state.greetings);
-  const [totals, setTotals] = useState({ waiting: 0 });
+  const [given] = useState(() => UNFINISHED_PATHS.map(take));
+  const isGiven = useRef(!given.includes(null));
+  const [waiting, setWaiting] = useState(() => (isGiven.current ? waitingIn(given) : 0));
   useEffect(() => {
+    const isThere = isGiven.current;
+    isGiven.current = false;
+    if (isThere) return undefined;
     const leaving = new AbortController();
-    const asked = ["running", "pending", "paused"].map((status) =>
-      get(`/api/training/jobs${search({ status, limit: 20 })}`, leaving.signal),
-    );
-    Promise.all(asked).then((answers) => {
+    Promise.all(UNFINISHED_PATHS.map((path) => get(path, leaving.signal))).then((answers) => {
       const known = new Map(read().jobs);
       const found = answers.flatMap((answer) => answer.jobs);
       const ids = new Set(found.map((job) => job.job_id));
@@ -68,11 +75,11 @@ function useUnfinished(key) {
       }
       for (const job of found) known.set(job.job_id, { ...known.get(job.job_id), ...job });
       change({ jobs: known });
-      setTotals({ waiting: answers[1].total + answers[2].total });
+      setWaiting(waitingIn(answers));
     }, () => {}); // the list above says what is wrong
     return () => leaving.abort();
   }, [key, greetings]);
-  return totals;
+  return waiting;
 }
 
 // Those that have ended; with a data set in the address those that name it, in whichever state.

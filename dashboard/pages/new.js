@@ -10,7 +10,7 @@ import { asCurl, SETTINGS } from "../lib/settings.js";
 import { Button, CopyButton } from "../parts/button.js";
 import { Dialog } from "../parts/dialog.js";
 import { Failed, Heading, Note, useTitle } from "../parts/small.js";
-import { Plan } from "./new/plan.js";
+import { inShort, Plan } from "./new/plan.js";
 import { Rows } from "./new/rows.js";
 import { Setting, Settings } from "./new/settings.js";
 import { Also } from "./new/also.js";
@@ -87,9 +87,12 @@ function Form({ draft, change }) {
       <${Plan} plan=${plan} onRemedy=${(changes) => Object.entries(changes).forEach(([path, value]) => set(path, String(value)))} />
       ${wrong && !field && html`<${Note} tone="bad" role="alert" tabindex="-1">${wrong.message}<//>`}
       ${wrong && field && html`<p class="small bad">${labelOf(field)} needs a look: see there.</p>`}
-      <div class="row">
-        <${Button} kind="main" icon="play" onPress=${press}>Start training<//>
-        <${CopyButton} text=${() => asCurl("/api/training/start", body)}>As curl<//>
+      <div class="launch">
+        <p class="small in-short figures">${inShort(plan)}</p>
+        <div class="row">
+          <${Button} kind="main" icon="play" onPress=${press}>Start training<//>
+          <${CopyButton} text=${() => asCurl("/api/training/start", body)}>As curl<//>
+        </div>
       </div>
       <p class="small quiet"><span class="key">Ctrl</span> <span class="key">Enter</span> starts it, too. What you fill in is kept in this browser.</p>
     </aside>

@@ -2,6 +2,7 @@
 
 import { html } from "htm/preact";
 import { useState } from "preact/hooks";
+import { say } from "../lib/store.js";
 import { Icon } from "./icon.js";
 import { tell } from "./toasts.js";
 
@@ -33,6 +34,7 @@ export function CopyButton({ text, children = "Copy", ...rest }) {
   const copy = async () => {
     await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
     setDone(true);
+    say("Copied.");
     setTimeout(() => setDone(false), 1500);
   };
   return html`<${Button} icon=${done ? "check" : "copy"} onPress=${copy} ...${rest}>${done ? "Copied" : children}<//>`;

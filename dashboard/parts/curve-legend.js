@@ -22,7 +22,7 @@ export function Legend({ data, lines, runs, at, axis }) {
     </thead>
     <tbody>
       ${runs.map((run) => html`<tr key=${run.id}>
-        <th scope="row"><${Swatch} run=${run} lines=${lines} />${run.name} ${run.more}</th>
+        <th scope="row"><span class="run"><${Swatch} run=${run} lines=${lines} /><span>${run.name}</span>${run.more}</span></th>
         <td class="num">${figure(value(run, "line"))}</td>
         ${hasRaw && html`<td class="num">${figure(value(run, "raw"))}</td>`}
         ${hasEvaluation && html`<td class="num">${figure(value(run, "evaluation"))}</td>`}

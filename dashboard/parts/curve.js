@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { FIGURES } from "../lib/curves.js";
 import { figure as inWords, memory, number, place } from "../lib/format.js";
-import { linesOf, nearest, sentenceOf, thinned } from "../lib/lines.js";
+import { linesOf, nearest, resumedAt, sentenceOf, thinned } from "../lib/lines.js";
 import { draw, redraw } from "../lib/plot.js";
 import { csv, saveFile } from "../lib/save.js";
 import { Button } from "./button.js";
@@ -25,7 +25,8 @@ export function Curve({ runs, figure, axis, weight = 0, isLog = false, zoom, onZ
   );
   const [at, setAt] = useState(null);
   const [asTable, setAsTable] = useState(false);
-  const plot = usePlot({ data, lines, height: isSmall ? 130 : 320, isLog, zoom, sync, onCursor: setAt, onZoom });
+  const mark = resumedAt(runs[0], axis);
+  const plot = usePlot({ data, lines, height: isSmall ? 130 : 320, isLog, mark, zoom, sync, onCursor: setAt, onZoom });
   const { title } = FIGURES[figure];
   const xs = data[0];
   const last = xs.length - 1;
@@ -69,7 +70,7 @@ function Tools({ zooming, asTable, onTable, onCsv, onPng }) {
 }
 
 // The plot in its box: drawn anew when it is another one, fed when its points are.
-function usePlot({ data, lines, height, isLog, zoom, sync, onCursor, onZoom }) {
+function usePlot({ data, lines, height, isLog, mark, zoom, sync, onCursor, onZoom }) {
   const box = useRef();
   const instance = useRef(null);
   const tell = useRef();
@@ -92,7 +93,7 @@ function usePlot({ data, lines, height, isLog, zoom, sync, onCursor, onZoom }) {
       onZoom: (range) => tell.current.onZoom(range),
     };
     const space = box.current;
-    instance.current = draw(space, { data, lines, height, isLog, zoom, sync, ...told });
+    instance.current = draw(space, { data, lines, height, isLog, mark, zoom, sync, ...told });
     const fit = new ResizeObserver(() => instance.current?.setSize({ width: Math.max(space.clientWidth, 200), height }));
     fit.observe(space);
     return () => {
@@ -102,8 +103,9 @@ function usePlot({ data, lines, height, isLog, zoom, sync, onCursor, onZoom }) {
     };
   }, [shape, height, isLog, sync, theme]);
   useEffect(() => {
-    if (instance.current?.data !== data || instance.current?.lathe.zoom !== zoom) redraw(instance.current, data, zoom);
-  }, [data, zoom?.[0], zoom?.[1]]);
+    const { data: drawn, lathe: shown } = instance.current;
+    if (drawn !== data || shown.zoom !== zoom || shown.mark !== mark) redraw(instance.current, data, zoom, mark);
+  }, [data, zoom?.[0], zoom?.[1], mark]);
   return { box, instance };
 }
 

@@ -58,11 +58,11 @@ function Menu({ current }) {
 function MachineInBrief() {
   const { data } = useAsk("/api/health");
   return html`<div class="side-end">
-    ${data && html`<div class="wrap">${data.device_name}</div>
-      <div>${data.slots.total === 0 ? "only queues jobs" : `trains ${data.slots.total} at a time`}</div>`}
+    ${data && html`<div class="wrap about">${data.device_name}</div>
+      <div class="about">${data.slots.total === 0 ? "only queues jobs" : `trains ${data.slots.total} at a time`}</div>`}
     <${Lamp} />
     <${ThemeButton} />
-    ${data && html`<div>Lathe ${data.version}</div>`}
+    ${data && html`<div class="about">Lathe ${data.version}</div>`}
   </div>`;
 }
 

@@ -78,7 +78,7 @@ export function Actions({ job }) {
 
 export function WaitingJobs({ jobs, total }) {
   const columns = [
-    { key: "at", label: "Place", cell: (job) => (job.queue_position ? ordinal(job.queue_position) : "–"), plain: true },
+    { key: "at", label: "Place", cell: (job) => (job.queue_position ? ordinal(job.queue_position) : "–") },
     { key: "name", label: "Name", kind: "lead", cell: (job) => html`<a href=${address(["jobs", job.job_id])}>${nameOf(job)}</a>` },
     { key: "model", label: "Base", cell: (job) => html`<span class="wrap">${job.model_name || "–"}</span>` },
     { key: "state", label: "State", cell: (job) => html`<${State} status=${job.status} />`, plain: true },

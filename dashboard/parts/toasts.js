@@ -1,16 +1,16 @@
-// What was refused, in the corner, until it is closed or ten seconds have gone; screen readers are told at once.
+// What was refused, in the corner, until it is closed or another page is opened: nobody has to read it in time. Screen
+// readers are told at once.
 
 import { html } from "htm/preact";
 import { change, read, useStore } from "../lib/store.js";
 import { Icon } from "./icon.js";
 
-const SHOWN_MS = 10_000;
-
 export function tell(refusal) {
   const toast = { text: refusal.message ?? String(refusal) };
   change({ toasts: [...(read().toasts ?? []), toast].slice(-3) });
-  setTimeout(() => dismiss(toast), SHOWN_MS);
 }
+
+export const clearToasts = () => change({ toasts: [] });
 
 const dismiss = (toast) => change({ toasts: (read().toasts ?? []).filter((one) => one !== toast) });
 

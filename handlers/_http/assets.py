@@ -1,20 +1,34 @@
 """The dashboard's files as a browser is sent them: compressed, and with headers that keep strangers off the page."""
 
-import base64
 import gzip
 import hashlib
-import os
-import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from litestar import Request, Response
 from litestar.exceptions import NotFoundException
 from msgspec import Struct
 
+from handlers._http import together
+
 FOLDER = Path(__file__).resolve().parents[2] / "dashboard"
 PAGE = "index.html"
+NO_ANSWERS = b'<script type="application/json" id="answers">{}</script>'
+"""In the page's file: where the server puts answers. It is data: a browser runs nothing of it."""
+PAGE_LEVEL = 5  # compressed at each request: 1 ms
+PROMISES = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types lathe"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What a browser refuses on the page's behalf: anything from elsewhere, inline code, and text that would become HTML or
+the address of a script, but for the one that dashboard/lib/library.js loads.
+"""
 TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -24,7 +38,6 @@ TYPES = {
     ".LICENSE": "text/plain",
 }
 """What may be asked for, and its type: `mimetypes` would ask the system's registry on Windows."""
-_IMPORT_MAP = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 
 
 class Asset(Struct, frozen=True):
@@ -39,7 +52,18 @@ def answer(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
 
     Raises NotFoundException.
     """
-    asset = _find(name)
+    return _send(request, _find(name))
+
+
+def page(request: Request[Any, Any, Any], answers: dict[str, bytes]) -> Response[bytes]:
+    """The page itself, with answers of the API in it: JSON by path, which dashboard/lib/given.js reads."""
+    parts = b",".join(msgspec.json.encode(path) + b":" + answer for path, answer in answers.items())
+    harmless = parts.replace(b"<", b"\\u003c")  # a text in it cannot end its element
+    body = _find(PAGE).body.replace(NO_ANSWERS, NO_ANSWERS.replace(b"{}", b"{" + harmless + b"}"))
+    return _send(request, _pack(body, TYPES[".html"], PAGE_LEVEL))
+
+
+def _send(request: Request[Any, Any, Any], asset: Asset) -> Response[bytes]:
     headers = {
         "Cache-Control": "no-cache",  # ask each time: over the loopback it takes 0.3 ms, and an update is seen at once
         "ETag": asset.etag,
@@ -48,7 +72,7 @@ def answer(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         "Cross-Origin-Resource-Policy": "same-origin",
     }
     if asset.media_type == TYPES[".html"]:
-        headers |= _promises(asset.body)
+        headers |= PROMISES
     if asset.etag in request.headers.get("if-none-match", ""):
         return Response(b"", status_code=304, headers=headers, media_type=asset.media_type)
     body = asset.body
@@ -57,49 +81,23 @@ def answer(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
     return Response(body, headers=headers, media_type=asset.media_type)
 
 
-def _promises(page: bytes) -> dict[str, str]:
-    """What the browser refuses on the page's behalf: anything from elsewhere, inline code but for the import map, and
-    text that would become HTML or the address of a script, but for the one that dashboard/lib/library.js loads.
-    """
-    return {
-        "Content-Security-Policy": (
-            f"default-src 'none'; script-src 'self' '{_import_map_hash(page)}'; style-src 'self'; img-src 'self'; "
-            "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-            "require-trusted-types-for 'script'; trusted-types lathe"
-        ),
-        "Referrer-Policy": "no-referrer",
-        "Cross-Origin-Opener-Policy": "same-origin",
-    }
-
-
-@lru_cache(maxsize=1)
-def _import_map_hash(page: bytes) -> str:
-    found = _IMPORT_MAP.search(page)
-    code = found[1] if found else b""
-    return f"sha256-{base64.b64encode(hashlib.sha256(code).digest()).decode()}"
-
-
 def _find(name: str) -> Asset:
     path = FOLDER / name.lstrip("/")
     if path.suffix not in TYPES or ".." in path.parts or not path.is_relative_to(FOLDER):
         raise NotFoundException
+    name = path.relative_to(FOLDER).as_posix()
     try:
-        stat = path.stat()
+        body = together.put_together(FOLDER, name) if together.is_entry(FOLDER, name) else path.read_bytes()
     except (OSError, ValueError):  # a name with a null byte, or longer than any
         raise NotFoundException from None
-    return _read(path, stat)
+    return _packed(body, TYPES[path.suffix])
 
 
-def _read(path: Path, stat: os.stat_result) -> Asset:
-    return _read_version(path, stat.st_mtime_ns, stat.st_size)
+@lru_cache(maxsize=128)
+def _packed(body: bytes, media_type: str) -> Asset:
+    return _pack(body, media_type, level=9)
 
 
-@lru_cache(maxsize=256)
-def _read_version(path: Path, changed: int, size: int) -> Asset:
-    del changed, size  # a file of other times is another version
-    try:
-        body = path.read_bytes()
-    except OSError:
-        raise NotFoundException from None
+def _pack(body: bytes, media_type: str, level: int) -> Asset:
     digest = hashlib.sha256(body).hexdigest()[:20]
-    return Asset(body, gzip.compress(body, 9, mtime=0), f'"{digest}"', TYPES[path.suffix])
+    return Asset(body, gzip.compress(body, level, mtime=0), f'"{digest}"', media_type)

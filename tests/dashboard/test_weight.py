@@ -19,4 +19,4 @@ def test_the_first_view_is_light(lived_in: Server, visit: Callable[..., Visit]) 
     )
 
     assert sum(sizes.values()) < MOST, sizes
-    assert len(sizes) > 20
+    assert len(sizes) < 10

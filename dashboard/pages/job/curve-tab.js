@@ -32,6 +32,7 @@ export function CurveTab({ job, query }) {
       id,
       slot: n + 1,
       curve: curves.get(id),
+      resumedFrom: n === 0 ? job.resumed_from_step : null,
       name: n === 0 ? nameOf(job) : nameOf(rows.get(id) ?? { job_id: id }),
       more: n === 0 ? null : html`<${Button} kind="bare" icon="cross" label="Compare no longer with ${id}" onPress=${() => remove(id)} />`,
     }))

@@ -22,6 +22,19 @@ export function Plan({ plan, onRemedy }) {
   </section>`;
 }
 
+// Where there is no room for the plan beside the form: what it comes to.
+export function inShort({ forecast: found, isOld, isAsked }) {
+  if (isAsked) return "Plan: computing…";
+  if (!found || isOld) return "Plan: none yet";
+  if (!found.fits) return "Plan: it is not expected to fit";
+  return [
+    "Plan: it fits",
+    plural(found.total_steps, "step"),
+    found.peak_memory_mb !== null && memory(found.peak_memory_mb),
+    found.estimated_minutes !== null && `about ${duration(Math.max(found.estimated_minutes * 60, 1))}`,
+  ].filter(Boolean).join(" · ");
+}
+
 function Forecast({ found, onRemedy }) {
   const unread = found.tokens_per_epoch - found.learned_tokens_per_epoch;
   const share = found.tokens_per_epoch ? found.learned_tokens_per_epoch / found.tokens_per_epoch : 0;

@@ -19,7 +19,7 @@ export function Rows({ draft, change, values, set, wrong }) {
   const Source = { dataset: FromDataset, file: FromFile, paste: FromPaste }[draft.source];
   return html`<fieldset class="stack">
     <legend>Data</legend>
-    <div class="row">
+    <div class="row choice">
       ${SOURCES.map(([source, word]) => html`<label class="check" key=${source}>
         <input type="radio" name="source" checked=${draft.source === source} onChange=${() => choose(source)} />${word}
       </label>`)}

@@ -61,15 +61,26 @@ async def list_jobs(  # noqa: PLR0913, PLR0917  its query parameters
         matching = await asyncio.to_thread(_matching, service, status, (q or "").casefold(), dataset_name)
         total = len(matching)
         found = [entry for entry in matching if last is None or entry.key < last]
-    has_more = limit is not None and len(found) > limit
-    shown = found[:limit]
     if limit is not None:
-        rows = await asyncio.to_thread(_detailed_rows, service, shown)
+        body = await asyncio.to_thread(page_of, service, found, limit, total, complete=complete)
     else:
-        rows = _rows(shown) if len(shown) <= PIECE else await asyncio.to_thread(_rows, shown)
-    rest = {"total": total, "complete": complete, "next": shown[-1].job_id if has_more else None}
-    body = b"".join((b'{"jobs":[', rows, b"],", msgspec.json.encode(rest)[1:]))
+        rows = _rows(found) if len(found) <= PIECE else await asyncio.to_thread(_rows, found)
+        body = _reply(rows, total, complete=complete, following=None)
     return Response(body, media_type="application/json")
+
+
+def page_of(service: Service, found: list[JobEntry], limit: int, total: int, *, complete: bool) -> bytes:
+    """A JobsReply in JSON, of the first of these jobs, which are one more than `limit` where there are more. For a
+    thread: it reads a little of their curves.
+    """
+    shown = found[:limit]
+    following = shown[-1].job_id if len(found) > limit else None
+    return _reply(_detailed_rows(service, shown), total, complete=complete, following=following)
+
+
+def _reply(rows: bytes, total: int, *, complete: bool, following: str | None) -> bytes:
+    rest = {"total": total, "complete": complete, "next": following}
+    return b"".join((b'{"jobs":[', rows, b"],", msgspec.json.encode(rest)[1:]))
 
 
 def _matching(service: Service, status: JobState | None, words: str, dataset_name: str | None) -> list[JobEntry]:

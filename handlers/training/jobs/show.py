@@ -31,6 +31,8 @@ class JobReply(DetailedJob, kw_only=True):
     """Of a job that failed for want of memory: with what it would fit, or may, by names of `start`'s fields."""
     adapters: list[str]
     """Those in `adapters/` that it has made, by the names that they have now."""
+    resumed_from_step: int | None
+    """The checkpoint that its newest run went on from; null where that began at the beginning."""
     written: dict[str, Any] | None
     """job.json as it is, without its texts."""
     config: dict[str, Any] | None
@@ -53,6 +55,7 @@ def show_job(job_id: FromPath[str], service: NamedDependency[Service]) -> JobRep
         stopped_early=entry.status.stopped_early,
         remedy=entry.status.remedy,
         adapters=service.index.adapters_of(entry),
+        resumed_from_step=entry.status.attempt_step or None,
         written=written,
         config=config,
         resolved=_resolved(entry.folder),

@@ -33,6 +33,7 @@ def test_a_job_that_a_stop_file_cancelled_goes_on_from_its_checkpoint(training: 
     )
     done = training.wait_for(job_id, "completed")
     assert done["current_step"] == halfway + 3
+    assert training.get(f"/training/jobs/{job_id}").json()["resumed_from_step"] == halfway
     assert not (folder / "stop").exists()
     assert f"Going on from step-{halfway}" in (folder / "train.log").read_text()
     assert metrics.read(folder / "metrics.jsonl")[: len(curve)] == curve
