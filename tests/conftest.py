@@ -52,19 +52,24 @@ def training(tmp_path_factory: pytest.TempPathFactory, toy: Path) -> Iterator[Se
 
 
 @pytest.fixture
-def train_here(queueing: Server, toy: Path) -> Callable[..., str]:
-    """Have a job of the toy trained under the server that launches none, and its id: two seconds of imports less."""
+def train_here(queueing: Server, toy: Path) -> Iterator[Callable[..., str]]:
+    """Have a job of the toy trained under the server that launches none, and its id: two seconds of imports less.
+
+    That server's only base model is tiny-python again when the test ends.
+    """
     from tests import jobs  # noqa: PLC0415  imports torch
 
+    link = queueing.root / "models" / "toy"
+    link.symlink_to(toy)
+
     def train(**fields: Any) -> str:
-        if not (queueing.root / "models" / "toy").exists():
-            (queueing.root / "models" / "toy").symlink_to(toy)
         job_id = queueing.start(model_name="toy", **fields)
         jobs.train_here(JobFolder(queueing.job_folder(job_id)))
         queueing.wait_for(job_id, "completed")
         return job_id
 
-    return train
+    yield train
+    link.unlink()
 
 
 @pytest.fixture
