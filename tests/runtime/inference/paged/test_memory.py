@@ -3,9 +3,11 @@
 import weakref
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from msgspec import structs
 
 from runtime.inference import kv_budget, kv_cache, sequence
 from runtime.inference.engine import Engine
@@ -56,7 +58,8 @@ def pages_in_use(engine: Engine) -> set[int]:
 
 
 def remembered(engine: Engine) -> set[int]:
-    return {page for prefix in base_of(engine).prefix_cache.prefixes for page in prefix.cache.pages}
+    caches: list[Any] = [prefix.cache for prefix in base_of(engine).prefix_cache.prefixes]
+    return {page for cache in caches for page in cache.pages}
 
 
 def test_32_at_once_that_begin_alike_share_their_beginning_and_those_that_nobody_waits_for_leave_their_pages(
@@ -157,7 +160,7 @@ def test_one_adapters_tokens_are_a_graph_of_its_own_and_a_mixed_pass_is_none(
     assert adapter is not None
     weights = weakref.ref(next(iter(adapter.values())).a_RI)
     del adapter
-    engine.add(Unload(9))
+    engine.add(Unload(id=9))
     finish(engine)
     assert weights() is None, "its graphs went with it"
     assert complete(engine, base) == bare
@@ -178,7 +181,7 @@ def test_memory_that_jobs_may_still_take_is_neither_given_to_requests_nor_left_t
 
     def leaving(leave_mb: int) -> object:
         asking = request(1, endless, None, [7], max_new_tokens=100_000)
-        [found] = answers(engine, [type(asking)(**{**_fields(asking), "leave_mb": leave_mb})])
+        [found] = answers(engine, [structs.replace(asking, leave_mb=leave_mb)])
         return getattr(found, "message", None)
 
     refused = leaving(290)
@@ -191,7 +194,3 @@ def test_memory_that_jobs_may_still_take_is_neither_given_to_requests_nor_left_t
     complete(engine, endless)  # no job any more
 
     assert asked[2:] == [1.0]
-
-
-def _fields(message: object) -> dict[str, object]:
-    return {name: getattr(message, name) for name in type(message).__struct_fields__}  # type: ignore[attr-defined]

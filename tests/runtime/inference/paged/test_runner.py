@@ -176,15 +176,17 @@ def kernel(
     for row, (begin, end) in enumerate(pairwise(starts_N1.tolist())):
         assert end - begin <= max_q
         length = int(seqused_k[row])
-        own = [part[block_table[row].long()].flatten(0, 1)[:length].transpose(0, 1) for part in (keys, values)]
+        own_keys, own_values = (
+            part[block_table[row].long()].flatten(0, 1)[:length].transpose(0, 1) for part in (keys, values)
+        )
         query_HTD = query_THD[begin:end].transpose(0, 1)
         at_T1 = torch.arange(length - query_HTD.shape[1], length)[:, None]
         away_TS = at_T1 - torch.arange(length)
         seen_TS = (away_TS <= (left if left >= 0 else length)) & (away_TS >= (-right if right >= 0 else -length))
         found.append(
-            scaled_dot_product_attention(query_HTD, *own, attn_mask=seen_TS, scale=scale, enable_gqa=True).transpose(
-                0, 1
-            )
+            scaled_dot_product_attention(
+                query_HTD, own_keys, own_values, attn_mask=seen_TS, scale=scale, enable_gqa=True
+            ).transpose(0, 1)
         )
     return torch.cat(found)
 
