@@ -93,8 +93,12 @@ def _loaded(setting: Setting, base: Path) -> PreTrainedModel:
 
 
 def _chosen(model: PreTrainedModel) -> ModelRunner:
+    devices = runner.DEVICES
     vars(runner)["DEVICES"] = (model.device.type,)  # a CPU, too, where there is no GPU
-    chosen = runner.choose(model, Adapters(model))
+    try:
+        chosen = runner.choose(model, Adapters(model))
+    finally:
+        vars(runner)["DEVICES"] = devices
     if chosen.pool is None:
         raise Failed("keys and values are not in pages; the log says why")
     chosen.pool.grow(sum(chosen.pool.pages_of(length + STEPS) for length in LENGTHS) + 2 * max(ROWS))

@@ -31,9 +31,14 @@ def _options_of_the_server() -> set[str]:
     return set(re.findall(r"--[a-z][a-z-]+", shown.stdout))
 
 
+def _image() -> str:
+    """The Containerfile's last stage. What the one before copies is a part of what this one copies."""
+    return "FROM " + CONTAINERFILE.read_text().rpartition("\nFROM ")[2]
+
+
 def _copied() -> list[str]:
     """What an image is made of."""
-    copies = re.findall(r"^COPY (.+) \S+$", CONTAINERFILE.read_text(), flags=re.MULTILINE)
+    copies = re.findall(r"^COPY (?!--from)(.+) \S+$", _image(), flags=re.MULTILINE)
     return [name for copy in copies for name in copy.split()]
 
 
@@ -45,7 +50,7 @@ def test_the_files_name_options_that_the_server_has() -> None:
 
 
 def test_pip_finds_the_version_of_the_code_in_what_the_container_file_has_copied_by_then(tmp_path: Path) -> None:
-    before_pip = CONTAINERFILE.read_text().partition("\nRUN pip ")[0]
+    before_pip = _image().partition("\nRUN pip ")[0]
     for names, target in re.findall(r"^COPY (.+) (\S+)$", before_pip, flags=re.MULTILINE):
         for name in names.split():
             copy = tmp_path / (name if target == "./" else target)
@@ -63,6 +68,30 @@ def test_the_container_file_copies_what_there_is_and_all_that_the_server_imports
 
     assert {"main.py", "server.py", "handlers", "runtime", "state", "models/tiny-python"} <= set(copied)
     assert all((CHECKOUT / name).exists() for name in copied)
+
+
+def test_the_kernels_of_an_image_are_compiled_from_what_is_copied_for_them(tmp_path: Path) -> None:
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    stage = CONTAINERFILE.read_text().rpartition("\nFROM ")[0]
+    for name, target in re.findall(r"^COPY (\S+) (\S+)$", stage, flags=re.MULTILINE):
+        (tmp_path / target).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (CHECKOUT / name).is_dir() else shutil.copy
+        copy(CHECKOUT / name, tmp_path / target)
+    shutil.rmtree(tmp_path / "runtime" / "inference" / "native" / "compiled", ignore_errors=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    made = subprocess.run(
+        [sys.executable, "-m", "runtime.inference.native.compiling"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (made.returncode, made.stderr) == (0, "")
+    assert Path(made.stdout.splitlines()[0]).is_relative_to(tmp_path)
 
 
 def test_an_image_is_built_from_what_it_copies_and_nothing_else() -> None:
