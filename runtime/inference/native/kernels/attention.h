@@ -67,7 +67,7 @@ static void score(const Head *head, const bundle *turned, int key, int keys, int
         for (int i = 0; i < 4; i++) rows[i] = head->keys + (size_t)(key + (at + i < keys ? at + i : keys - 1)) * head->width;
         for (int d = 0; d < head->width; d += BUNDLE) {
             const bundles query = load_bundles(turned + (size_t)(d / BUNDLE) * QUERIES);
-#pragma GCC unroll 4
+            UNROLL
             for (int i = 0; i < 4; i++) sums[i] = products_and(query, all_bundles(rows[i] + d), sums[i]);
         }
         for (int i = 0; i < 4 && at + i < keys; i++) {
@@ -108,14 +108,14 @@ static void attend_some(const Head *head, const element *query, size_t stride, i
         store(shares, shrunk);
         for (int d = 0; d < width; d += LANES) {
             floats parts[QUERIES];
-#pragma GCC unroll 16
+            UNROLL
             for (int q = 0; q < QUERIES; q++) parts[q] = load(sums + q * width + d) * all(shares[q]);
             for (int at = 0; at < keys; at++) {
                 const floats value = load_elements(head->values + (size_t)(key + at) * width + d);
-#pragma GCC unroll 16
+                UNROLL
                 for (int q = 0; q < QUERIES; q++) parts[q] = product_and(all(scores[at * QUERIES + q]), value, parts[q]);
             }
-#pragma GCC unroll 16
+            UNROLL
             for (int q = 0; q < QUERIES; q++) store(sums + q * width + d, parts[q]);
         }
     }

@@ -27,14 +27,14 @@ INLINE void nf4_few(const int rows, const int tiles, const Matrix *m, int tile, 
     for (int at = 0; at < rows * tiles; at++) sums[at][0] = sums[at][1] = all(0);
     for (int k = 0; k < m->inputs; k += BLOCK) {
         floats parts[GROUP][2];
-#pragma GCC unroll 8
+        UNROLL
         for (int at = 0; at < rows * tiles; at++) parts[at][0] = parts[at][1] = all(0);
         for (int p = 0; p < BLOCK; p += 2) {
-#pragma GCC unroll 4
+            UNROLL
             for (int t = 0; t < tiles; t++) {
                 bundles low, high;
                 decode(packed + t * next + (size_t)(k + p) * (TILE / 2), levels, &low, &high);
-#pragma GCC unroll 8
+                UNROLL
                 for (int row = 0; row < rows; row++) {
                     bundles input = all_bundles(x + row * stride + k + p);
                     parts[t + row][0] = products_and(low, input, parts[t + row][0]);
@@ -43,7 +43,7 @@ INLINE void nf4_few(const int rows, const int tiles, const Matrix *m, int tile, 
             }
         }
         const element *scales = (const element *)m->scales + (size_t)(k / BLOCK) * m->scale_stride + (size_t)tile * TILE;
-#pragma GCC unroll 8
+        UNROLL
         for (int at = 0; at < rows * tiles; at++) {
             const element *own = scales + (rows == 1 ? at * TILE : 0);
             sums[at][0] = product_and(parts[at][0], load_elements(own), sums[at][0]);
@@ -59,18 +59,18 @@ INLINE void nf4_few(const int rows, const int tiles, const Matrix *m, int tile, 
 /* A block of a tile's weights, decoded, with up to GROUP rows. */
 INLINE void nf4_block(const int rows, const bundles *weights, const element *x, size_t stride, floats low_scale, floats high_scale, float *out) {
     floats parts[GROUP][2];
-#pragma GCC unroll 8
+    UNROLL
     for (int row = 0; row < rows; row++) parts[row][0] = parts[row][1] = all(0);
     for (int p = 0; p < BLOCK; p += 2) {
         bundles low = weights[p], high = weights[p + 1];
-#pragma GCC unroll 8
+        UNROLL
         for (int row = 0; row < rows; row++) {
             bundles input = all_bundles(x + row * stride + p);
             parts[row][0] = products_and(low, input, parts[row][0]);
             parts[row][1] = products_and(high, input, parts[row][1]);
         }
     }
-#pragma GCC unroll 8
+    UNROLL
     for (int row = 0; row < rows; row++) {
         float *sums = out + row * TILE;
         store(sums, product_and(parts[row][0], low_scale, load(sums)));

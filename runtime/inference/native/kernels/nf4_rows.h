@@ -7,7 +7,7 @@
 #include "matrix.h"
 
 enum { OUTPUTS = 4, ROWS = 3 }; /* whose sums the registers hold */
-enum { SLICE = 512, ROWS_A_SLICE = 48 }; /* inputs, and rows that a slice's weights are decoded for: both stay in the caches */
+enum { SLICE = 256, ROWS_A_SLICE = 48 }; /* inputs, and rows that a slice's weights are decoded for: both stay in the caches */
 
 /* NormalFloat 4 (Dettmers et al. 2023): the bytes of its sixteen floats, the lowest ones first. */
 static const uint8_t LEVELS[4][16] = {
@@ -22,7 +22,7 @@ INLINE void weights_of(const Matrix *m, int output, int block, floats *weights) 
     const size_t at = (size_t)output * (m->inputs / BLOCK) + block;
     const float scale = m->values[((const uint8_t *)m->scales)[at]] * m->factors[(m->first_block + at) / 256] + m->offset;
     decode((const uint8_t *)m->weight + at * (BLOCK / 2), LEVELS, weights);
-#pragma GCC unroll 16
+    UNROLL
     for (int i = 0; i < BLOCK / LANES; i++) weights[i] *= all(scale);
 }
 
@@ -32,11 +32,11 @@ static void nf4_one(const Matrix *m, int tile, const float *x, float *out) {
         floats sums[OUTPUTS];
         for (int i = 0; i < OUTPUTS; i++) sums[i] = all(0);
         for (int block = 0; block < m->inputs / BLOCK; block++) {
-#pragma GCC unroll 4
+            UNROLL
             for (int i = 0; i < OUTPUTS; i++) {
                 floats weights[BLOCK / LANES];
                 weights_of(m, tile * TILE + o + i, block, weights);
-#pragma GCC unroll 16
+                UNROLL
                 for (int at = 0; at < BLOCK / LANES; at++) sums[i] = product_and(weights[at], load(x + block * BLOCK + at * LANES), sums[i]);
             }
         }
@@ -44,58 +44,63 @@ static void nf4_one(const Matrix *m, int tile, const float *x, float *out) {
     }
 }
 
-/* A slice's products of some outputs, decoded, with `rows`. */
-INLINE void nf4_few(const int rows, float weights[OUTPUTS][SLICE], int inputs, const float *x, size_t stride, floats sums[][TILE]) {
-    floats own[ROWS][OUTPUTS];
-#pragma GCC unroll 4
-    for (int row = 0; row < rows; row++)
-#pragma GCC unroll 4
-        for (int o = 0; o < OUTPUTS; o++) own[row][o] = sums[row][o];
+typedef struct {
+    float inputs[ROWS_A_SLICE][SLICE], weights[OUTPUTS][SLICE];
+    floats sums[ROWS_A_SLICE][TILE]; /* a lane's own, until the last slice */
+} Slice;
+
+/* Products of OUTPUTS, decoded, with some rows. */
+INLINE void nf4_few(const int rows, Slice *slice, int row, int output, int inputs) {
+    floats sums[ROWS][OUTPUTS];
+    UNROLL
+    for (int r = 0; r < rows; r++)
+        UNROLL
+        for (int o = 0; o < OUTPUTS; o++) sums[r][o] = slice->sums[row + r][output + o];
     for (int k = 0; k < inputs; k += LANES) {
-        floats input[ROWS];
-#pragma GCC unroll 4
-        for (int row = 0; row < rows; row++) input[row] = load(x + row * stride + k);
-#pragma GCC unroll 4
+        floats own[ROWS];
+        UNROLL
+        for (int r = 0; r < rows; r++) own[r] = in_register(load(slice->inputs[row + r] + k));
+        UNROLL
         for (int o = 0; o < OUTPUTS; o++) {
-            const floats weight = load(weights[o] + k);
-#pragma GCC unroll 4
-            for (int row = 0; row < rows; row++) own[row][o] = product_and(weight, input[row], own[row][o]);
+            const floats weight = load(slice->weights[o] + k);
+            UNROLL
+            for (int r = 0; r < rows; r++) sums[r][o] = product_and(weight, own[r], sums[r][o]);
         }
     }
-#pragma GCC unroll 4
-    for (int row = 0; row < rows; row++)
-#pragma GCC unroll 4
-        for (int o = 0; o < OUTPUTS; o++) sums[row][o] = own[row][o];
+    UNROLL
+    for (int r = 0; r < rows; r++)
+        UNROLL
+        for (int o = 0; o < OUTPUTS; o++) slice->sums[row + r][output + o] = sums[r][o];
 }
 
 /* A tile for up to ROWS_A_SLICE rows. */
 static void nf4_some(const Matrix *m, int tile, const float *x, size_t stride, int rows, float *out) {
-    floats sums[ROWS_A_SLICE][TILE];
-    memset(sums, 0, sizeof sums[0] * (size_t)rows);
+    Slice slice;
+    memset(slice.sums, 0, sizeof slice.sums[0] * (size_t)rows);
     for (int k = 0; k < m->inputs; k += SLICE) {
         const int inputs = m->inputs - k < SLICE ? m->inputs - k : SLICE;
+        /* copied: rows that are a power of two apart would take each other's place in the cache */
+        for (int row = 0; row < rows; row++) memcpy(slice.inputs[row], x + row * stride + k, sizeof(float) * (size_t)inputs);
         for (int o = 0; o < TILE; o += OUTPUTS) {
-            float weights[OUTPUTS][SLICE];
             for (int i = 0; i < OUTPUTS; i++)
                 for (int at = 0; at < inputs; at += BLOCK) {
                     floats decoded[BLOCK / LANES];
                     weights_of(m, tile * TILE + o + i, (k + at) / BLOCK, decoded);
-#pragma GCC unroll 16
-                    for (int part = 0; part < BLOCK / LANES; part++) store(weights[i] + at + part * LANES, decoded[part]);
+                    UNROLL
+                    for (int part = 0; part < BLOCK / LANES; part++) store(slice.weights[i] + at + part * LANES, decoded[part]);
                 }
             for (int row = 0, count; row < rows; row += count) {
-                const float *own = x + row * stride + k;
                 count = rows - row == 4 ? 2 : rows - row < ROWS ? rows - row : ROWS; /* 2 and 2 take less than 3 and 1 */
                 switch (count) {
-                    case 1: nf4_few(1, weights, inputs, own, stride, (floats (*)[TILE])(sums[row] + o)); break;
-                    case 2: nf4_few(2, weights, inputs, own, stride, (floats (*)[TILE])(sums[row] + o)); break;
-                    default: nf4_few(3, weights, inputs, own, stride, (floats (*)[TILE])(sums[row] + o)); break;
+                    case 1: nf4_few(1, &slice, row, o, inputs); break;
+                    case 2: nf4_few(2, &slice, row, o, inputs); break;
+                    default: nf4_few(ROWS, &slice, row, o, inputs); break;
                 }
             }
         }
     }
     for (int row = 0; row < rows; row++)
-        for (int o = 0; o < TILE; o++) out[row * TILE + o] = sum_of(sums[row][o]);
+        for (int o = 0; o < TILE; o++) out[row * TILE + o] = sum_of(slice.sums[row][o]);
 }
 
 static void nf4_tile(const Matrix *m, int tile, const float *x, size_t stride, int rows, float *out) {

@@ -14,18 +14,18 @@
 /* `outputs` x `rows` sums over whole rows of a dense matrix. */
 INLINE void dense_few(const int outputs, const int rows, const element *const *weight, int inputs, const element *x, size_t stride, float *out) {
     floats sums[4][4];
-#pragma GCC unroll 4
+    UNROLL
     for (int o = 0; o < outputs; o++)
-#pragma GCC unroll 4
+        UNROLL
         for (int row = 0; row < rows; row++) sums[o][row] = all(0);
     for (int k = 0; k < inputs; k += LANES * BUNDLE) {
         bundles inputs_of[4];
-#pragma GCC unroll 4
+        UNROLL
         for (int row = 0; row < rows; row++) inputs_of[row] = load_bundles(x + row * stride + k);
-#pragma GCC unroll 4
+        UNROLL
         for (int o = 0; o < outputs; o++) {
             bundles own = load_bundles(weight[o] + k);
-#pragma GCC unroll 4
+            UNROLL
             for (int row = 0; row < rows; row++) sums[o][row] = products_and(own, inputs_of[row], sums[o][row]);
         }
     }

@@ -4,12 +4,20 @@
  * that lie behind one another, which are multiplied and added up at once.
  */
 #pragma once
+#include <stddef.h>
 #define INLINE static inline __attribute__((always_inline))
+#ifdef __clang__ /* which unrolls too late for registers where it is told how often */
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 
 #if defined(__AVX512BF16__)
 #include "vectors_avx512_bf16.h"
 #elif defined(__AVX2__)
 #include "vectors_avx2.h"
+#elif defined(__ARM_NEON)
+#include "vectors_neon.h"
 #endif
 
 /* exp, within 2 units in the last place; 0 below -87. Cephes' range reduction, and a Taylor polynomial of what is left. */

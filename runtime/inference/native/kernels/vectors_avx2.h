@@ -14,6 +14,12 @@ static inline floats load(const float *from) { return _mm256_loadu_ps(from); }
 static inline void store(float *to, floats values) { _mm256_storeu_ps(to, values); }
 static inline floats all(float value) { return _mm256_set1_ps(value); }
 
+/* Keeps gcc from loading what is used several times again for each use. */
+static inline floats in_register(floats values) {
+    __asm__("" : "+x"(values));
+    return values;
+}
+
 /* a b + c, rounded once; and c - a b */
 static inline floats product_and(floats a, floats b, floats c) { return _mm256_fmadd_ps(a, b, c); }
 static inline floats without_product(floats a, floats b, floats c) { return _mm256_fnmadd_ps(a, b, c); }
@@ -66,14 +72,14 @@ INLINE void decode(const uint8_t *packed, const uint8_t levels[4][16], floats *w
     __m256i both = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)packed), spread), 0xd8);
     __m256i first = _mm256_and_si256(_mm256_srli_epi16(both, 4), half), second = _mm256_and_si256(both, half);
     __m256i codes[2] = {_mm256_unpacklo_epi8(first, second), _mm256_unpackhi_epi8(first, second)};
-#pragma GCC unroll 2
+    UNROLL
     for (int at = 0; at < 2; at++) {
         __m256i bytes[4];
-#pragma GCC unroll 4
+        UNROLL
         for (int i = 0; i < 4; i++) bytes[i] = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)levels[i])), codes[at]);
         __m256i low[2] = {_mm256_unpacklo_epi8(bytes[0], bytes[1]), _mm256_unpackhi_epi8(bytes[0], bytes[1])};
         __m256i high[2] = {_mm256_unpacklo_epi8(bytes[2], bytes[3]), _mm256_unpackhi_epi8(bytes[2], bytes[3])};
-#pragma GCC unroll 2
+        UNROLL
         for (int i = 0; i < 2; i++) {
             weights[4 * at + 2 * i] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(low[i], high[i]));
             weights[4 * at + 2 * i + 1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(low[i], high[i]));
