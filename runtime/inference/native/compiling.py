@@ -6,6 +6,7 @@ compiler is called on every system that has one; `CC` names another, as it does 
 """
 
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -77,6 +78,7 @@ def _digest(command: list[str]) -> str:
 if __name__ == "__main__":
     try:
         for instructions in SETS:
-            print(compiled(instructions))  # noqa: T201
+            if instructions.machine == platform.machine():
+                print(compiled(instructions))  # noqa: T201
     except Unavailable as why:
         sys.exit(str(why))

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 class InstructionSet(NamedTuple):
     name: str
+    machine: str
+    """As `platform` calls it."""
     needed: tuple[str, ...]
     """Of the CPU, as torch calls them."""
     flags: tuple[str, ...]
@@ -17,10 +19,12 @@ class InstructionSet(NamedTuple):
 
 AVX512_BF16 = InstructionSet(
     "avx512_bf16",
+    "x86_64",
     ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3"),
     ("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
     "bfloat16",
     packs=True,
 )
-AVX2 = InstructionSet("avx2", ("avx2", "fma3"), ("-mavx2", "-mfma"), "float32", packs=False)
-SETS = (AVX512_BF16, AVX2)
+AVX2 = InstructionSet("avx2", "x86_64", ("avx2", "fma3"), ("-mavx2", "-mfma"), "float32", packs=False)
+NEON = InstructionSet("neon", "aarch64", ("neon",), (), "float32", packs=False)
+SETS = (AVX512_BF16, AVX2, NEON)

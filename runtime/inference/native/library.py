@@ -16,7 +16,7 @@ def best() -> InstructionSet:
     for instructions in SETS:
         if all(capabilities.get(name) for name in instructions.needed):
             return instructions
-    raise Unavailable(f"this CPU has no {SETS[-1].name}")
+    raise Unavailable(f"this CPU has none of {', '.join(instructions.name for instructions in SETS)}")
 
 
 @cache

@@ -1,6 +1,5 @@
-/* NF4 as bitsandbytes quantizes it: an output's weights behind one another. A lane has every so manieth input of an output.
- *
- * A weight is decoded to the float that torch dequantizes it to.
+/* NF4 as bitsandbytes quantizes it: an output's weights behind one another. They are decoded to the floats that torch
+ * dequantizes them to. A lane sums up every LANES-th input of an output, and the lanes' sums are added last.
  */
 #pragma once
 #include <string.h>
@@ -17,11 +16,13 @@ static const uint8_t LEVELS[4][16] = {
     {0xbf, 0xbf, 0xbf, 0xbe, 0xbe, 0xbe, 0xbd, 0x00, 0x3d, 0x3e, 0x3e, 0x3e, 0x3e, 0x3f, 0x3f, 0x3f},
 };
 
-/* A block of one output. */
-INLINE void weights_of(const Matrix *m, int output, int block, floats *weights) {
+/* A block of one output. `ahead`: bytes from its weights to those that are wanted soon. */
+INLINE void weights_of(const Matrix *m, int output, int block, size_t ahead, floats *weights) {
     const size_t at = (size_t)output * (m->inputs / BLOCK) + block;
     const float scale = m->values[((const uint8_t *)m->scales)[at]] * m->factors[(m->first_block + at) / 256] + m->offset;
-    decode((const uint8_t *)m->weight + at * (BLOCK / 2), LEVELS, weights);
+    const uint8_t *packed = (const uint8_t *)m->weight + at * (BLOCK / 2);
+    __builtin_prefetch(packed + ahead);
+    decode(packed, LEVELS, weights);
     UNROLL
     for (int i = 0; i < BLOCK / LANES; i++) weights[i] *= all(scale);
 }
@@ -35,7 +36,7 @@ static void nf4_one(const Matrix *m, int tile, const float *x, float *out) {
             UNROLL
             for (int i = 0; i < OUTPUTS; i++) {
                 floats weights[BLOCK / LANES];
-                weights_of(m, tile * TILE + o + i, block, weights);
+                weights_of(m, tile * TILE + o + i, block, (size_t)m->inputs * OUTPUTS / 2, weights);
                 UNROLL
                 for (int at = 0; at < BLOCK / LANES; at++) sums[i] = product_and(weights[at], load(x + block * BLOCK + at * LANES), sums[i]);
             }
@@ -85,7 +86,7 @@ static void nf4_some(const Matrix *m, int tile, const float *x, size_t stride, i
             for (int i = 0; i < OUTPUTS; i++)
                 for (int at = 0; at < inputs; at += BLOCK) {
                     floats decoded[BLOCK / LANES];
-                    weights_of(m, tile * TILE + o + i, (k + at) / BLOCK, decoded);
+                    weights_of(m, tile * TILE + o + i, (k + at) / BLOCK, SLICE / 2, decoded);
                     UNROLL
                     for (int part = 0; part < BLOCK / LANES; part++) store(slice.weights[i] + at + part * LANES, decoded[part]);
                 }
