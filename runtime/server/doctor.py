@@ -143,7 +143,7 @@ def _compiler(found: Machine) -> list[Check]:
     compiler = os.environ.get("CC") or "cc"
     if found.device != "cpu" or shutil.which(compiler.split()[0]):
         return []
-    text = f"There is no C compiler ({compiler}): on CPUs with AVX512-BF16, completions take three times as long"
+    text = f"There is no C compiler ({compiler}): completions take two to six times as long"
     return [Check("compiler", "warn", text, "sudo apt-get install gcc")]
 
 

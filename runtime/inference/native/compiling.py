@@ -6,6 +6,7 @@ compiler is called on every system that has one; `CC` names another, as it does 
 """
 
 import os
+import platform
 import shlex
 import subprocess
 import sys
@@ -14,11 +15,10 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+from runtime.inference.native.instructions import SETS, InstructionSet
+
 SOURCE = Path(__file__).with_name("kernels")
-FLAGS = [
-    *("-O3", "-std=c11", "-shared", "-fPIC", "-pthread"),
-    *("-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512bf16", "-mfma"),
-]
+FLAGS = ("-O3", "-std=c11", "-ffp-contract=off", "-shared", "-fPIC", "-pthread")
 TIME_S = 300.0  # for the compiler, which takes three seconds
 
 
@@ -26,10 +26,10 @@ class Unavailable(Exception):
     """The machine cannot run the kernels, or not compile them."""
 
 
-def compiled() -> Path:
+def compiled(instructions: InstructionSet) -> Path:
     """The library, made if it has to be. Raises Unavailable."""
-    compiler = os.environ.get("CC") or "cc"
-    name = f"kernels-{_digest(compiler)}.so"
+    command = [*shlex.split(os.environ.get("CC") or "cc"), *FLAGS, *instructions.flags]
+    name = f"{instructions.name}-{_digest(command)}.so"
     for folder in _folders():
         if (folder / name).exists():
             return folder / name
@@ -37,7 +37,7 @@ def compiled() -> Path:
     for folder in _folders():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _compile(compiler, folder / name)
+            _compile(command, folder / name)
         except OSError as error:
             reason = str(error)
         else:
@@ -45,20 +45,20 @@ def compiled() -> Path:
     raise Unavailable(f"the compiled kernels cannot be kept: {reason}")
 
 
-def _compile(compiler: str, to: Path) -> None:
+def _compile(command: list[str], to: Path) -> None:
     """In place in one step: several workers may do this at once, and may be killed. Raises OSError, Unavailable."""
     with tempfile.TemporaryDirectory(dir=to.parent, prefix="compiling-") as folder:
         made = Path(folder) / to.name
-        command = [*shlex.split(compiler), *FLAGS, "-o", str(made), str(SOURCE / "pass.c"), "-lm"]
+        files = ["-o", str(made), str(SOURCE / "pass.c"), "-lm"]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=TIME_S)  # noqa: S603
+            subprocess.run([*command, *files], check=True, capture_output=True, text=True, timeout=TIME_S)  # noqa: S603
         except FileNotFoundError as error:
-            raise Unavailable(f"there is no C compiler ({compiler}) to compile the faster kernels with") from error
+            raise Unavailable(f"there is no C compiler ({command[0]}) to compile the faster kernels with") from error
         except subprocess.CalledProcessError as error:
             said = error.stderr.strip().splitlines() or [f"it ended with {error.returncode}"]
-            raise Unavailable(f"{compiler} cannot compile the kernels: {said[-1]}") from error
+            raise Unavailable(f"{command[0]} cannot compile the kernels: {said[-1]}") from error
         except subprocess.TimeoutExpired as error:
-            raise Unavailable(f"{compiler} did not compile the kernels in {TIME_S:.0f} s") from error
+            raise Unavailable(f"{command[0]} did not compile the kernels in {TIME_S:.0f} s") from error
         made.replace(to)
 
 
@@ -67,9 +67,9 @@ def _folders() -> Iterator[Path]:
     yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lathe"
 
 
-def _digest(compiler: str) -> str:
+def _digest(command: list[str]) -> str:
     """Of all that the result depends on, but for the compiler's version."""
-    digest = sha256(shlex.join([compiler, *FLAGS]).encode())
+    digest = sha256(shlex.join(command).encode())
     for file in sorted(SOURCE.iterdir()):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:16]
@@ -77,6 +77,8 @@ def _digest(compiler: str) -> str:
 
 if __name__ == "__main__":
     try:
-        print(compiled())  # noqa: T201
+        for instructions in SETS:
+            if instructions.machine == platform.machine():
+                print(compiled(instructions))  # noqa: T201
     except Unavailable as why:
         sys.exit(str(why))

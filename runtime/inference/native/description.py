@@ -12,6 +12,7 @@ from bitsandbytes.nn.modules import Linear4bit
 from torch import nn
 from transformers import PreTrainedModel
 
+from runtime.inference.native.instructions import InstructionSet
 from runtime.inference.native.low_rank import Place
 from runtime.inference.native.structures import ACTIVATIONS, DENSE, NF4, SLOTS, Layer, Matrix, Model
 
@@ -20,18 +21,20 @@ SCALED_BY_ONE_MORE = frozenset({"gemma", "gemma2", "gemma3_text"})
 ARCHITECTURES = frozenset({"llama", "mistral", "qwen2", "qwen3", "phi3"}) | SCALED_BY_ONE_MORE
 FIXED_ROPE = frozenset({"default", "linear", "llama3", "yarn", "proportional"})
 """Rotations that depend on a token's position alone, not on how long its sequence is."""
-TILE, BLOCK, MOST_WIDTH = 32, 64, 256
+TILE, BLOCK, SCALES_BLOCK, MOST_WIDTH = 32, 64, 256, 256
 
 
 class Description:
     """`model` for the kernels, and the tensors that it points to. Raises NotImplementedError for other models."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, instructions: InstructionSet) -> None:
         config: Any = model.config
+        self.dtype: torch.dtype = getattr(torch, instructions.dtype)
+        self._is_packed = instructions.packs
         if config.model_type not in ARCHITECTURES:
             raise NotImplementedError(f"{config.model_type} is not known to the kernels")
-        if model.dtype != torch.bfloat16 or model.device.type != "cpu":
-            raise NotImplementedError("the kernels compute in bf16 on a CPU")
+        if model.dtype != self.dtype or model.device.type != "cpu":
+            raise NotImplementedError(f"the kernels of this CPU compute in {instructions.dtype}")
         self._kept: list[torch.Tensor] = []
         self._names = {id(module): name for name, module in model.named_modules()}
         self.places: list[Place] = []
@@ -68,7 +71,7 @@ class Description:
         self, hidden_1TE: torch.Tensor, positions_1T: torch.Tensor
     ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Cosines and sines [T, D] for each of `ropes`, rounded as the model itself rounds them."""
-        hidden_1TE = hidden_1TE.to(torch.bfloat16)
+        hidden_1TE = hidden_1TE.to(self.dtype)
         found = [
             self.decoder.rotary_emb(hidden_1TE, positions_1T, *([] if rope is None else [rope])) for rope in self.ropes
         ]
@@ -117,27 +120,41 @@ class Description:
             raise NotImplementedError(f"{type(layer).__name__} is no linear layer")
         bias = None if layer.bias is None else self._keep(_padded(layer.bias.detach().float()[first:end]))
         if isinstance(layer, Linear4bit):
-            weight: Any = layer.weight
-            state = weight.quant_state
-            if (
-                not getattr(state, "packing_format_for_cpu", False)
-                or state.quant_type != "nf4"
-                or state.blocksize != BLOCK
-            ):
-                raise NotImplementedError("its weights are not packed as the kernels read them")
-            packed, scales = weight.data, state.absmax
-            self._kept += [packed, scales]
             if first % TILE:
                 raise NotImplementedError("parts of a layer do not begin with a tile")
-            start = packed.data_ptr() + first * layer.in_features // 2
-            scale = scales.data_ptr() + first * scales.element_size()
-            return Matrix(NF4, end - first, layer.in_features, layer.out_features, start, scale, bias)
+            return self._quantized(layer, first, end, bias)
         dense = layer.weight.detach()
-        if dense.dtype != torch.bfloat16 or not dense.is_contiguous():
+        if dense.dtype != self.dtype or not dense.is_contiguous():
             raise NotImplementedError(f"weights of {dense.dtype}")
         self._kept.append(dense)
         start = dense.data_ptr() + first * layer.in_features * dense.element_size()
-        return Matrix(DENSE, end - first, layer.in_features, 0, start, None, bias)
+        return Matrix(kind=DENSE, outputs=end - first, inputs=layer.in_features, weight=start, bias=bias)
+
+    def _quantized(self, layer: Linear4bit, first: int, end: int, bias: int | None) -> Matrix:
+        weight: Any = layer.weight
+        state = weight.quant_state
+        is_packed = getattr(state, "packing_format_for_cpu", False)
+        if is_packed != self._is_packed or state.quant_type != "nf4" or state.blocksize != BLOCK:
+            raise NotImplementedError("its weights are not packed as the kernels read them")
+        matrix = Matrix(
+            kind=NF4,
+            outputs=end - first,
+            inputs=layer.in_features,
+            weight=self._keep(weight.data) + first * layer.in_features // 2,
+            bias=bias,
+        )
+        scales = self._keep(state.absmax)
+        if is_packed:
+            matrix.scale_stride = layer.out_features
+            matrix.scales = scales + first * state.absmax.element_size()
+            return matrix
+        if not state.nested or state.state2.blocksize != SCALES_BLOCK:
+            raise NotImplementedError("its scales are not quantized as the kernels read them")
+        matrix.first_block = first * layer.in_features // BLOCK
+        matrix.scales = scales + matrix.first_block
+        matrix.values, matrix.factors = self._keep(state.state2.code.float()), self._keep(state.state2.absmax.float())
+        matrix.offset = float(state.offset)
+        return matrix
 
     def _keep(self, tensor: torch.Tensor) -> int:
         """The address of a tensor that stays as long as this does."""

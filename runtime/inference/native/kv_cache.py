@@ -1,4 +1,4 @@
-"""The KV cache of one sequence as the kernels read it: all layers in one bf16 buffer."""
+"""The KV cache of one sequence as the kernels read it: all layers in one buffer."""
 
 import torch
 
@@ -6,11 +6,11 @@ from runtime.inference.kv_cache import capacity
 
 
 class WholeKVCache:
-    """Keys and values [L, 2, H, capacity, D], in what a sequence's tokens were computed in: bf16."""
+    """Keys and values [L, 2, H, capacity, D], in what a sequence's tokens were computed in."""
 
-    def __init__(self, layers: int, heads: int, width: int) -> None:
+    def __init__(self, layers: int, heads: int, width: int, dtype: torch.dtype) -> None:
         self.length = 0
-        self.buffer = torch.empty(layers, 2, heads, 0, width, dtype=torch.bfloat16)
+        self.buffer = torch.empty(layers, 2, heads, 0, width, dtype=dtype)
 
     def make_room(self, tokens: int) -> None:
         """For so many tokens in all."""
@@ -36,7 +36,7 @@ class WholeKVCache:
     def prefix(self, length: int) -> "WholeKVCache":
         """A copy of the first tokens'."""
         layers, _, heads, _, width = self.buffer.shape
-        copy = WholeKVCache(layers, heads, width)
+        copy = WholeKVCache(layers, heads, width, self.buffer.dtype)
         copy.make_room(length + 1)
         copy.buffer[:, :, :, :length] = self.buffer[:, :, :, :length]
         copy.length = length

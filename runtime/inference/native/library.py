@@ -6,20 +6,24 @@ from functools import cache
 import torch
 
 from runtime.inference.native.compiling import Unavailable, compiled
+from runtime.inference.native.instructions import SETS, InstructionSet
 from runtime.inference.native.structures import Model, Pass
 
-NEEDED = ("avx512_f", "avx512_bw", "avx512_vl", "avx512_dq", "avx512_bf16", "fma3")
+
+def best() -> InstructionSet:
+    """Of those that this CPU has. Raises Unavailable."""
+    capabilities = torch.cpu.get_capabilities()
+    for instructions in SETS:
+        if all(capabilities.get(name) for name in instructions.needed):
+            return instructions
+    raise Unavailable(f"this CPU has none of {', '.join(instructions.name for instructions in SETS)}")
 
 
 @cache
-def load() -> c.CDLL:
+def load(instructions: InstructionSet) -> c.CDLL:
     """Raises Unavailable."""
-    capabilities = torch.cpu.get_capabilities()
-    missing = [name for name in NEEDED if not capabilities.get(name)]
-    if missing:
-        raise Unavailable(f"this CPU has no {missing[0]}")
     try:
-        loaded = c.CDLL(str(compiled()))
+        loaded = c.CDLL(str(compiled(instructions)))
     except OSError as error:
         raise Unavailable(f"the compiled kernels cannot be loaded: {error}") from error
     loaded.lathe_assemble.argtypes = [c.c_int]
@@ -31,9 +35,9 @@ def load() -> c.CDLL:
 
 
 @cache
-def team(threads: int) -> int:
+def team(instructions: InstructionSet, threads: int) -> int:
     """Threads that compute passes, for the life of the process. Raises Unavailable."""
-    assembled: int | None = load().lathe_assemble(threads)
+    assembled: int | None = load(instructions).lathe_assemble(threads)
     if assembled is None:
         raise Unavailable(f"{threads} threads cannot be started")
     return assembled

@@ -47,15 +47,17 @@ class Kernels:
         """Raises Unavailable, and what Description raises."""
         self._adapters = adapters
         self._plain = plain
-        self._described = Description(model)
+        instructions = library.best()
+        self._described = Description(model, instructions)
         self._embedding: Any = model.get_input_embeddings()
         self._softcap: float | None = getattr(model.config, "final_logit_softcapping", None)
-        self._library = library.load()
-        self._team = library.team(torch.get_num_threads())
+        self._library = library.load(instructions)
+        self._team = library.team(instructions, torch.get_num_threads())
         self._tables = Tables(self._described.places)
 
     def new_cache(self) -> WholeKVCache:
-        return WholeKVCache(self._described.model.layers, self._described.key_heads, self._described.width)
+        described = self._described
+        return WholeKVCache(described.model.layers, described.key_heads, described.width, described.dtype)
 
     def logits(self, chunks: Sequence[Chunk]) -> torch.Tensor:
         """As a ModelRunner's, in float32."""

@@ -1,4 +1,4 @@
-"""The structures of kernels/pass.c and products.h, field for field."""
+"""The structures of kernels/pass.c and matrix.h, field for field."""
 
 import ctypes as c
 
@@ -16,6 +16,10 @@ class Matrix(c.Structure):
         ("weight", c.c_void_p),
         ("scales", c.c_void_p),
         ("bias", c.c_void_p),
+        ("values", c.c_void_p),
+        ("factors", c.c_void_p),
+        ("offset", c.c_float),
+        ("first_block", c.c_int32),
     )
 
 

@@ -9,7 +9,7 @@
 #include "vectors.h"
 
 enum Slot { QUERY, KEY, VALUE, OUT, GATE, UP, DOWN, SLOTS };
-enum { STAGES_A_LAYER = 16, ROWS_AT_ONCE = 8, MOST_WIDTH = 256 };
+enum { STAGES_A_LAYER = 16, ROWS_AT_ONCE = 8 };
 enum Activation { SILU, GELU_TANH };
 
 typedef struct {
@@ -34,7 +34,7 @@ typedef struct { const float *a, *b; int32_t rank, stride; /* of B^T's rows, whi
 typedef struct { int32_t first, end, first_kept, end_kept; const Lora *lora; /* [layers * SLOTS + 1] */ } Span;
 
 /* The cache is [layers, 2, key heads, capacity, D]. */
-typedef struct { int32_t row, tokens, start, capacity; bf16 *cache; } Chunk;
+typedef struct { int32_t row, tokens, start, capacity; element *cache; } Chunk;
 
 typedef struct {
     int32_t rows, chunks, spans, kept;
@@ -50,7 +50,7 @@ typedef struct {
 typedef struct {
     const Model *model;
     const Pass *pass;
-    bf16 *normed, *attended, *active; /* [rows, E], [rows, heads * D], [rows, I] */
+    element *normed, *attended, *active; /* [rows, E], [rows, heads * D], [rows, I] */
     float *made;                      /* [rows, queries, keys and values; or E]: what is not yet rotated, or normed */
     float *low_rank;                  /* [3, rows, most_rank] */
     char *own;                        /* of each thread, own_bytes */
@@ -81,9 +81,9 @@ static size_t lay_out(State *state, const Model *model, const Pass *pass, int th
     state->pass = pass;
     state->most_rank = most_rank_of(model, pass);
     char *at = pass->scratch;
-    state->normed = (bf16 *)at, at += lined(sizeof(bf16) * rows * model->hidden);
-    state->attended = (bf16 *)at, at += lined(sizeof(bf16) * rows * heads);
-    state->active = (bf16 *)at, at += lined(sizeof(bf16) * rows * model->inner);
+    state->normed = (element *)at, at += lined(sizeof(element) * rows * model->hidden);
+    state->attended = (element *)at, at += lined(sizeof(element) * rows * heads);
+    state->active = (element *)at, at += lined(sizeof(element) * rows * model->inner);
     state->made = (float *)at, at += lined(sizeof(float) * rows * made);
     state->low_rank = (float *)at, at += lined(sizeof(float) * 3 * rows * state->most_rank);
     state->own = at;
@@ -94,30 +94,30 @@ static size_t lay_out(State *state, const Model *model, const Pass *pass, int th
 
 /* RMSNorm (Zhang and Sennrich 2019) of a row. */
 static float root(const float *row, int size, float eps) {
-    __m512 sum = _mm512_setzero_ps();
-    for (int at = 0; at < size; at += 16) {
-        __m512 x = _mm512_loadu_ps(row + at);
-        sum = _mm512_fmadd_ps(x, x, sum);
+    floats sum = all(0);
+    for (int at = 0; at < size; at += LANES) {
+        floats x = load(row + at);
+        sum = product_and(x, x, sum);
     }
-    return 1.0f / sqrtf(_mm512_reduce_add_ps(sum) / size + eps);
+    return 1.0f / sqrtf(sum_of(sum) / size + eps);
 }
 
-static void norm(const float *row, const float *weight, int size, float eps, bf16 *out) {
-    const __m512 by = _mm512_set1_ps(root(row, size, eps));
-    for (int at = 0; at < size; at += 16)
-        store_bf16(out + at, _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(row + at), by), _mm512_loadu_ps(weight + at)));
+static void norm(const float *row, const float *weight, int size, float eps, element *out) {
+    const floats by = all(root(row, size, eps));
+    for (int at = 0; at < size; at += LANES)
+        store_elements(out + at, load(row + at) * by * load(weight + at));
 }
 
 static void norm_and_add(const float *row, const float *weight, int size, float eps, float *to) {
-    const __m512 by = _mm512_set1_ps(root(row, size, eps));
-    for (int at = 0; at < size; at += 16) {
-        __m512 normed = _mm512_mul_ps(_mm512_mul_ps(_mm512_loadu_ps(row + at), by), _mm512_loadu_ps(weight + at));
-        _mm512_storeu_ps(to + at, _mm512_add_ps(_mm512_loadu_ps(to + at), normed));
+    const floats by = all(root(row, size, eps));
+    for (int at = 0; at < size; at += LANES) {
+        floats normed = load(row + at) * by * load(weight + at);
+        store(to + at, load(to + at) + normed);
     }
 }
 
-/* A head's row, normed where the model does so and rotated (RoPE, Su et al. 2021), in bf16. */
-static void rotate(float *row, const float *weight, const Model *model, const float *cos, const float *sin, bf16 *out) {
+/* A head's row, normed where the model does so and rotated (RoPE, Su et al. 2021). */
+static void rotate(float *row, const float *weight, const Model *model, const float *cos, const float *sin, element *out) {
     const int width = model->width, half = model->rotated / 2;
     float turned[MOST_WIDTH];
     const float by = weight ? root(row, width, model->eps) : 1.0f;
@@ -127,22 +127,22 @@ static void rotate(float *row, const float *weight, const Model *model, const fl
         turned[d] = first * cos[d] - second * sin[d];
         turned[d + half] = second * cos[d + half] + first * sin[d + half];
     }
-    for (int d = 0; d < width; d += 16) store_bf16(out + d, _mm512_loadu_ps(turned + d));
+    for (int d = 0; d < width; d += LANES) store_elements(out + d, load(turned + d));
 }
 
 /* Rows [first, end) of x A^T for one adapter and matrix, into low_rank. */
-static void to_low_rank(const State *state, const Lora *lora, int slot, int inputs, const bf16 *x, size_t stride, int first, int end) {
+static void to_low_rank(const State *state, const Lora *lora, int slot, int inputs, const element *x, size_t stride, int first, int end) {
     const size_t most = (size_t)state->most_rank;
     float *out = state->low_rank + (size_t)slot * state->pass->rows * most;
     for (int row = first; row < end; row++)
         for (int r = 0; r < lora->rank; r++) {
             const float *a = lora->a + (size_t)r * inputs;
-            __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-            for (int k = 0; k < inputs; k += 32) {
-                sums[0] = _mm512_fmadd_ps(load_bf16(x + row * stride + k), _mm512_loadu_ps(a + k), sums[0]);
-                sums[1] = _mm512_fmadd_ps(load_bf16(x + row * stride + k + 16), _mm512_loadu_ps(a + k + 16), sums[1]);
+            floats sums[2] = {all(0), all(0)};
+            for (int k = 0; k < inputs; k += 2 * LANES) {
+                sums[0] = product_and(load_elements(x + row * stride + k), load(a + k), sums[0]);
+                sums[1] = product_and(load_elements(x + row * stride + k + LANES), load(a + k + LANES), sums[1]);
             }
-            out[(size_t)row * most + r] = _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
+            out[(size_t)row * most + r] = sum_of(sums[0] + sums[1]);
         }
 }
 
@@ -150,7 +150,7 @@ static void to_low_rank(const State *state, const Lora *lora, int slot, int inpu
 static const Lora *lora_of(const Span *span, int matrix) { return span->lora + matrix; }
 
 /* x A^T of `count` matrices that share their input. A barrier follows, where there are any. Returns the next stage. */
-static int low_ranks(Team *team, const State *state, int stage, int matrix, int count, int inputs, const bf16 *x, size_t stride, int is_head) {
+static int low_ranks(Team *team, const State *state, int stage, int matrix, int count, int inputs, const element *x, size_t stride, int is_head) {
     const Pass *pass = state->pass;
     if (state->most_rank == 0) return stage;
     int pieces = 0;
@@ -183,14 +183,11 @@ static int low_ranks(Team *team, const State *state, int stage, int matrix, int 
 static void complete(const State *state, const Matrix *m, int tile, int matrix, int slot, int rows, float *out, int is_head) {
     const Pass *pass = state->pass;
     const int at = tile * TILE;
-    if (m->bias) {
-        const __m512 low = _mm512_loadu_ps(m->bias + at), high = _mm512_loadu_ps(m->bias + at + 16);
+    if (m->bias)
         for (int row = 0; row < rows; row++) {
             float *own = out + (size_t)row * TILE;
-            _mm512_storeu_ps(own, _mm512_add_ps(_mm512_loadu_ps(own), low));
-            _mm512_storeu_ps(own + 16, _mm512_add_ps(_mm512_loadu_ps(own + 16), high));
+            for (int o = 0; o < TILE; o += LANES) store(own + o, load(own + o) + load(m->bias + at + o));
         }
-    }
     const size_t most = (size_t)state->most_rank;
     for (int s = 0; s < pass->spans; s++) {
         const Span *span = pass->span + s;
@@ -200,23 +197,21 @@ static void complete(const State *state, const Matrix *m, int tile, int matrix, 
         for (int row = first; row < end; row++) {
             const float *low_rank = state->low_rank + ((size_t)slot * pass->rows + row) * most;
             float *own = out + (size_t)row * TILE;
-            __m512 low = _mm512_setzero_ps(), high = _mm512_setzero_ps();
+            floats sums[TILE / LANES];
+            for (int i = 0; i < TILE / LANES; i++) sums[i] = all(0);
             for (int r = 0; r < lora->rank; r++) {
                 const float *b = lora->b + (size_t)r * lora->stride + at;
-                const __m512 by = _mm512_set1_ps(low_rank[r]);
-                low = _mm512_fmadd_ps(by, _mm512_loadu_ps(b), low);
-                high = _mm512_fmadd_ps(by, _mm512_loadu_ps(b + 16), high);
+                for (int i = 0; i < TILE / LANES; i++) sums[i] = product_and(all(low_rank[r]), load(b + i * LANES), sums[i]);
             }
-            _mm512_storeu_ps(own, _mm512_add_ps(_mm512_loadu_ps(own), low));
-            _mm512_storeu_ps(own + 16, _mm512_add_ps(_mm512_loadu_ps(own + 16), high));
+            for (int i = 0; i < TILE / LANES; i++) store(own + i * LANES, load(own + i * LANES) + sums[i]);
         }
     }
 }
 
 /* Two tiles of a single row at once, where the matrix has them. Returns how many. */
-static int tiles_at(const Matrix *m, int tile, const bf16 *x, size_t stride, int rows, float *out) {
+static int tiles_at(const Matrix *m, int tile, const element *x, size_t stride, int rows, float *out) {
     if (rows == 1 && m->kind == NF4 && (tile + 2) * TILE <= m->outputs) {
-        nf4_few(1, 2, m, tile, x, stride, out);
+        nf4_two_tiles(m, tile, x, out);
         return 2;
     }
     tile_of(m, tile, x, stride, rows, out);
@@ -230,15 +225,16 @@ static void put(const float *tile, int rows, int outputs, float *out, size_t str
         return;
     }
     for (int row = 0; row < rows; row++)
-        for (int o = 0; o < TILE; o += 16) {
+        for (int o = 0; o < TILE; o += LANES) {
             float *to = out + row * stride + o;
-            __m512 own = _mm512_loadu_ps(tile + (size_t)row * TILE + o);
-            _mm512_storeu_ps(to, adds ? _mm512_add_ps(_mm512_loadu_ps(to), own) : own);
+            floats own = load(tile + (size_t)row * TILE + o);
+            if (adds) own += load(to);
+            store(to, own);
         }
 }
 
 /* y = x W^T + ... of one matrix; `out` has the output's first column. */
-static void multiply(Team *team, const State *state, int stage, float *buffer, const Matrix *m, int matrix, const bf16 *x, size_t stride, int rows, float *out, size_t out_stride, int adds, int is_head) {
+static void multiply(Team *team, const State *state, int stage, float *buffer, const Matrix *m, int matrix, const element *x, size_t stride, int rows, float *out, size_t out_stride, int adds, int is_head) {
     const int tiles = (m->outputs + TILE - 1) / TILE, at_once = rows == 1 ? 2 : 1;
     for (int first; (first = take(team, stage, at_once, tiles)) < tiles;)
         for (int tile = first; tile < first + at_once && tile < tiles;) {
@@ -290,7 +286,7 @@ static void project(Team *team, const State *state, int stage, float *buffer, co
     together(team);
 }
 
-static bf16 *cache_at(const Model *model, const Chunk *chunk, int layer, int part, int head) {
+static element *cache_at(const Model *model, const Chunk *chunk, int layer, int part, int head) {
     return chunk->cache + (((size_t)layer * 2 + part) * model->key_heads + head) * chunk->capacity * model->width;
 }
 
@@ -300,7 +296,7 @@ static const Chunk *chunk_of(const Pass *pass, int row) {
     return chunk;
 }
 
-/* Rotated queries stay, in bf16, at the beginning of their row of `made`; keys and values go into the caches. */
+/* Rotated queries stay, as elements, at the beginning of their row of `made`; keys and values go into the caches. */
 static void remember(Team *team, const State *state, int stage, const Layer *layer, int number, size_t stride) {
     const Model *model = state->model;
     const Pass *pass = state->pass;
@@ -312,11 +308,11 @@ static void remember(Team *team, const State *state, int stage, const Layer *lay
         float *made = state->made + row * stride;
         float *keys = made + (size_t)model->heads * width, *values = keys + (size_t)model->key_heads * width;
         for (int head = 0; head < model->heads; head++)
-            rotate(made + (size_t)head * width, layer->query_norm, model, cos, sin, (bf16 *)made + (size_t)head * width);
+            rotate(made + (size_t)head * width, layer->query_norm, model, cos, sin, (element *)made + (size_t)head * width);
         for (int head = 0; head < model->key_heads; head++) {
             rotate(keys + (size_t)head * width, layer->key_norm, model, cos, sin, cache_at(model, chunk, number, 0, head) + at);
-            bf16 *to = cache_at(model, chunk, number, 1, head) + at;
-            for (int d = 0; d < width; d += 16) store_bf16(to + d, _mm512_loadu_ps(values + (size_t)head * width + d));
+            element *to = cache_at(model, chunk, number, 1, head) + at;
+            for (int d = 0; d < width; d += LANES) store_elements(to + d, load(values + (size_t)head * width + d));
         }
     }
     together(team);
@@ -342,28 +338,28 @@ static void attend(Team *team, const State *state, int stage, float *scores, con
         const Head head = {cache_at(model, chunk, number, 0, key_head), cache_at(model, chunk, number, 1, key_head), width, layer->window, model->scale, model->softcap};
         for (int h = key_head * shared; h < (key_head + 1) * shared; h++) {
             const int row = chunk->row + first;
-            const bf16 *query = (const bf16 *)(state->made + row * stride) + (size_t)h * width;
-            bf16 *out = state->attended + row * out_stride + (size_t)h * width;
+            const element *query = (const element *)(state->made + row * stride) + (size_t)h * width;
+            element *out = state->attended + row * out_stride + (size_t)h * width;
             if (chunk->tokens == 1) attend_one(&head, query, chunk->start, scores, out);
-            else attend_some(&head, query, 2 * stride, count, chunk->start + first, out, out_stride);
+            else attend_some(&head, query, stride * (sizeof(float) / sizeof(element)), count, chunk->start + first, out, out_stride);
         }
     }
     together(team);
 }
 
-/* activation(gate) * up, in bf16 */
-static void activate(const float *gate, const float *up, int rows, int activation, bf16 *out, size_t stride) {
+/* activation(gate) * up */
+static void activate(const float *gate, const float *up, int rows, int activation, element *out, size_t stride) {
     for (int row = 0; row < rows; row++)
-        for (int o = 0; o < TILE; o += 16) {
-            __m512 x = _mm512_loadu_ps(gate + (size_t)row * TILE + o), by;
+        for (int o = 0; o < TILE; o += LANES) {
+            floats x = load(gate + (size_t)row * TILE + o), by;
             if (activation == SILU) {
-                by = sigmoid_ps(x);
+                by = sigmoid_of(x);
             } else { /* Hendrycks and Gimpel 2016: x / 2 (1 + tanh z) is x sigmoid(2 z) */
-                __m512 cube = _mm512_mul_ps(_mm512_mul_ps(x, x), x);
-                __m512 z = _mm512_mul_ps(_mm512_set1_ps(1.59576912f), _mm512_fmadd_ps(_mm512_set1_ps(0.044715f), cube, x));
-                by = sigmoid_ps(z);
+                floats cube = x * x * x;
+                floats z = all(1.59576912f) * product_and(all(0.044715f), cube, x);
+                by = sigmoid_of(z);
             }
-            store_bf16(out + row * stride + o, _mm512_mul_ps(_mm512_mul_ps(x, by), _mm512_loadu_ps(up + (size_t)row * TILE + o)));
+            store_elements(out + row * stride + o, x * by * load(up + (size_t)row * TILE + o));
         }
 }
 

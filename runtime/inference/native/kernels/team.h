@@ -25,6 +25,14 @@ struct Team {
 
 typedef struct { Team *team; int thread; } Member;
 
+static inline void wait_a_moment(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 static void together(Team *team) {
     int round = atomic_load_explicit(&team->round, memory_order_acquire);
     if (atomic_fetch_add_explicit(&team->arrived, 1, memory_order_acq_rel) == team->size - 1) {
@@ -33,7 +41,7 @@ static void together(Team *team) {
         return;
     }
     for (int spins = 0; atomic_load_explicit(&team->round, memory_order_acquire) == round; spins++) {
-        if (spins < SPINS) __builtin_ia32_pause(); else sched_yield();
+        if (spins < SPINS) wait_a_moment(); else sched_yield();
     }
 }
 
