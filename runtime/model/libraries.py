@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
-from runtime.model import compiler, private
+from runtime.model import compiler, postponed, private, symbols
 from runtime.process import machine
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def load() -> None:
         except Exception as surprise:  # noqa: BLE001  of a version that nobody has read; what is broken raises again
             log.warning("Imports take longer, as these versions need all of torch: %r", surprise)
             private.bring_distributed_in()
-            compiler.bring_in()
+            postponed.bring_all_in()
             import_module("bitsandbytes")
             import_module("peft")
 
@@ -43,12 +43,12 @@ def _load_in_part() -> None:
     if "torch" not in sys.modules:  # or somebody may have noted already that it is there
         private.leave_out_distributed()
     if not is_compiling:
+        symbols.postpone()
         compiler.postpone()
     with nullcontext() if is_compiling else private.uncompiled():
         import_module("bitsandbytes")
     private.list_models_once()
     import_module("peft")
-    import_module("torch.fx.experimental.symbolic_shapes")  # torch does so at the first model without its weights
 
 
 def load_without_torch() -> None:
