@@ -41,6 +41,18 @@ class _Clock:
         return self.now_s
 
 
+class _Waiting(_Clock):
+    """Each pause takes a second of this clock, and something happens meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def sleep(self, _: float) -> None:
+        self.now_s += 1
+        self._meanwhile()
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
     clock = _Clock()
@@ -83,7 +95,7 @@ def test_a_trainer_that_has_written_its_jobs_end_is_waited_for(
     jobs.write_status(folder, Status(status="cancelled"))
     trainer = locks.hold(folder.trainer_lock, 0)
     trainer.__enter__()
-    monkeypatch.setattr(locks.time, "sleep", lambda _: trainer.__exit__(None, None, None))
+    monkeypatch.setattr(locks, "time", _Waiting(lambda: trainer.__exit__(None, None, None)))
 
     act(index, folder.job_id)
 
@@ -96,14 +108,13 @@ def test_a_trainer_that_lives_on_is_not_waited_for_longer(
 ) -> None:
     index, folder = (server := rig(CPU)).index, server.add()
     jobs.write_status(folder, Status(status=status))
-    now = [0.0]
-    monkeypatch.setattr(locks.time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(locks.time, "sleep", lambda _: now.append(now.pop() + 1))
+    clock = _Waiting()
+    monkeypatch.setattr(locks, "time", clock)
 
     with locks.hold(folder.trainer_lock, 0), pytest.raises(ServiceError, match="its trainer is still there"):
         control.resume(index, folder.job_id)
 
-    assert now == [jobs.TRAINER_END_S if waited else 0]
+    assert clock.now_s == (jobs.TRAINER_END_S if waited else 0)
 
 
 def test_a_paused_job_lets_others_pass_and_has_its_old_place_when_it_is_resumed(rig: Rigs) -> None:
