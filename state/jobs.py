@@ -41,8 +41,8 @@ JobState = Literal["pending", "running", "paused", "completed", "failed", "cance
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
 AT_REST: frozenset[JobState] = FINISHED | {"paused"}
-TRAINER_END_S = 5.0  # a trainer that has just written its job's end still holds its lock for a moment
 """Nothing happens to such a job until somebody asks for it."""
+TRAINER_END_S = 5.0  # a trainer that has just written its job's end still holds its lock for a moment
 
 Remedy = dict[str, int]
 """Settings by their names in a request (`training_config.max_seq_length`), with which a job takes less memory."""
