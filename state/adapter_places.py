@@ -12,8 +12,6 @@ from state.errors import BrokenFile, NotFound, ServiceError
 from state.jobs import JobFolder
 from state.root import DataRoot
 
-TRAINER_END_S = 5.0  # a trainer that has just completed its job still holds its lock for a moment
-
 
 def link_into(built: Path, target: Path, job_id: str) -> None:
     """Make `target` a second name of the files in `built`: hard links where the file system has them, else copies.
@@ -81,7 +79,7 @@ def _remove_in_job(root: DataRoot, path: Path) -> None:
     if record is None or job is None or not _is_published(root, path, record):
         return
     try:
-        with locks.hold(job.trainer_lock, TRAINER_END_S):
+        with locks.hold(job.trainer_lock, jobs.TRAINER_END_S):
             if jobs.read_status(job).status == "completed":
                 for folder in (job.adapter, job.checkpoints):
                     if folder.is_dir() and root.holds(folder):

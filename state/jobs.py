@@ -42,6 +42,7 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 FINISHED: frozenset[JobState] = frozenset({"completed", "failed", "cancelled"})
 AT_REST: frozenset[JobState] = FINISHED | {"paused"}
 """Nothing happens to such a job until somebody asks for it."""
+TRAINER_END_S = 5.0  # a trainer that has just written its job's end still holds its lock for a moment
 
 Remedy = dict[str, int]
 """Settings by their names in a request (`training_config.max_seq_length`), with which a job takes less memory."""
@@ -260,13 +261,18 @@ class JobFolder(Struct, frozen=True):
         return locks.is_held(self.trainer_lock)
 
 
+def patience_s(folder: JobFolder) -> float:
+    """How long to wait for the lock of a trainer: one that has written its job's end is about to release it."""
+    return TRAINER_END_S if read_status(folder).status in AT_REST else 0
+
+
 def remove(folder: JobFolder) -> None:
     """Remove a finished job's folder: gone from every list in one rename, then its bytes.
 
     Raises ServiceError while the job waits or runs.
     """
     try:
-        with locks.hold(folder.trainer_lock, timeout_s=0):
+        with locks.hold(folder.trainer_lock, patience_s(folder)):
             status = read_status(folder).status
             if status not in FINISHED:
                 raise ServiceError(f"Job {folder.job_id} is {status}: stop it before deleting it")

@@ -1,10 +1,11 @@
 """The libraries that compute, imported without the parts of them that no process of Lathe's uses; or not at all.
 
-Their imports take 2.1 s of CPU time so, and 280 MB; as they come they take 4.8 s and 400 MB (2 cores, torch 2.13,
+Their imports take 1.9 s of CPU time so, and 270 MB; as they come they take 4.8 s and 400 MB (2 cores, torch 2.13,
 transformers 5.23). Of the difference,
 
 - 2.0 s are torch's compiler. bitsandbytes puts torch.compile around four of its functions as it is imported. On a CPU
   and on CUDA it has kernels of its own in place of all four.
+- 0.3 s are sympy, of which torch asks whether the sizes of a model without its weights are numbers.
 - 0.3 s are what transformers imports to spread a model over machines, 0.3 s are its own list of models, read a second
   time, and 0.3 s are the garbage collector, which finds none while modules are imported.
 
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 
-from runtime.model import compiler, private
+from runtime.model import compiler, postponed, private, symbols
 from runtime.process import machine
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def load() -> None:
         except Exception as surprise:  # noqa: BLE001  of a version that nobody has read; what is broken raises again
             log.warning("Imports take longer, as these versions need all of torch: %r", surprise)
             private.bring_distributed_in()
-            compiler.bring_in()
+            postponed.bring_all_in()
             import_module("bitsandbytes")
             import_module("peft")
 
@@ -43,19 +44,19 @@ def _load_in_part() -> None:
     if "torch" not in sys.modules:  # or somebody may have noted already that it is there
         private.leave_out_distributed()
     if not is_compiling:
+        symbols.postpone()
         compiler.postpone()
     with nullcontext() if is_compiling else private.uncompiled():
         import_module("bitsandbytes")
     private.list_models_once()
     import_module("peft")
-    import_module("torch.fx.experimental.symbolic_shapes")  # torch does so at the first model without its weights
 
 
 def load_without_torch() -> None:
     """Import transformers alone, which takes torch for absent from now on: a tokenizer does not need it.
 
     Python's own way to say that there is no such module. transformers and a tokenizer are there after 0.8 s of CPU
-    time instead of 2.1, and in 70 MB instead of 280 (transformers 5.23, torch 2.13).
+    time instead of 1.9, and in 70 MB instead of 270 (transformers 5.23, torch 2.13).
     """
     os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # transformers' advice is to install torch
     sys.modules.setdefault("torch", None)  # type: ignore[arg-type]  # typeshed does not know of it

@@ -68,7 +68,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("lived-in")
     shutil.copytree(CHECKOUT / "models" / "tiny-python", root / "models" / "tiny-python")
     with furnished(root):
-        server = Server(root)
+        server = Server(root, "--slots", "0")
         yield server
         server.close()
 

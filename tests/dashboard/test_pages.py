@@ -156,7 +156,8 @@ def test_a_data_set_shows_its_rows_by_length_and_the_jobs_that_used_it(
     page.get_by_text("Rows of 10 to 19 tokens").wait_for()
     chosen = page.get_by_role("listbox").get_by_role("option", selected=True)
     assert chosen.get_attribute("aria-label") == "10 to 19 tokens: 5 rows"
-    page.get_by_role("button", name="Show all lengths").click()
+    with page.expect_response("**/preview?*"):
+        page.get_by_role("button", name="Show all lengths").click()
     page.get_by_text("Rows of 10 to 19").wait_for(state="detached")
     of_length, everything = "first={}&rows=5&min_tokens=10&max_tokens=19", "first=1&rows=5"
     assert [one.partition("&")[2] for one in asked] == [

@@ -72,7 +72,7 @@ def test_the_server_answers_while_a_model_loads_and_generates(
     """A worker takes seconds to load a model; this one generates for an hour then."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "endless").symlink_to(endless)
-    server = start_server()
+    server = start_server("--slots", "0")
     generates, may_end = threading.Event(), threading.Event()
 
     def generate() -> None:

@@ -79,7 +79,8 @@ async def _bring_to(index: Index, trainers: Trainers, job_id: str, how: Asked) -
 def resume(index: Index, job_id: str) -> None:
     """Put a job back into the queue that is paused, cancelled or failed; its trainer goes on from the last checkpoint.
 
-    Raises NotFound, and ServiceError when the job is nothing of that or its files cannot be read.
+    A trainer that has written the job's end is waited for. Raises NotFound, and ServiceError when the job is nothing of
+    that or its files cannot be read.
     """
     folder = index.job(job_id).folder
 
@@ -92,7 +93,7 @@ def resume(index: Index, job_id: str) -> None:
         return replace(status, status="pending", attempt=0, completed_at=None, error_message=None, remedy=None)
 
     try:
-        transition(folder, waiting)
+        transition(folder, waiting, jobs.patience_s(folder))
     except locks.LockHeld:
         raise ServiceError(f"Job {job_id} cannot be resumed: its trainer is still there") from None
     index.refresh_job(job_id)

@@ -8,13 +8,13 @@ from state import clock, jobs, locks
 from state.jobs import JobFolder, JobState, Status
 
 
-def transition(folder: JobFolder, change: Callable[[Status], Status | None]) -> Status | None:
+def transition(folder: JobFolder, change: Callable[[Status], Status | None], timeout_s: float = 0) -> Status | None:
     """Replace status.json by what `change` makes of the newest one, durable when this returns; None: it stays.
 
-    Returns what was written. Raises LockHeld while a trainer lives in the folder, BrokenFile, and OSError where the
-    folder cannot be written to.
+    Returns what was written. Raises LockHeld when a trainer still lives in the folder after `timeout_s`, BrokenFile,
+    and OSError where the folder cannot be written to.
     """
-    with locks.hold(folder.trainer_lock, timeout_s=0):
+    with locks.hold(folder.trainer_lock, timeout_s):
         changed = change(jobs.read_status(folder))
         return None if changed is None else jobs.write_status(folder, changed)
 

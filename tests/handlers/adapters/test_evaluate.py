@@ -48,7 +48,7 @@ class Survivor(Struct):
 def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
     root = tmp_path_factory.mktemp("evaluating")
     _train(root)
-    server = Server(root)
+    server = Server(root, "--slots", "0")
     start, show, read = _commands()
     evaluation_id = _run(server, start)["evaluation_id"]
     answers = root / "evaluations" / evaluation_id / "answers.jsonl"
@@ -58,7 +58,7 @@ def survivor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survivor]:
     with answers.open("ab") as torn:
         torn.write(b'{"row":')
 
-    server = Server(root)
+    server = Server(root, "--slots", "0")
     found = _wait_for_end(server, evaluation_id)
     page = [command.replace("EVALUATION_ID", evaluation_id) for command in (start, show, read)]
     yield Survivor(server, page, evaluation_id, before, found)

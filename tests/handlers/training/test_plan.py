@@ -61,7 +61,7 @@ def test_a_plan_beyond_the_servers_memory_says_so(
     start_server: Callable[..., Server], toy: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(toy, tmp_path / "models" / "toy")
-    server = start_server("--memory-mb", "100")
+    server = start_server("--slots", "0", "--memory-mb", "100")
 
     plan = server.post("/training/plan", _request()).json()
 

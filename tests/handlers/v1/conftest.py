@@ -19,7 +19,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) 
     shutil.copy(CHECKOUT / "tests" / "chat_templates" / "qwen3.jinja", caller / "chat_template.jinja")
     config = caller / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 2048}))
-    server = Server(root)
+    server = Server(root, "--slots", "0")
     yield server
     server.close()
 

@@ -165,7 +165,7 @@ def test_of_likely_tokens_with_one_text_the_likeliest_is_told() -> None:
 def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_away(
     start_server: Callable[..., Server], endless: Path
 ) -> None:
-    server = start_server()
+    server = start_server("--slots", "0")
     shutil.copytree(endless, server.root / "models" / "endless")
     one = {"model": "endless", "prompt": "x", "max_tokens": 1}
     all_there_may_be = one | {"prompt": ["x"] * 128, "max_tokens": 100_000, "stream": True}

@@ -45,7 +45,7 @@ def test_a_hub_model_is_checked_by_its_headers_and_downloaded_by_the_trainer(
 
 def test_without_a_hub_the_answer_is_no(start_server: Callable[..., Server]) -> None:
     """As offline: tests/handlers/training/test_start.py."""
-    server = start_server(environment={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"})
+    server = start_server("--slots", "0", environment={"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": "http://127.0.0.1:9"})
 
     reply = server.post("/training/start", START | {"model_name": "codellama-7b-instruct"})
 

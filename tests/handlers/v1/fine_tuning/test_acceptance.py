@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import os
 import re
+import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,8 @@ import pytest
 from openai.types.fine_tuning import FineTuningJob, FineTuningJobEvent
 from openai.types.fine_tuning.jobs import FineTuningJobCheckpoint
 
-from tests.server import CHECKOUT, Server
+from state.jobs import JobFolder
+from tests.server import CHECKOUT, Server, wait_until
 
 ROWS = [
     {"messages": [{"role": "user", "content": f"{n} + 1?"}, {"role": "assistant", "content": f"It is {n + 1}."}]}
@@ -75,12 +79,18 @@ def _interrupted(c: openai.OpenAI, server: Server, shown: str) -> dict[str, obje
     """Pause the job, resume it and kill its trainer; the figures of the events that were there by the pause."""
     job_id = shown.removeprefix("ftjob-")
     server.wait_for_step(job_id, 2)
+    trainer = server.trainer(job_id)
+    os.kill(trainer, signal.SIGSTOP)  # else it might end while it is looked at
     running = c.fine_tuning.jobs.retrieve(shown)
     assert (running.status, running.trained_tokens, running.fine_tuned_model) == ("running", None, None)
     assert running.estimated_finish is not None
     assert running.estimated_finish >= running.created_at
     assert list(c.fine_tuning.jobs.checkpoints.list(shown)) == []
-    assert c.fine_tuning.jobs.pause(shown).status == "paused"  # type: ignore[comparison-overlap]
+    with ThreadPoolExecutor() as aside:
+        paused = aside.submit(c.fine_tuning.jobs.pause, shown)
+        wait_until(JobFolder(server.job_folder(job_id)).pause_file.exists, "the trainer is asked to pause")
+        os.kill(trainer, signal.SIGCONT)
+        assert paused.result().status == "paused"  # type: ignore[comparison-overlap]
     seen = {e.id: e.data for e in c.fine_tuning.jobs.list_events(shown, limit=7)}
     assert c.fine_tuning.jobs.resume(shown).status == "queued"
     server.wait_for_going_on(job_id)

@@ -133,7 +133,8 @@ def test_llama_server_answers_under_the_same_names_and_is_replaced_for_an_adapte
     made(partial(Conversions(root.quantized_bases).base, source))  # an export's process less: each takes seconds
     standin = Standin(tmp_path)
     make_adapter(tmp_path, "mine")
-    server = start_server("--engine", "llama.cpp", environment={VARIABLE: str(standin.program), "LATHE_API_KEY": ""})
+    environment = {VARIABLE: str(standin.program), "LATHE_API_KEY": ""}
+    server = start_server("--slots", "0", "--engine", "llama.cpp", environment=environment)
     v1 = f"http://localhost:{server.port}/v1"
 
     # The bare base, asked in Lathe's own rendering of its chat template.
@@ -215,7 +216,8 @@ def test_a_real_llama_server_writes_nearly_what_the_embedded_engine_writes(
     likely: dict[tuple[str, str], dict[str, float]] = {}
     for engine, root in roots.items():
         make_adapter(root, "mine")
-        server = start_server("--engine", engine, root=root, environment={VARIABLE: program, "LATHE_API_KEY": ""})
+        environment = {VARIABLE: program, "LATHE_API_KEY": ""}
+        server = start_server("--slots", "0", "--engine", engine, root=root, environment=environment)
         for model in (MODEL, "mine"):
             said = complete(server, model=model, **asked)
             assert "choices" in said, said

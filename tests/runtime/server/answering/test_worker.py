@@ -87,7 +87,7 @@ def test_what_nobody_waits_for_is_given_up(endless: Path, tmp_path: Path) -> Non
 def test_an_idle_worker_gives_its_memory_back_and_the_next_one_has_the_same_answer_and_ends_with_a_killed_server(
     start_server: Callable[..., Server],
 ) -> None:
-    server = start_server("--unload-after", "0.01")
+    server = start_server("--slots", "0", "--unload-after", "0.01")
     request = {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 4}
     before = server.post("/generate", request).json()
     [worker] = server.children()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from runtime.process.machine import Machine
+from runtime.server.index import Index
 from runtime.server.jobs import control
 from runtime.server.jobs.trainers import pid_of_trainer
 from state import folders, jobs, locks, store
@@ -38,6 +39,18 @@ class _Clock:
     def monotonic(self) -> float:
         self.times_asked += 1
         return self.now_s
+
+
+class _Waiting(_Clock):
+    """Each pause takes a second of this clock, and something happens meanwhile."""
+
+    def __init__(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def sleep(self, _: float) -> None:
+        self.now_s += 1
+        self._meanwhile()
 
 
 @pytest.fixture
@@ -72,6 +85,36 @@ def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytes
     server.run(scenario)
     sent = [record.message.rsplit(maxsplit=1)[-1] for record in caplog.records if "does not end" in record.message]
     assert sent == ["SIGTERM", "SIGKILL"]
+
+
+@pytest.mark.parametrize("act", [control.resume, lambda index, job_id: jobs.remove(index.job(job_id).folder)])
+def test_a_trainer_that_has_written_its_jobs_end_is_waited_for(
+    rig: Rigs, monkeypatch: pytest.MonkeyPatch, act: Callable[[Index, str], None]
+) -> None:
+    index, folder = (server := rig(CPU)).index, server.add()
+    jobs.write_status(folder, Status(status="cancelled"))
+    trainer = locks.hold(folder.trainer_lock, 0)
+    trainer.__enter__()
+    monkeypatch.setattr(locks, "time", _Waiting(lambda: trainer.__exit__(None, None, None)))
+
+    act(index, folder.job_id)
+
+    assert not folder.status_file.exists() or jobs.read_status(folder).status == "pending"
+
+
+@pytest.mark.parametrize(("status", "waited"), [("running", False), ("failed", True)])
+def test_a_trainer_that_lives_on_is_not_waited_for_longer(
+    rig: Rigs, monkeypatch: pytest.MonkeyPatch, status: jobs.JobState, *, waited: bool
+) -> None:
+    index, folder = (server := rig(CPU)).index, server.add()
+    jobs.write_status(folder, Status(status=status))
+    clock = _Waiting()
+    monkeypatch.setattr(locks, "time", clock)
+
+    with locks.hold(folder.trainer_lock, 0), pytest.raises(ServiceError, match="its trainer is still there"):
+        control.resume(index, folder.job_id)
+
+    assert clock.now_s == (jobs.TRAINER_END_S if waited else 0)
 
 
 def test_a_paused_job_lets_others_pass_and_has_its_old_place_when_it_is_resumed(rig: Rigs) -> None:
