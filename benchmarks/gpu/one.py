@@ -1,6 +1,7 @@
 """`python -m benchmarks.gpu.one NAME FOLDER`: one check, once a line with the seconds that are left comes by stdin."""
 
 import json
+import logging
 import signal
 import sys
 import traceback
@@ -14,6 +15,7 @@ from runtime.process import cpu
 
 def main() -> None:
     cpu.prepare()
+    logging.basicConfig(level=logging.INFO)  # why something is not as it should be
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started is ended
     name, folder = sys.argv[1], Path(sys.argv[2])
     module, _, function = name.partition(".")

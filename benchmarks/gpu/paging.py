@@ -1,6 +1,5 @@
 """Whether a GPU computes with keys and values in pages, and by recorded passes, what it computes with plain caches."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,7 +74,6 @@ def speed(setting: Setting) -> str:
 
 
 def _against_plain_caches(setting: Setting) -> str:
-    logging.basicConfig(level=logging.INFO)  # why something is not as it should be
     model = _loaded(setting, CHECKOUT / "models" / "tiny-python")
     own = private.attention_of(model.config)
     expected = _played(ragged.choose(model))

@@ -30,7 +30,7 @@ def fast_or_plain(model: Any, what: str, *, fast: Callable[[], Way], plain: Call
     try:
         return fast()
     except UNSUITABLE as reason:
-        log.info("%s are computed one at a time: %s", what, reason)
+        log.info("%s are computed one at a time: %s", what, str(reason))  # a record that is kept would keep its frames
         model.set_attn_implementation(own)
         return plain()
 

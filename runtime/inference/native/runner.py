@@ -35,7 +35,7 @@ def choose(model: PreTrainedModel, adapters: Adapters, plain: ModelRunner) -> Mo
         found, caches = ragged.tried(runner.new_cache, runner.logits)
         check_close(found, expected.float(), ragged.TRIAL_TOLERANCE)
     except (Unavailable, *UNSUITABLE) as reason:
-        log.info("Passes are computed by torch: %s", reason)
+        log.info("Passes are computed by torch: %s", str(reason))  # a record that is kept would keep its frames
         return plain
     return replace(runner, cache_bytes_per_token=caches[0].bytes_per_token, logits_bytes=found[0].nbytes)
 

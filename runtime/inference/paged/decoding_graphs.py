@@ -103,7 +103,7 @@ class DecodingGraphs:
                 graph.replay = self._record(partial(self._compute, graph.inputs))
                 check_close(graph.replay().float(), expected.float(), TOLERANCE)
         except Exception as reason:  # noqa: BLE001  whatever it is, there is a plain way; a dead device fails there, too
-            log.info("Decoding passes are not recorded as graphs: %s", reason)
+            log.info("Decoding passes are not recorded as graphs: %s", str(reason))
             self._record = None
             self._graphs.clear()
         return expected

@@ -43,7 +43,7 @@ def choose(model: PreTrainedModel, adapters: Adapters) -> ModelRunner:
         except (*UNSUITABLE, RuntimeError) as reason:
             if failures.is_fatal(reason):
                 raise
-            log.info("Keys and values are not in pages, %s: %s", "for flash" if by_flash else "gathered", reason)
+            log.info("Keys and values are not in pages, %s: %s", "for flash" if by_flash else "gathered", str(reason))
         else:
             bytes_per_token = pool.bytes_per_page // pool.page
             return ModelRunner(new_cache, logits, bytes_per_token, plain.logits_bytes, is_batched=True, pool=pool)
