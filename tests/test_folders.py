@@ -161,6 +161,7 @@ def _documented(readme: Path) -> set[str]:
     return set(re.findall(r"^\| `([^`]+)` \|", readme.read_text(), flags=re.MULTILINE))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what reports outlives the training
 def test_every_file_of_a_finished_job_is_in_the_folders_readme(
     queueing: Server, train_here: Callable[..., str]
 ) -> None:
