@@ -222,9 +222,7 @@ def _read(model: PreTrainedModel, folder: Path, checked: Checked) -> LoadedAdapt
     with safe_open(folder / WEIGHTS, framework="pt") as weights:
         for layer, scaling in checked.scalings.items():
             a_RI, b_OR = (weights.get_tensor(f"{PREFIX}{layer}.lora_{side}.weight") for side in "AB")
-            b_RO = (
-                b_OR.T.float() * scaling
-            ).contiguous()  # an output after another, as the kernels of `native` read them
+            b_RO = (b_OR.T.float() * scaling).contiguous()  # in the order in which `native`'s kernels read it
             change = LayerChange(a_RI.float().to(device), b_RO.to(device).T)
             if layer in checked.magnitudes:
                 _stretch(change, model.get_submodule(layer), weights.get_tensor(magnitude(layer)).to(device))

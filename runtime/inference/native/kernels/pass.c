@@ -31,7 +31,7 @@ typedef struct {
 /* What an adapter adds to one matrix: x A^T B^T, with A [r, I] and B^T [r, O]. */
 typedef struct { const float *a, *b; int32_t rank, stride; /* of B^T's rows, which may be a part of longer ones */ } Lora;
 
-typedef struct { int32_t first, end, first_kept, end_kept; const Lora *lora; /* [layers * SLOTS + 1] */ } Span;
+typedef struct { int32_t first, end, first_kept, end_kept; const Lora *lora; /* [layers * SLOTS + 1]: of each matrix in the order of the layers, the output layer last */ } Span;
 
 /* The cache is [layers, 2, key heads, capacity, D]. */
 typedef struct { int32_t row, tokens, start, capacity; element *cache; } Chunk;
@@ -146,9 +146,6 @@ static void to_low_rank(const State *state, const Lora *lora, int slot, int inpu
         }
 }
 
-/* Where a matrix stands in an adapter; the output layer comes last. */
-static const Lora *lora_of(const Span *span, int matrix) { return span->lora + matrix; }
-
 /* x A^T of `count` matrices that share their input. A barrier follows, where there are any. Returns the next stage. */
 static int low_ranks(Team *team, const State *state, int stage, int matrix, int count, int inputs, const element *x, size_t stride, int is_head) {
     const Pass *pass = state->pass;
@@ -170,7 +167,7 @@ static int low_ranks(Team *team, const State *state, int stage, int matrix, int 
                 continue;
             }
             int slot = left % count, from = first + left / count * ROWS_AT_ONCE;
-            const Lora *lora = lora_of(span, matrix + slot);
+            const Lora *lora = span->lora + matrix + slot;
             if (lora->rank) to_low_rank(state, lora, slot, inputs, x, stride, from, from + ROWS_AT_ONCE < end ? from + ROWS_AT_ONCE : end);
             break;
         }
@@ -191,7 +188,7 @@ static void complete(const State *state, const Matrix *m, int tile, int matrix, 
     const size_t most = (size_t)state->most_rank;
     for (int s = 0; s < pass->spans; s++) {
         const Span *span = pass->span + s;
-        const Lora *lora = lora_of(span, matrix);
+        const Lora *lora = span->lora + matrix;
         if (!lora->rank) continue;
         int first = is_head ? span->first_kept : span->first, end = is_head ? span->end_kept : span->end;
         for (int row = first; row < end; row++) {
