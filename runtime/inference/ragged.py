@@ -47,25 +47,29 @@ class ModelRunner(Struct, frozen=True):
     logits: Callable[[Sequence[Chunk]], torch.Tensor]
     cache_bytes_per_token: int
     """Measured."""
-    logits_bytes: int
-    """Of one token's logits; measured."""
+    trial_logits: torch.Tensor
+    """[N, V] of `tried`: what another way to compute them has to come to."""
     is_batched: bool
     pool: PagePool | None = None
     """What all its KV caches have their memory of; without one, each has its own."""
+
+    @property
+    def logits_bytes(self) -> int:
+        """Of one token's logits."""
+        return self.trial_logits[0].nbytes
 
 
 def choose(model: PreTrainedModel) -> ModelRunner:
     """All sequences together where a trial shows that it is right for this model; else one after another."""
     new, logits = partial(DynamicCache, config=model.config), partial(_one_by_one, model)
     expected, caches = tried(new, logits)
-    logits_bytes = expected[0].nbytes
-    alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), logits_bytes, is_batched=False)
+    alone = ModelRunner(new, logits, _bytes_per_token(caches[0]), expected, is_batched=False)
 
     def batched() -> ModelRunner:
         model.set_attn_implementation(ATTENTION)
         found, caches = tried(KVCache, partial(_together, model))
         check_close(found.float(), expected.float(), TRIAL_TOLERANCE)
-        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, logits_bytes, is_batched=True)
+        return ModelRunner(KVCache, partial(_together, model), caches[0].bytes_per_token, found, is_batched=True)
 
     return fast_or_plain(model, "Sequences", fast=batched, plain=lambda: alone)
 

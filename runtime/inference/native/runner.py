@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from msgspec.structs import replace
 from transformers import PreTrainedModel
 
 from runtime.inference import ragged
@@ -27,17 +26,13 @@ def choose(model: PreTrainedModel, adapters: Adapters, plain: ModelRunner) -> Mo
     if model.device.type != "cpu" or not plain.is_batched or plain.pool is not None:
         return plain
     try:
-        expected, _ = ragged.tried(plain.new_cache, plain.logits)  # bitsandbytes packs the weights in its first pass
-        kernels = Kernels(model, adapters, plain)
-        runner = ModelRunner(
-            kernels.new_cache, kernels.logits, is_batched=True, cache_bytes_per_token=0, logits_bytes=0
-        )
-        found, caches = ragged.tried(runner.new_cache, runner.logits)
-        check_close(found, expected.float(), ragged.TRIAL_TOLERANCE)
+        kernels = Kernels(model, adapters, plain)  # of weights that bitsandbytes packed in the plain way's first pass
+        found, caches = ragged.tried(kernels.new_cache, kernels.logits)
+        check_close(found, plain.trial_logits.float(), ragged.TRIAL_TOLERANCE)
     except (Unavailable, *UNSUITABLE) as reason:
         log.info("Passes are computed by torch: %s", str(reason))  # a record that is kept would keep its frames
         return plain
-    return replace(runner, cache_bytes_per_token=caches[0].bytes_per_token, logits_bytes=found[0].nbytes)
+    return ModelRunner(kernels.new_cache, kernels.logits, caches[0].bytes_per_token, found, is_batched=True)
 
 
 class Kernels:

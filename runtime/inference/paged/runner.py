@@ -46,7 +46,7 @@ def choose(model: PreTrainedModel, adapters: Adapters) -> ModelRunner:
             log.info("Keys and values are not in pages, %s: %s", "for flash" if by_flash else "gathered", str(reason))
         else:
             bytes_per_token = pool.bytes_per_page // pool.page
-            return ModelRunner(new_cache, logits, bytes_per_token, plain.logits_bytes, is_batched=True, pool=pool)
+            return ModelRunner(new_cache, logits, bytes_per_token, plain.trial_logits, is_batched=True, pool=pool)
     model.set_attn_implementation(own)
     return plain
 

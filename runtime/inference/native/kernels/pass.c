@@ -146,29 +146,35 @@ static void to_low_rank(const State *state, const Lora *lora, int slot, int inpu
         }
 }
 
+typedef struct { int first, end; } Rows;
+
+/* Those of a span's adapter: of the output layer, whose rows are the kept ones alone, others than elsewhere. */
+static Rows rows_of(const Span *span, int is_head) {
+    return is_head ? (Rows){span->first_kept, span->end_kept} : (Rows){span->first, span->end};
+}
+
 /* x A^T of `count` matrices that share their input. A barrier follows, where there are any. Returns the next stage. */
 static int low_ranks(Team *team, const State *state, int stage, int matrix, int count, int inputs, const element *x, size_t stride, int is_head) {
     const Pass *pass = state->pass;
     if (state->most_rank == 0) return stage;
     int pieces = 0;
     for (int s = 0; s < pass->spans; s++) {
-        const Span *span = pass->span + s;
-        int first = is_head ? span->first_kept : span->first, end = is_head ? span->end_kept : span->end;
-        pieces += (end - first + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE * count;
+        const Rows rows = rows_of(pass->span + s, is_head);
+        pieces += (rows.end - rows.first + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE * count;
     }
     for (int piece; (piece = take(team, stage, 1, pieces)) < pieces;) {
         int left = piece;
         for (int s = 0; s < pass->spans; s++) {
             const Span *span = pass->span + s;
-            int first = is_head ? span->first_kept : span->first, end = is_head ? span->end_kept : span->end;
-            int own = (end - first + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE * count;
+            const Rows rows = rows_of(span, is_head);
+            int own = (rows.end - rows.first + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE * count;
             if (left >= own) {
                 left -= own;
                 continue;
             }
-            int slot = left % count, from = first + left / count * ROWS_AT_ONCE;
+            int slot = left % count, from = rows.first + left / count * ROWS_AT_ONCE;
             const Lora *lora = span->lora + matrix + slot;
-            if (lora->rank) to_low_rank(state, lora, slot, inputs, x, stride, from, from + ROWS_AT_ONCE < end ? from + ROWS_AT_ONCE : end);
+            if (lora->rank) to_low_rank(state, lora, slot, inputs, x, stride, from, from + ROWS_AT_ONCE < rows.end ? from + ROWS_AT_ONCE : rows.end);
             break;
         }
     }
@@ -190,8 +196,8 @@ static void complete(const State *state, const Matrix *m, int tile, int matrix, 
         const Span *span = pass->span + s;
         const Lora *lora = span->lora + matrix;
         if (!lora->rank) continue;
-        int first = is_head ? span->first_kept : span->first, end = is_head ? span->end_kept : span->end;
-        for (int row = first; row < end; row++) {
+        const Rows own_rows = rows_of(span, is_head);
+        for (int row = own_rows.first; row < own_rows.end; row++) {
             const float *low_rank = state->low_rank + ((size_t)slot * pass->rows + row) * most;
             float *own = out + (size_t)row * TILE;
             floats sums[TILE / LANES];
