@@ -1,13 +1,14 @@
 """`python -m tests.stuck_trainer JOB_DIR WHERE`: a trainer that is stuck there for ever, as in a row that takes hours.
 
 It makes the file `stuck` in the data root then. WHERE is "nowhere", "import of torch", "preparation", "evaluation",
-"sample N" or "step N" (from 1).
+"sample N" or "step N" (from 1). "tokenizing" makes no file: the rows have no end, and are tokenized on and on.
 """
 
 import atexit
+import itertools
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
@@ -27,6 +28,12 @@ class StuckImport(MetaPathFinder):
     def find_spec(self, name: str, *_: object) -> None:
         if name == "torch":
             stick()
+
+
+def endless(items: Iterator[Any], *how: Any) -> Iterator[Any]:
+    from runtime.trainer import counting  # noqa: PLC0415
+
+    return counting.counted(itertools.cycle(items), *how)
 
 
 def stuck_answer(where: str) -> Callable[..., Any]:
@@ -79,8 +86,10 @@ def be(where: str) -> NoReturn:
         sys.meta_path.insert(0, StuckImport())
     else:
         libraries.load()
-        from runtime.trainer import preparation, sampling  # noqa: PLC0415
+        from runtime.trainer import preparation, sampling, tokenizing  # noqa: PLC0415
 
+        if where == "tokenizing":
+            vars(tokenizing)["counted"] = endless
         vars(preparation)["choose"] = stuck_choose(where)
         vars(sampling)["greedy_answer"] = stuck_answer(where)
     main()

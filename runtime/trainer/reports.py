@@ -51,8 +51,9 @@ class Reports:
     def start(self) -> None:
         """From metrics.jsonl as it is now."""
         for tool in self._tools:
+            before_ns = self._changed_at(tool)  # what the process says is news, however soon it does
             try:
-                self._telling.append(_Telling(tool, self._started(tool), self._changed_at(tool)))
+                self._telling.append(_Telling(tool, self._started(tool), before_ns))
             except OSError as error:
                 log.warning("Not reported: %s: %s", tool, error)
                 self._attempt.note = f"Not reported: {tool}: {error}"
@@ -134,7 +135,7 @@ class Reports:
 
 
 def _close_input(process: subprocess.Popen[bytes], last_word: bytes = b"") -> None:
-    if process.stdin is not None:
+    if process.stdin is not None and not process.stdin.closed:  # closed where none could be started in its place
         with suppress(OSError):  # it has ended
             process.stdin.write(last_word)
             process.stdin.close()

@@ -68,8 +68,12 @@ def main() -> int:
     folder = JobFolder(options.job_dir)
     end = TrainersEnd(folder)
     threading.Thread(target=end.watch, daemon=True).start()
-    with locks.hold(folder.reports / f"{options.tool}.lock", LAST_S):  # an earlier trainer's may still be at its end
-        return _report(folder, options.tool, end)
+    try:
+        with locks.hold(folder.reports / f"{options.tool}.lock", LAST_S):  # an earlier trainer's may be at its end
+            return _report(folder, options.tool, end)
+    except Exception:  # noqa: BLE001  the interpreter's own end would abort: the thread still reads standard input
+        traceback.print_exc()
+        return 1
 
 
 def _report(folder: JobFolder, tool: Tool, end: TrainersEnd) -> int:

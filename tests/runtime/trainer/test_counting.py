@@ -1,6 +1,5 @@
 """While rows are tokenized, a job tells how far it is, and can be stopped at once."""
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +50,7 @@ def test_a_job_is_stopped_while_it_tokenizes(tmp_path: Path, toy: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "toy").symlink_to(toy)
     folder = jobs.make(tmp_path)
-    line = json.dumps({"text": "one two three " * 40}) + "\n"
-    folder.train_file.write_text(line * 60_000)
-    process = jobs.launch(folder)
+    process = jobs.launch(folder, "tests.stuck_trainer", "tokenizing")
     wait_until(lambda: (jobs.status(folder).message or "").startswith("Tokenizing train.jsonl: "), "it tokenizes")
 
     folder.stop_file.touch()
@@ -64,7 +61,6 @@ def test_a_job_is_stopped_while_it_tokenizes(tmp_path: Path, toy: Path) -> None:
     assert not (folder.tokens / "train").exists()
 
     folder.stop_file.unlink()
-    folder.train_file.write_text(line * 2)
     jobs.train_here(folder)
     assert [path.name for path in folder.tokens.iterdir()] == ["train"]
     assert jobs.status(folder).message is None

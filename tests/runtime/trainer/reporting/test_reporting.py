@@ -15,15 +15,21 @@ from tensorboardX.proto.event_pb2 import Event
 from runtime.trainer import reports as trainers_side
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.reports import Reports
-from state import metrics, report_to, store
+from state import locks, metrics, report_to, store
 from state.jobs import JobFolder, Status, read_job
 from state.metrics import Point
-from state.report_to import Tool
+from state.report_to import Told, Tool
 from tests import jobs
 from tests.reporting import StandIns
 from tests.server import CHECKOUT, PATIENCE_S, wait_until
 
 WANDB = {"type": "wandb", "project": "p", "name": "n", "entity": "e", "tags": ["t"]}
+
+
+@pytest.fixture(autouse=True)
+def _patient_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end it waits for the last figures, however slow the machine is."""
+    monkeypatch.setattr(trainers_side, "LAST_S", PATIENCE_S)
 
 
 def _line(step: int, **figures: Any) -> Point:
@@ -122,18 +128,27 @@ def test_what_a_tool_raises_is_told_and_tried_again_when_the_trainer_has_ended(
     assert [call[1] for call in stand_ins.calls() if call[0] == "finish"] == [1]
 
 
-def test_a_training_does_not_end_for_a_folder_of_reports_that_is_gone(tmp_path: Path, stand_ins: StandIns) -> None:
+@pytest.mark.parametrize("is_seen", [False, True])
+def test_a_training_does_not_end_for_a_folder_of_reports_that_is_gone(
+    tmp_path: Path, stand_ins: StandIns, *, is_seen: bool
+) -> None:
+    """`is_seen`: the trainer sees before its own end that the process has ended for it."""
     folder = jobs.make(tmp_path / "root", report_to=["wandb"])
     store.write_lines(folder.metrics_file, [_line(1)])
     attempt = Attempt(folder)
     reports = Reports(attempt, read_job(folder))
     reports.start()
     wait_until(lambda: _is_told(folder, "wandb", 1), "the first figures are told")
+    with locks.hold(folder.reports / "wandb.json.lock", PATIENCE_S):  # its process has done writing that
+        shutil.rmtree(folder.reports)
+        folder.reports.write_text("no folder")
 
-    shutil.rmtree(folder.reports)
-    folder.reports.write_text("no folder")
-    metrics.append(folder.metrics_file, _line(2))
     reports.look()
+    metrics.append(folder.metrics_file, _line(2))
+    if is_seen:
+        [telling] = reports._telling
+        wait_until(lambda: telling.process.poll() is not None, "its process has ended")
+        reports.look()
     reports.finish()
 
     assert attempt.note == "Not reported: wandb: its process ended with code 1"
@@ -201,19 +216,23 @@ def test_a_training_shows_its_curve_in_tensorboard_and_goes_on_where_another_too
 
 
 def _said_while_it_trains(monkeypatch: pytest.MonkeyPatch, folder: JobFolder) -> list[str | None]:
-    """What the status says after the last step. The first one waits until wandb has failed."""
-    said: list[str | None] = []
-    start, finish = Reports.start, Reports.finish
+    """What the status says after the last step. The first one waits until TensorBoard has begun and wandb has failed.
 
-    def started(reports: Reports) -> None:
-        start(reports)
-        wait_until(lambda: report_to.told(folder.reports, "wandb").problem is not None, "wandb has failed")
+    They have as soon as their processes are started: what they said then must not be missed.
+    """
+    said: list[str | None] = []
+    start, finish = Reports._started, Reports.finish
+
+    def started(reports: Reports, tool: Tool) -> "subprocess.Popen[bytes]":
+        process = start(reports, tool)
+        wait_until(lambda: report_to.told(folder.reports, tool) != Told(), f"{tool} has begun or failed")
+        return process
 
     def finished(reports: Reports) -> None:
         said.append(jobs.status(folder).message)
         finish(reports)
 
-    monkeypatch.setattr(Reports, "start", started)
+    monkeypatch.setattr(Reports, "_started", started)
     monkeypatch.setattr(Reports, "finish", finished)
     return said
 
