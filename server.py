@@ -38,6 +38,11 @@ from state.root import DataRoot
 CHECKOUT = Path(__file__).resolve().parent
 OWNER = ".server.json"
 SHUTDOWN_S = 1
+KEEP_ALIVE_S = 120
+"""Longer than clients keep a connection that they don't use: httpx and OpenAI's client 5 s, Go 90 s.
+
+If the server were the one that closes it, a request could be on its way at that moment, and fail with a reset.
+"""
 HERE = {"127.0.0.1", "::1", "0.0.0.0", "::"}  # noqa: S104
 """What a server listens on that a browser of this machine reaches as localhost."""
 
@@ -107,6 +112,7 @@ def main(arguments: list[str]) -> int:
                 port=options.port,
                 log_config=None,  # its words go where all others do
                 log_level="warning",
+                timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
             with suppress(KeyboardInterrupt):  # the server has ended, and Ctrl-C asked for no more

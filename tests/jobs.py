@@ -9,7 +9,7 @@ from typing import Any
 from runtime.model import libraries
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import Interruption
-from state import jobs, metrics
+from state import jobs, locks, metrics
 from state.jobs import JobFolder
 from state.root import DataRoot
 from tests import processes
@@ -50,10 +50,15 @@ def run(folder: JobFolder) -> tuple[int, str]:
 
 
 def train_here(folder: JobFolder) -> None:
-    """The same run in this process: two seconds of imports less. Raises what it raises."""
-    attempt = Attempt(folder)
-    attempt.begin()
-    train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))
+    """The same run in this process: two seconds of imports less. Raises what it raises.
+
+    It holds the lock as a trainer does: else a server on this root would take the trainer for dead, and write the
+    status, too.
+    """
+    with locks.hold(folder.trainer_lock, PATIENCE_S):
+        attempt = Attempt(folder)
+        attempt.begin()
+        train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))
 
 
 def losses(folder: JobFolder) -> list[float | None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import PeftModel
 from torch import nn
@@ -65,7 +65,7 @@ def model(toy: Path) -> PeftModel:
     return _attach(toy)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25)
 @given(documents=DOCUMENTS)
 def test_packed_documents_have_the_loss_and_the_gradients_of_documents_alone(
     model: PeftModel, documents: list[Document]
