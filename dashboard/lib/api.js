@@ -4,6 +4,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { take } from "./given.js";
 import { useStore } from "./store.js";
 
+const UNREAD_MS = 1000; // between two looks at a list that a server that has just started has not read yet
+
 // A refusal in the server's own sentence; status 0 when no server answered.
 export class Refusal extends Error {
   constructor(status, sentence) {
@@ -41,7 +43,8 @@ async function ask(method, path, body, signal) {
   throw new Refusal(reply.status, said ?? `The server answered ${reply.status} without a reason`);
 }
 
-// What a path answers: {data, error, again}. It is asked again when the path or `key` changes, and of a new server.
+// What a path answers: {data, error, again}. It is asked again when the path or `key` changes, of a new server, and of
+// one that still reads its folders: where they are empty, no event tells that it has.
 // Data that is there stays while it is asked for again; a path of null asks nothing.
 export function useAsk(path, key = 0) {
   const [answer, setAnswer] = useState(() => ({ path, data: take(path), error: null }));
@@ -63,6 +66,11 @@ export function useAsk(path, key = 0) {
     return () => leaving.abort();
   }, [path, key, greetings, again]);
   const mine = answer.path === path ? answer : { data: null, error: null };
+  useEffect(() => {
+    if (mine.data?.complete !== false) return undefined;
+    const timer = setTimeout(() => setAgain((n) => n + 1), UNREAD_MS);
+    return () => clearTimeout(timer);
+  }, [mine]);
   return { data: mine.data, error: mine.error, again: () => setAgain((n) => n + 1) };
 }
 

@@ -1,7 +1,7 @@
 // #/new?model=…&dataset=…&from=JOB&training_config.max_seq_length=…: a form, and beside it what the training would take.
 
 import { html } from "htm/preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { get, post } from "../lib/api.js";
 import { bodyOf, forget, fresh, fromJob, save, saved } from "../lib/draft.js";
 import { fieldOf } from "../lib/jobs.js";
@@ -103,11 +103,11 @@ function Form({ draft, change }) {
   </div>`;
 }
 
-// Wherever the focus is on the page.
+// Wherever the focus is on the page, as soon as the form is seen.
 function useCtrlEnter(act) {
   const newest = useRef();
   newest.current = act;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const keys = (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) newest.current();
     };
@@ -139,7 +139,7 @@ function useDraft(query) {
       get(`/api/training/jobs/${encodeURIComponent(query.from)}`).then((job) => begin(fromJob(job)), setError);
     } else begin(saved() ?? fresh());
   }, [JSON.stringify(query)]);
-  useEffect(() => {
+  useLayoutEffect(() => { // a reload may come at once
     if (draft) save(draft);
   }, [draft]);
   return { draft, change: setDraft, error };

@@ -1,7 +1,7 @@
 // #/play?models=BASE,ADAPTER&ask=…: the same question to up to four models, side by side.
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import { useAsk } from "../lib/api.js";
 import { setQuery } from "../lib/router.js";
 import { useStore } from "../lib/store.js";
@@ -54,7 +54,7 @@ function atFirst(data) {
 
 function Question({ models, query, writing }) {
   const [draft, setDraft] = useState(query.ask ?? "");
-  useEffect(() => setDraft(query.ask ?? ""), [query.ask]);
+  useLayoutEffect(() => setDraft(query.ask ?? ""), [query.ask]); // before anything more can be typed
   const isText = query.as === "text";
   const send = () => {
     if (draft === "" || models.length === 0 || isAmiss(query)) return;

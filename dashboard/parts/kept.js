@@ -2,12 +2,12 @@
 // takes nothing of it away.
 
 import { html } from "htm/preact";
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 // `onKeep` gets the text, and the field itself.
 export function Kept({ tag = "input", value, onKeep, ...rest }) {
   const [typed, setTyped] = useState(value);
-  useEffect(() => setTyped(value), [value]);
+  useLayoutEffect(() => setTyped(value), [value]); // before anything more can be typed
   return html`<${tag} ...${rest} value=${typed} onInput=${({ target }) => setTyped(target.value)}
     onChange=${({ target }) => onKeep(target.value, target)} />`;
 }

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 
 from tests.dashboard.conftest import Visit
 from tests.server import Server
@@ -40,11 +40,10 @@ def test_calls_of_tools_are_shown(lived_in: Server, visit: Callable[..., Visit])
     page.locator("#json").select_option("object")
     page.locator("#ask").fill("2 + 3?")
     page.keyboard.press("Enter")
-    page.get_by_label("Arguments of add").nth(1).wait_for()
 
-    assert page.get_by_label("Arguments of add").all_inner_texts() == ['{"a": 1, "b": "<b>"}'] * 2
+    expect(page.get_by_label("Arguments of add")).to_have_text(['{"a": 1, "b": "<b>"}'] * 2)
     assert page.get_by_label("Answer of haiku").locator(".said").first.inner_text() == "I add. "
-    assert [one["model"] for one in asked] == ["tiny-python", "haiku"]
+    assert sorted(one["model"] for one in asked) == ["haiku", "tiny-python"]  # both are asked at once
     assert asked[0] | {"model": None} == asked[1] | {"model": None}
     assert (
         asked[0].items()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from benchmarks.server import reserved_port
 from state import locks
 from state.jobs import JobFolder
 from tests.dashboard.conftest import Visit
@@ -21,6 +22,13 @@ WAIT_MS = 16_000  # more than a page waits before it tries again
 
 
 @pytest.fixture
+def port() -> Iterator[int]:
+    """One that nobody else is given while no server listens there."""
+    with reserved_port() as port:
+        yield port
+
+
+@pytest.fixture
 def long(tmp_path: Path) -> Iterator[JobFolder]:
     """A running job of 20 points; its trainer is this process."""
     folder = job(tmp_path, "long", "running", now=datetime.now(UTC), step=100)
@@ -29,9 +37,9 @@ def long(tmp_path: Path) -> Iterator[JobFolder]:
 
 
 def test_a_page_outlives_its_server_and_its_own_sleep(
-    start_server: Callable[..., Server], visit: Callable[..., Visit], long: JobFolder
+    start_server: Callable[..., Server], visit: Callable[..., Visit], long: JobFolder, port: int
 ) -> None:
-    server = start_server()
+    server = start_server(port=port)
     page = visit(server, "#/jobs/long", own_clock=True).page
     _wait_for_points(page, 20)
 
@@ -40,7 +48,7 @@ def test_a_page_outlives_its_server_and_its_own_sleep(
     page.clock.run_for(SILENCE_MS)
     page.get_by_text("Reconnecting… last news").wait_for()
     _grow(long, 100, 200)
-    server = start_server(port=server.port)
+    server = start_server(port=port)
     page.clock.run_for(WAIT_MS)
     _wait_for_points(page, 40)
     page.get_by_text("Reconnecting… last news").wait_for(state="detached")
@@ -61,6 +69,7 @@ def test_a_page_outlives_its_server_and_its_own_sleep(
     _wait_for_points(page, 80)
 
     page.get_by_role("button", name="Table").click()
+    page.locator(".scroll td:first-child").nth(79).wait_for()
     cells: list[str] = page.locator(".scroll td:first-child").all_inner_texts()
     assert [float(cell) for cell in cells] == [float(step) for step in range(5, 401, 5)]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import redirect_stdout
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.dashboard.conftest import Visit
 from tests.server import CHECKOUT, Server
@@ -25,14 +25,14 @@ def test_from_the_empty_page_to_a_compared_adapter(
     page = visited.page
 
     # the first job, by keyboard alone
-    page.get_by_role("heading", name="Teach a small model").wait_for()
+    expect(page.get_by_role("heading", name="Teach a small model")).to_be_focused()
     _tab_to(page, "Start the example")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="my-first").wait_for()
     page.locator(".cursor").first.wait_for()
     page.get_by_role("link", name="Compare with the base").wait_for()
-    assert page.title() == "my-first · Lathe"
-    assert page.get_by_text("Loss of my-first fell from").is_visible()
+    expect(page).to_have_title("my-first · Lathe")
+    page.get_by_text("Loss of my-first fell from").wait_for()
     assert (tmp_path / "adapters" / "my-first" / "adapter_model.safetensors").exists()
 
     # before and after, side by side; a model that is not there keeps the others from nothing
@@ -41,8 +41,7 @@ def test_from_the_empty_page_to_a_compared_adapter(
     # what is on the screen is in the address: a reload changes nothing
     page.get_by_label("Scale").select_option("log")
     page.get_by_role("button", name="Zoom in").click()
-    assert "y=log" in page.url
-    assert "from=" in page.url
+    page.wait_for_url(lambda address: "y=log" in address and "from=" in address)
     page.reload()
     page.get_by_role("button", name="Show all", disabled=False).wait_for()
     assert page.get_by_label("Scale").input_value() == "log"
@@ -58,14 +57,19 @@ def test_from_the_empty_page_to_a_compared_adapter(
     assert page.get_by_role("textbox", name="Name").get_attribute("aria-invalid") == "true"
     page.get_by_role("textbox", name="Name").fill("my-second")
     page.locator(".plan").get_by_text("Examples").wait_for()
+    page.get_by_text("of the form as it is").wait_for()
     assert "2" in page.locator(".plan dd").first.inner_text()
 
-    # a draft outlives a reload; a job that was started can be stopped
+    # a draft outlives a reload; a job that was started can be stopped, and does not end by itself before
     page.goto(f"http://localhost:{server.port}/#/new")
     page.reload()
     assert page.get_by_role("textbox", name="Name").input_value() == "my-second"
+    page.locator("summary", has_text="Training").click()
+    page.get_by_label("Steps at most").fill("1000000")
+    page.get_by_label("Learning rate").fill("1e-6")  # with which it cannot fail either
     page.keyboard.press("Control+Enter")
     page.get_by_role("heading", name="my-second").wait_for()
+    page.locator("main .state", has_text="running").wait_for()  # from then on its buttons stay where they are
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Stop the job").click()
     page.locator("main .state", has_text="cancelled").wait_for()
@@ -97,6 +101,7 @@ def _compare(page: Page, server: Server) -> None:
     page.reload()  # asks nobody again
     assert answers["my-first"].locator(".said").inner_text() == said
     page.get_by_role("button", name="Leave gone out").click()
+    answers["gone"].wait_for(state="detached")
     page.get_by_text("As code").click()
     printed = io.StringIO()
     with redirect_stdout(printed):
