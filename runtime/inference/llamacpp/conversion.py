@@ -58,14 +58,14 @@ class Conversions:
 
     def _made(self, target: Path, file: str, order: Order) -> Path | None:
         try:
+            if target in self._under_way:
+                if not self._under_way[target].done():  # it is there some moments before what it replaces is gone
+                    return None
+                self._under_way.pop(target).result()
             if (target / file).exists():
-                self._under_way.pop(target, None)
                 os.utime(target)
                 return target / file
-            if target not in self._under_way:
-                self._under_way[target] = self._pool.submit(_make, target, order)
-            if self._under_way[target].done():
-                self._under_way.pop(target).result()
+            self._under_way[target] = self._pool.submit(_make, target, order)
         except OSError as error:
             raise ServiceError(f"{target.parent} cannot be written to: {error}") from error
         return None

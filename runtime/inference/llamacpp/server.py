@@ -24,7 +24,7 @@ from state.errors import ServiceError
 
 LAST_LINES = 5  # of what it said before it died
 LOOK_EVERY_S = 0.02
-DEATH_S = 5.0  # its socket may close a moment before it is gone
+DEATH_S = 60.0  # its socket closes a moment before it is gone; on a machine that is busy, some seconds
 
 
 class Plan(Struct, frozen=True):
@@ -38,12 +38,14 @@ class Plan(Struct, frozen=True):
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self, address: Path) -> None:
+    def __init__(self, address: Path, timeout_s: float | None = None) -> None:
         super().__init__("localhost")
         self._address = address
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self._timeout_s)
         self.sock.connect(str(self._address))
 
 
@@ -95,12 +97,11 @@ class LlamaServer:
         self._process.wait()
 
     def _has_died(self) -> bool:
-        """Whether a connection that broke was the end of it, which is waited for a while."""
-        try:
-            self._process.wait(DEATH_S)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        """Whether a connection that broke was the end of it, which is waited for unless it still answers."""
+        deadline_s = time.monotonic() + DEATH_S
+        while self.is_alive and time.monotonic() < deadline_s and not self._answers(DEATH_S):
+            time.sleep(LOOK_EVERY_S)
+        return not self.is_alive
 
     def _obituary(self) -> str:
         """How it ended, with its last lines."""
@@ -117,16 +118,16 @@ class LlamaServer:
             options += ["--lora", str(adapter)]
         return [*options, "--lora-init-without-apply"] if plan.adapters else options
 
-    def _answers(self) -> bool:
+    def _answers(self, timeout_s: float | None = None) -> bool:
         try:
-            self._asked("/health")
+            self._asked("/health", timeout_s)
         except (OSError, http.client.HTTPException):
             return False
         return True
 
-    def _asked(self, path: str) -> Any:  # noqa: ANN401  any JSON
+    def _asked(self, path: str, timeout_s: float | None = None) -> Any:  # noqa: ANN401  any JSON
         """Raises OSError, HTTPException where it does not answer yet."""
-        connection = Connection(self.address)
+        connection = Connection(self.address, timeout_s)
         try:
             connection.request("GET", path)
             reply = connection.getresponse()

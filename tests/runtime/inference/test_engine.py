@@ -107,7 +107,8 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
     outside: Any = PeftModel.from_pretrained(quantized, str(adapter)).eval()
     likely_TV = outside(ids_1T).logits[0].float().log_softmax(-1)
     likely = likely_TV[-1].topk(5).values
-    assert mixed[0] == alone
+    assert mixed[0].text == alone.text
+    assert _chosen(mixed[0]) == pytest.approx(_chosen(alone), abs=2e-2)
     assert base_of(engine).mixes_adapters, "its output layer is told which rows are whose"
     assert mixed[2].echo is not None
     assert [token.logprob for token in mixed[2].echo.logprobs] == pytest.approx(
@@ -115,6 +116,11 @@ def test_an_adapter_with_an_output_layer_of_its_own_answers_as_in_peft(tmp_path:
     )
     assert mixed[1].logprobs is not None
     assert [other.logprob for other in mixed[1].logprobs[0].top] == pytest.approx(likely.tolist(), abs=2e-2)
+
+
+def _chosen(generated: Generated) -> list[float]:
+    """The log probabilities of its tokens. On some CPUs their last bits depend on how many rows a pass has."""
+    return [token.logprob for token in generated.logprobs or []]
 
 
 def test_the_adapter_that_was_not_used_for_longest_leaves(biased: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from runtime.messages.inference import Generated
 from state.errors import ServiceError
 from tests import chats, completing
 from tests.clueless import Clueless
+from tests.server import PATIENCE_S
 
 PERSON = {
     "type": "object",
@@ -142,7 +143,7 @@ def test_a_grammar_in_the_making_keeps_nobody_waiting(
     compiled = Grammars._compile
 
     def slow(self: Grammars, written: Callable[[], str]) -> Any:
-        assert may_compile.wait(60)
+        assert may_compile.wait(PATIENCE_S)
         return compiled(self, written)
 
     monkeypatch.setattr(Grammars, "_compile", slow)

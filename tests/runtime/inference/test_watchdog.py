@@ -18,7 +18,7 @@ from runtime.inference.ragged import Chunk
 from runtime.inference.watchdog import watch
 from runtime.messages.inference import LastWords, decode_reply, line
 from tests.completing import base_of, complete, request
-from tests.server import CHECKOUT
+from tests.server import CHECKOUT, PATIENCE_S
 
 
 def test_a_pass_that_hangs_is_ended_in_words_and_shown_where_it_hangs(capfd: pytest.CaptureFixture[str]) -> None:
@@ -97,11 +97,11 @@ def test_a_worker_whose_pass_hangs_tells_the_server_and_ends(toy: Path, tmp_path
             stderr=log,
         )
         its.close()
-        ours.settimeout(120)
+        ours.settimeout(PATIENCE_S)
         ours.sendall(line(request(1, toy, None)))
 
         words = decode_reply(ours.makefile("rb").readline())
-        assert worker.wait(60) == 1  # while the socket is open: at its end a worker ends, too
+        assert worker.wait(PATIENCE_S) == 1  # while the socket is open: at its end a worker ends, too
 
     assert isinstance(words, LastWords)
     assert words.message.endswith("without a token, and is taken to hang")

@@ -44,7 +44,8 @@ class Standin:
     def lines(self, kind: str) -> list[dict[str, Any]]:
         if not self.log.exists():
             return []
-        return [line for line in map(json.loads, self.log.read_text().splitlines()) if kind in line]
+        whole, _, _ = self.log.read_text().rpartition("\n")  # the last line may be in the writing
+        return [line for line in map(json.loads, whole.splitlines()) if kind in line]
 
     @property
     def pid(self) -> int:
