@@ -38,6 +38,9 @@ from state.root import DataRoot
 CHECKOUT = Path(__file__).resolve().parent
 OWNER = ".server.json"
 SHUTDOWN_S = 1
+KEEP_ALIVE_S = 120
+"""Longer than clients keep a connection that is not used: OpenAI's 5 s, as uvicorn by itself does, Go's 90. Were it
+closed here, a client may send a request just then, which nobody answers."""
 HERE = {"127.0.0.1", "::1", "0.0.0.0", "::"}  # noqa: S104
 """What a server listens on that a browser of this machine reaches as localhost."""
 
@@ -108,6 +111,7 @@ def main(arguments: list[str]) -> int:
                 log_config=None,  # its words go where all others do
                 log_level="warning",
                 timeout_graceful_shutdown=SHUTDOWN_S,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
             with suppress(KeyboardInterrupt):  # the server has ended, and Ctrl-C asked for no more
                 Server(config, service).run()
