@@ -9,7 +9,7 @@ from typing import Any
 from runtime.model import libraries
 from runtime.trainer.attempt import Attempt
 from runtime.trainer.interruption import Interruption
-from state import jobs, metrics
+from state import jobs, locks, metrics
 from state.jobs import JobFolder
 from state.root import DataRoot
 from tests import processes
@@ -50,10 +50,14 @@ def run(folder: JobFolder) -> tuple[int, str]:
 
 
 def train_here(folder: JobFolder) -> None:
-    """The same run in this process: two seconds of imports less. Raises what it raises."""
-    attempt = Attempt(folder)
-    attempt.begin()
-    train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))
+    """The same run in this process: two seconds of imports less. Raises what it raises.
+
+    Without the lock a server would take the job for one whose trainer has died, and might write that over its end.
+    """
+    with locks.hold(folder.trainer_lock, PATIENCE_S):
+        attempt = Attempt(folder)
+        attempt.begin()
+        train(DataRoot.at(folder.path.parent.parent), attempt, Interruption(folder))
 
 
 def losses(folder: JobFolder) -> list[float | None]:
