@@ -104,8 +104,8 @@ class Torture:
             time.sleep(self.random.uniform(0, WHOLE_JOB_S))
         elif not self._wait_for(folder, PHASES[phase]):
             return
-        status = jobs.read_status(folder)
         trainer = trainer_of(folder)
+        status = jobs.read_status(folder)  # by now it counts the deaths of all trainers before this one
         if trainer is None or status.status in jobs.FINISHED or is_spared(folder, status):
             return
         with suppress(psutil.NoSuchProcess):

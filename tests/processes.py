@@ -32,3 +32,8 @@ def is_alive(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process that SIGSTOP was sent to stands still by now."""
+    return "State:\tT" in Path(f"/proc/{pid}/status").read_text()

@@ -52,7 +52,7 @@ def train(folder):
     is_deaf = (folder.path / "deaf").exists()
     if is_deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with locks.hold(folder.trainer_lock, 2):
+    with locks.hold(folder.trainer_lock, 600):
         status = {"pid": os.getpid(), "accelerator": GIVEN["accelerator"]}
         status["attempt"] = read_status(folder).attempt + 1
         GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]

@@ -51,7 +51,7 @@ def test_with_the_key_the_server_answers_to_the_names_it_was_given(lan: Server, 
 
 def test_a_browser_asks_its_user_for_the_key(lan: Server) -> None:
     def ask(path: str, password: str) -> httpx.Response:
-        return httpx.get(f"http://localhost:{lan.port}{path}", auth=("anybody", password))
+        return httpx.get(f"http://localhost:{lan.port}{path}", auth=("anybody", password), timeout=PATIENCE_S)
 
     assert ask("/", "wrong").headers["WWW-Authenticate"] == 'Basic realm="Lathe"'
     assert ask("/api/health", "wrong").headers["WWW-Authenticate"] == 'Bearer realm="Lathe"'

@@ -29,7 +29,7 @@ def test_the_pages_commands_do_what_it_says(training: Server, tmp_path: Path) ->
     assert '"status":"deleted"' in printed["Pause, stop and resume a job"]
     names, answer = printed["Use an adapter from OpenAI's client"].split("\n", maxsplit=1)
     assert "'faq'" in names
-    assert answer.startswith(f"{double}\ndef ")
+    assert answer == f"{double}\n{double}"
     assert printed["Export an adapter"] == "./exports/faq-merged\n"
     assert (training.root / "exports" / "faq-merged" / "model.safetensors").exists()
     assert printed["Make folders by hand"].endswith("status=completed\n")

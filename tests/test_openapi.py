@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.server import Server
+from tests.server import PATIENCE_S, Server
 
 MANY = 5  # examples of an operation that schemathesis makes at random, besides those at the limits of each parameter
 SETTINGS = """
@@ -41,7 +41,8 @@ def test_schemathesis_finds_nothing(start_server: Callable[..., Server], tmp_pat
         "--phases=coverage,fuzzing",
         "--exclude-path=/api/events",  # never ends
         f"--exclude-checks={','.join(LEFT_OUT)}",
-        "--request-timeout=120",  # the first question of a tokenizer starts a worker
+        f"--request-timeout={PATIENCE_S}",  # the first question of a tokenizer starts a worker
+        "--suppress-health-check=too_slow",  # of how long it takes to make examples
         "--seed=5001",
     ]
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests import jobs
-from tests.processes import is_alive, on_linux
+from tests.processes import is_alive, is_stopped, on_linux
 from tests.server import CHECKOUT, PATIENCE_S, Client, Server, wait_until
 
 NO_INOTIFY = 'echo 0 > /proc/sys/user/max_inotify_instances && exec "$@"'
@@ -124,11 +124,26 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
 ) -> None:
     shutil.copytree(toy, small_disk / "models" / "toy")
     server = start_server(root=small_disk)
-    job_id = server.start(model_name="toy", training_config=LONG)
+    settings = LONG | {"save_total_limit": 1}
+    large = {"r": 64, "target_modules": "all-linear"}  # its checkpoints do not fit into what the job has in reserve
+    job_id = server.start(model_name="toy", training_config=settings, lora_config=large)
     server.wait_for_step(job_id, 20)
+    trainer, checkpoints = server.trainer(job_id), server.job_folder(job_id) / "checkpoints"
 
+    def stands_between_checkpoints() -> bool:
+        """Where there are two, it would remove the old one, and so have room for the next one again and again."""
+        os.kill(trainer, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(trainer), "the trainer stands still")
+        if len(list(checkpoints.iterdir())) == 1:
+            return True
+        os.kill(trainer, signal.SIGCONT)
+        return False
+
+    wait_until(stands_between_checkpoints, "the trainer stands between two checkpoints")
     _fill(small_disk / "ballast")
+    os.kill(trainer, signal.SIGCONT)
     failed = server.wait_for(job_id, "failed")
+    wait_until(lambda: not is_alive(trainer), "the trainer has ended")
 
     assert failed["error_message"].startswith("The disk is full: free some space, then resume the job")
     _fill(small_disk / "more ballast")  # the end of the job freed a little
@@ -143,7 +158,7 @@ def test_a_full_disk_fails_the_job_in_words_and_resume_works_when_there_is_space
     last_step = failed["current_step"] + 10
     file = server.job_folder(job_id) / "job.json"
     job = json.loads(file.read_text())
-    file.write_text(json.dumps(job | {"training_config": LONG | {"max_steps": last_step}}))
+    file.write_text(json.dumps(job | {"training_config": settings | {"max_steps": last_step}}))
     assert server.post(f"/training/resume/{job_id}").status_code == 200
     done = server.wait_for(job_id, "completed")
     assert done["current_step"] == last_step
@@ -225,7 +240,6 @@ def test_data_folders_that_are_removed_under_a_server_are_made_again_and_a_body_
     start: Callable[..., Server],
 ) -> None:
     server = start("--slots", "0", "--max-body-mb", "1")
-    wait_until(lambda: server.get("/training/jobs?limit=1").json()["complete"], "the folders have been read")
     for folder in ("training_jobs", "training_data", "adapters", "evaluations"):
         (server.root / folder).rmdir()
 

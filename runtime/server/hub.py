@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from state import models
 from state.safetensors import Tensor
 
-TIMEOUT_S = 5.0  # of each request
+TIMEOUT_S = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or 5.0)  # of each request, as the library is told for its own
 AT_ONCE = 8  # requests: large models have dozens of files
 
 log = logging.getLogger(__name__)

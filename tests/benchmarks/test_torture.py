@@ -24,7 +24,7 @@ def test_a_few_random_kills_of_trainers_of_both_kinds_lose_nothing(
     monkeypatch.setattr(torture, "JOB", torture.JOB | {"training_config": short})
     monkeypatch.setattr(torture, "WHOLE_JOB_S", 5.0)
     monkeypatch.setattr(torture, "SERVER_SHARE", 0.0)
-    monkeypatch.setattr(sys, "argv", ["torture", "--kills", "2", "--minutes", "5"])
+    monkeypatch.setattr(sys, "argv", ["torture", "--kills", "2", "--minutes", "60"])
 
     exit_code = torture.main()
 
