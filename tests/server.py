@@ -152,7 +152,9 @@ class Server:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return self.http.get("/health").status_code == 200
+            health = self.http.get("/health")
+            # on a busy machine it answers before it has read its folders, and starts no job until then
+            return health.status_code == 200 and bool(self.http.get("/evaluations").json()["complete"])
         except httpx.TransportError:
             return False
 
