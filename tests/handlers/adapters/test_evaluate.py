@@ -103,8 +103,8 @@ def _wait_for_end(server: Server, evaluation_id: str) -> dict[str, Any]:
     return dict(server.get(f"/evaluations/{evaluation_id}").json())
 
 
-def _evaluate(server: Server, **request: object) -> dict[str, Any]:
-    reply = server.post("/adapters/fluent/evaluate", request)
+def _evaluate(server: Server, adapter_name: str = "fluent", **request: object) -> dict[str, Any]:
+    reply = server.post(f"/adapters/{adapter_name}/evaluate", request)
     assert reply.status_code == 200, reply.text
     return dict(reply.json())
 
@@ -170,15 +170,23 @@ def test_where_nothing_differs_it_cannot_tell_and_says_what_was_trained_on(survi
     assert found["warnings"][0].startswith("fluent was trained on 6 of the 7 questions")
 
 
-def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(survivor: Survivor) -> None:
+def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(
+    survivor: Survivor, endless: Path, trained: Path
+) -> None:
+    """One whose answers would take hours: nothing but its stop ends it."""
     server = survivor.server
+    shutil.copytree(endless, server.root / "models" / "endless")
+    hidden = shutil.copytree(trained, server.root / "adapters" / ".tireless.new")
+    record = json.loads((hidden / "adapter.json").read_text())
+    (hidden / "adapter.json").write_text(json.dumps(record | {"model_name": "endless"}))
+    hidden.rename(hidden.with_name("tireless"))
     questions = [{"prompt": f"def f{number}(", "completion": "x"} for number in range(40)]
 
-    begun = _evaluate(server, against=[MODEL], rows=questions, max_tokens=1000)
+    begun = _evaluate(server, "tireless", rows=questions, max_tokens=100_000)
     path = f"/evaluations/{begun['evaluation_id']}"
     wait_until(lambda: server.get(path).json()["status"] == "running", "it runs")
-    waiting = _evaluate(server, rows=questions[:1])["evaluation_id"]
-    answer = server.post("/generate", {"prompt": "x", "model_name": MODEL, "max_new_tokens": 1})
+    waiting = _evaluate(server, "tireless", rows=questions[:1])["evaluation_id"]
+    answer = server.post("/generate", {"prompt": "x", "model_name": "endless", "max_new_tokens": 1})
     refused = server.delete(path)
     stopped = server.post(f"/evaluations/{waiting}/stop"), server.post(f"{path}/stop")
 
@@ -188,21 +196,24 @@ def test_an_evaluation_leaves_room_for_others_and_is_stopped_listed_and_deleted(
     assert (now["status"], now["verdict"]) == ("cancelled", None)
     assert now["progress"] < 100
     assert server.post(f"{path}/stop").json()["error"].endswith("is cancelled already")
-    listed = [one["evaluation_id"] for one in server.get("/evaluations?adapter_name=fluent").json()["evaluations"]]
-    assert listed[:2] == [waiting, begun["evaluation_id"]]
-    assert listed[-1] == survivor.evaluation_id
+    of_this, every = (
+        [one["evaluation_id"] for one in server.get(f"/evaluations{query}").json()["evaluations"]]
+        for query in ("?adapter_name=tireless", "")
+    )
+    assert of_this == every[:2] == [waiting, begun["evaluation_id"]]
+    assert every[-1] == survivor.evaluation_id
     assert server.delete(path).status_code == 200
     assert server.get(path).status_code == 404
 
 
 def test_a_file_that_cannot_be_read_is_that_evaluations_problem(survivor: Survivor) -> None:
     evaluations = survivor.server.root / "evaluations"
-    broken, edited, verdictless = (evaluations / name for name in ("broken", "edited", "verdictless"))
-    broken.mkdir()
-    (broken / "evaluation.json").write_text("{oops")
-    for copy, file, field in ((edited, "evaluation.json", "models"), (verdictless, "results.json", "verdicts")):
-        shutil.copytree(evaluations / survivor.evaluation_id, copy)
-        (copy / file).write_text(json.dumps(json.loads((copy / file).read_text()) | {field: []}))
+    (evaluations / "broken").mkdir()
+    (evaluations / "broken" / "evaluation.json").write_text("{oops")
+    for name, file, field in (("edited", "evaluation.json", "models"), ("verdictless", "results.json", "verdicts")):
+        hidden = shutil.copytree(evaluations / survivor.evaluation_id, evaluations / f".{name}.new")
+        (hidden / file).write_text(json.dumps(json.loads((hidden / file).read_text()) | {field: []}))
+        hidden.rename(evaluations / name)  # whole: half a file would be another problem
 
     def listed() -> dict[str, str | None]:
         return {

@@ -2,8 +2,10 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from state import exports
 from tests.processes import on_linux
@@ -77,26 +79,44 @@ def test_what_cannot_be_exported_is_refused_in_words(training: Server, copy_in: 
     assert not (training.root / "exports" / "of-another-base-gguf").exists()
 
 
+@pytest.fixture
+def begin_export(training: Server, toy: Path, copy_in: Callable[[str], Path]) -> Iterator[Callable[[str], Client]]:
+    """Have an adapter's export begun that never ends: its base's weights are a pipe that nobody writes to."""
+    base = shutil.copytree(toy, training.root / "models" / "weightless")
+    (base / "model.safetensors").unlink()
+    os.mkfifo(base / "model.safetensors")
+
+    def begin(name: str) -> Client:
+        record = copy_in(name) / "adapter.json"
+        record.write_text(json.dumps(json.loads(record.read_text()) | {"model_name": "weightless"}))
+        asking = Client(training, f"/adapters/{name}/export", {"format": "merged"})
+        wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun")
+        return asking
+
+    yield begin
+    shutil.rmtree(base)
+
+
 @on_linux
-def test_a_client_that_goes_away_stops_its_export(training: Server, copy_in: Callable[[str], Path]) -> None:
-    copy_in("hurried")
-    asking = Client(training, "/adapters/hurried/export", {"format": "merged"})
-    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun")
-    os.kill(training.asked("runtime.export")[0], signal.SIGSTOP)  # else it would soon end by itself
+def test_a_client_that_goes_away_stops_its_export(training: Server, begin_export: Callable[[str], Client]) -> None:
+    half = training.root / "exports" / ".hurried-merged.export.new"
+    half.mkdir(parents=True)
+    asking = begin_export("hurried")
 
     asking.go_away()
 
     wait_until(lambda: not training.asked("runtime.export"), "the export has ended")
+    wait_until(lambda: not half.exists(), "what it had begun is cleared away")
     assert not list((training.root / "exports").glob("*hurried*"))
 
 
 @on_linux
-def test_an_export_that_is_killed_leaves_nothing_and_says_so(training: Server, copy_in: Callable[[str], Path]) -> None:
-    copy_in("killed")
+def test_an_export_that_is_killed_leaves_nothing_and_says_so(
+    training: Server, begin_export: Callable[[str], Client]
+) -> None:
     half = training.root / "exports" / ".killed-merged.export.new"
     half.mkdir(parents=True)
-    asking = Client(training, "/adapters/killed/export", {"format": "merged"})
-    wait_until(lambda: bool(training.asked("runtime.export")), "the export has begun")
+    asking = begin_export("killed")
 
     os.kill(training.asked("runtime.export")[0], signal.SIGKILL)
 

@@ -130,14 +130,15 @@ def test_a_folder_and_an_archive_in_the_data_root_are_imported_under_their_own_n
     assert (folder / WEIGHTS).exists()
 
 
-def test_what_is_no_adapter_is_refused_in_words_and_nothing_appears(training: Server, trained: Path) -> None:
+def test_what_is_no_adapter_is_refused_in_words_and_nothing_appears(queueing: Server, trained: Path) -> None:
+    """Of a server that trains nothing, whose jobs would make adapters meanwhile."""
     files = _content(trained)
     config, weights = files[CONFIG], files[WEIGHTS]
     link = tarfile.TarInfo(WEIGHTS)
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
     linked = _tar((tarfile.TarInfo(CONFIG), config), (link, b""))
     vera = json.dumps(json.loads(config) | {"peft_type": "VERA"}).encode()
-    before = sorted(path.name for path in (training.root / "adapters").iterdir())
+    before = sorted(path.name for path in (queueing.root / "adapters").iterdir())
     refused = {
         "is missing; adapter_model.bin holds pickled weights": _zip({CONFIG: config, "adapter_model.bin": b"x"}),
         "adapter_model.safetensors: is cut short": _zip({CONFIG: config, WEIGHTS: weights[:-9]}),
@@ -154,12 +155,12 @@ def test_what_is_no_adapter_is_refused_in_words_and_nothing_appears(training: Se
     }
 
     for words, archive in refused.items():
-        reply = _send(training, archive, "refused")
+        reply = _send(queueing, archive, "refused")
 
         assert reply.status_code == 400, words
         assert words in reply.json()["error"]
-    assert _send(training, _zip(files), "import").json()["error"].startswith("adapter_name 'import' is reserved")
-    assert sorted(path.name for path in (training.root / "adapters").iterdir()) == before
+    assert _send(queueing, _zip(files), "import").json()["error"].startswith("adapter_name 'import' is reserved")
+    assert sorted(path.name for path in (queueing.root / "adapters").iterdir()) == before
 
 
 def test_paths_outside_the_root_and_bodies_of_other_kinds_are_refused(
@@ -197,16 +198,17 @@ def test_an_archive_may_be_larger_than_other_bodies(
     assert (json_reply.status_code, json_reply.json()["error"][:38]) == (413, "The request body is larger than 1 MiB:")
 
 
-def test_an_archive_that_the_disk_has_no_room_for_is_a_413_and_leaves_nothing(training: Server) -> None:
-    before = sorted(training.root.iterdir())
-    connection = http.client.HTTPConnection("localhost", training.port, timeout=PATIENCE_S)
+def test_an_archive_that_the_disk_has_no_room_for_is_a_413_and_leaves_nothing(queueing: Server) -> None:
+    """Not even if it were empty: what is free may be more a moment later."""
+    before = sorted(queueing.root.iterdir())
+    connection = http.client.HTTPConnection("localhost", queueing.port, timeout=PATIENCE_S)
     connection.putrequest("POST", "/api/adapters/import?adapter_name=huge")
     connection.putheader("Content-Type", "application/zip")
-    connection.putheader("Content-Length", str(shutil.disk_usage(training.root).free))
+    connection.putheader("Content-Length", str(shutil.disk_usage(queueing.root).total))
     connection.endheaders(b"PK")
 
     reply = connection.getresponse()
 
     assert (reply.status, list(json.loads(reply.read()))) == (413, ["error"])
-    assert sorted(training.root.iterdir()) == before
+    assert sorted(queueing.root.iterdir()) == before
     connection.close()

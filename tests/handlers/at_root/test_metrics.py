@@ -1,4 +1,6 @@
-"""What Prometheus reads."""
+"""What Prometheus reads. Of servers of their own: streams and jobs that others' tests have left may end meanwhile."""
+
+from collections.abc import Callable
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -22,22 +24,23 @@ def _value(samples: Samples, name: str, **labels: str) -> float:
     return samples[name, frozenset(labels.items())]
 
 
-def test_requests_are_counted_by_their_routes_and_jobs_by_their_states(queueing: Server) -> None:
+def test_requests_are_counted_by_their_routes_and_jobs_by_their_states(start_server: Callable[..., Server]) -> None:
+    server = start_server("--slots", "0")
     route = "/api/training/status/{job_id}"
-    queueing.status(queueing.start())
-    _samples(queueing)
-    before = _samples(queueing)
+    server.status(server.start())
+    _samples(server)
+    before = _samples(server)
 
-    jobs = [queueing.start() for _ in range(5)]
+    jobs = [server.start() for _ in range(5)]
     for job_id in jobs:
-        assert queueing.status(job_id)["status"] == "pending"
-    queueing.post(f"/training/stop/{jobs[0]}")
+        assert server.status(job_id)["status"] == "pending"
+    server.post(f"/training/stop/{jobs[0]}")
     for unknown in ("a", "b", "c"):
-        queueing.http.request(f"BREW{unknown.upper()}", f"/coffee/{unknown}")
-    with Listener(queueing) as listener:
+        server.http.request(f"BREW{unknown.upper()}", f"/coffee/{unknown}")
+    with Listener(server) as listener:
         listener.until(lambda event: event.name == "machine")
-        wait_until(lambda: _value(_samples(queueing), "lathe_event_streams") == 1, "the one reader is counted")
-    after = _samples(queueing)
+        wait_until(lambda: _value(_samples(server), "lathe_event_streams") == 1, "the one reader is counted")
+    after = _samples(server)
 
     def grown(name: str, **labels: str) -> float:
         return _value(after, name, **labels) - before.get((name, frozenset(labels.items())), 0.0)
@@ -54,16 +57,17 @@ def test_requests_are_counted_by_their_routes_and_jobs_by_their_states(queueing:
     assert after.get(streams) == before.get(streams)  # those that were refused were no streams
 
 
-def test_more_requests_make_no_more_series(queueing: Server) -> None:
-    queueing.get("/training/status/none")
-    _samples(queueing)
-    before = _samples(queueing)
+def test_more_requests_make_no_more_series(start_server: Callable[..., Server]) -> None:
+    server = start_server("--slots", "0")
+    server.get("/training/status/none")
+    _samples(server)
+    before = _samples(server)
 
     for number in range(100):
-        queueing.get(f"/training/status/{number}")
-        queueing.get(f"/nothing/{number}")
+        server.get(f"/training/status/{number}")
+        server.get(f"/nothing/{number}")
 
-    new = _samples(queueing).keys() - before.keys()
+    new = _samples(server).keys() - before.keys()
     assert {name for name, _ in new} <= {
         "lathe_http_requests_total",
         "lathe_http_request_duration_seconds_bucket",

@@ -80,5 +80,5 @@ def test_whose_tokenizer_is_meant_is_not_guessed(training: Server) -> None:
     reply = _post(training, "/tokenize", prompt="x")
 
     assert reply.status_code == 400
-    sentence = r"there are \d base models: name the model whose tokenizer is meant"  # other tests bring some
+    sentence = r"there are \d+ base models: name the model whose tokenizer is meant"  # other tests bring some
     assert re.search(sentence, reply.json()["error"]["message"])

@@ -2,12 +2,21 @@
 
 import json
 import re
+from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from handlers._http import assets
 from tests.server import CHECKOUT, Server
+
+
+@pytest.fixture(scope="module")
+def still(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that says the same again: nobody else's jobs go on, or go, between two looks at its page."""
+    server = Server(tmp_path_factory.mktemp("still"), "--slots", "0")
+    yield server
+    server.close()
 
 
 def _ask(server: Server, path: str, method: str = "GET", **headers: str) -> httpx.Response:
@@ -33,8 +42,8 @@ def test_files_are_compressed_for_those_who_take_it(queueing: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/ui/app.js"])
-def test_a_head_request_is_answered_like_a_get_without_its_body(queueing: Server, path: str) -> None:
-    head, get = _ask(queueing, path, "HEAD"), _ask(queueing, path)
+def test_a_head_request_is_answered_like_a_get_without_its_body(still: Server, path: str) -> None:
+    head, get = _ask(still, path, "HEAD"), _ask(still, path)
 
     assert (head.status_code, head.content) == (200, b"")
     assert _own(head.headers) == _own(get.headers)
@@ -55,17 +64,17 @@ def test_the_policy_allows_no_inline_code_and_the_page_has_none(queueing: Server
     assert inline == [' type="application/json" id="answers"']
 
 
-def test_the_page_brings_the_answers_that_its_list_of_jobs_begins_with(queueing: Server) -> None:
-    job_id = queueing.start(adapter_name="a", description="</script><script>alert(1)</script>")
+def test_the_page_brings_the_answers_that_its_list_of_jobs_begins_with(still: Server) -> None:
+    job_id = still.start(adapter_name="a", description="</script><script>alert(1)</script>")
 
-    page = _ask(queueing, "/").text
+    page = _ask(still, "/").text
 
     inside = page.partition('id="answers">')[2].partition("</script>")[0]
     answers = json.loads(inside)
     assert "<" not in inside
     assert job_id in [job["job_id"] for job in answers["/api/training/jobs?limit=50"]["jobs"]]
     for path, answer in answers.items():
-        assert answer == _ask(queueing, path).json(), path
+        assert answer == _ask(still, path).json(), path
 
 
 @pytest.mark.parametrize(

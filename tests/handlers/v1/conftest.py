@@ -10,10 +10,11 @@ from tests.server import CHECKOUT, Server
 
 
 @pytest.fixture(scope="session")
-def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, trained: Path) -> Iterator[Server]:
-    """A server with a base model called toy and an adapter of it called trained, and a base that knows tools."""
+def serving(tmp_path_factory: pytest.TempPathFactory, toy: Path, endless: Path, trained: Path) -> Iterator[Server]:
+    """A server with bases called toy and endless, an adapter of toy called trained, and a base that knows tools."""
     root = tmp_path_factory.mktemp("serving")
     shutil.copytree(toy, root / "models" / "toy")
+    shutil.copytree(endless, root / "models" / "endless")
     shutil.copytree(trained, root / "adapters" / "trained")
     caller = shutil.copytree(toy, root / "models" / "caller")
     shutil.copy(CHECKOUT / "tests" / "chat_templates" / "qwen3.jinja", caller / "chat_template.jinja")

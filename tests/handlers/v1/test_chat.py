@@ -160,10 +160,16 @@ def test_a_stream_whose_worker_dies_ends_in_words(serving: Server, client: opena
     def ask(max_tokens: int) -> openai.Stream[ChatCompletionChunk]:
         messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "hi"}]
         return client.chat.completions.create(
-            model="toy", messages=messages, max_tokens=max_tokens, n=8, stream=True, seed=1
+            model="endless",
+            messages=messages,
+            max_tokens=max_tokens,
+            n=8,
+            stream=True,
+            seed=1,
+            logit_bias={"0": -100},  # the token that ends a text
         )
 
-    stream = iter(ask(200))
+    stream = iter(ask(100_000))  # it cannot be whole, in some buffer, when the worker dies
     next(stream)
     [worker] = serving.children()
     os.kill(worker, signal.SIGKILL)

@@ -168,7 +168,8 @@ def test_more_than_may_be_under_way_is_refused_until_those_who_asked_for_it_go_a
     server = start_server("--slots", "0")
     shutil.copytree(endless, server.root / "models" / "endless")
     one = {"model": "endless", "prompt": "x", "max_tokens": 1}
-    all_there_may_be = one | {"prompt": ["x"] * 128, "max_tokens": 100_000, "stream": True}
+    never_to_end = {"max_tokens": 100_000, "logit_bias": {"0": -100}}  # without the token that ends a text
+    all_there_may_be = one | {"prompt": ["x"] * 128, "stream": True} | never_to_end
 
     def ask() -> httpx.Response:
         return server.http.post(f"http://localhost:{server.port}/v1/completions", json=one)

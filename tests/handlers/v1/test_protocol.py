@@ -9,6 +9,7 @@ import pytest
 from handlers.v1.protocol import streamed
 from runtime.server.answering.worker import Event
 from state.errors import ServiceError
+from tests.server import PATIENCE_S
 
 
 class GoneRequest:
@@ -35,4 +36,4 @@ def test_a_stream_whose_client_goes_before_its_first_token_is_given_up() -> None
             await streamed(request, reading_the_prompt(), NotImplemented, NotImplemented, None)
         await closed.wait()
 
-    asyncio.run(asyncio.wait_for(scenario(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))

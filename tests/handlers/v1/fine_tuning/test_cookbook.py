@@ -92,7 +92,8 @@ def test_the_cookbooks_steps_lead_from_recipes_to_a_model_that_answers(
         job = client.fine_tuning.jobs.create(
             training_file=files[0].id, validation_file=files[1].id, model=OPENAIS, suffix="recipe-ner"
         )
-        assert (job.status, job.model, job.hyperparameters.n_epochs) == ("queued", OPENAIS, 3)
+        assert job.status in {"queued", "running"}
+        assert (job.model, job.hyperparameters.n_epochs) == (OPENAIS, 3)
         wait_until(
             lambda: client.fine_tuning.jobs.retrieve(job.id).status not in {"queued", "running"}, "the job has ended"
         )
