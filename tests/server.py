@@ -54,6 +54,7 @@ class Server:
             headers = {"Authorization": f"Bearer {key}"} if key else {}
             self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=PATIENCE_S, headers=headers)
             wait_until(self._answers, "the server answers")
+            wait_until(self._has_read_all, "it has read its folders")
 
     def get(self, path: str, **options: Any) -> httpx.Response:
         return self.http.get(path, **options)
@@ -155,6 +156,10 @@ class Server:
             return self.http.get("/health").status_code == 200
         except httpx.TransportError:
             return False
+
+    def _has_read_all(self) -> bool:
+        """Until then its lists may lack what is there, and a job with a name for its adapter is refused."""
+        return bool(self.get("/evaluations").json()["complete"])  # they are read last
 
 
 class Client:
