@@ -52,7 +52,13 @@ class Server:
             )
             key = (environment or OFFLINE).get("LATHE_API_KEY")
             headers = {"Authorization": f"Bearer {key}"} if key else {}
-            self.http = httpx.Client(base_url=f"http://localhost:{self.port}/api", timeout=PATIENCE_S, headers=headers)
+            self.http = httpx.Client(
+                base_url=f"http://localhost:{self.port}/api",
+                timeout=PATIENCE_S,
+                headers=headers,
+                # a connection that was kept is closed after 5 s: a request that comes then is lost
+                limits=httpx.Limits(max_keepalive_connections=0),
+            )
             wait_until(self._answers, "the server answers")
             wait_until(self._has_read_all, "it has read its folders")
 
