@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from runtime.process import cpu
-from state import locks
 from state.jobs import JobFolder
 from tests import processes
-from tests.server import PATIENCE_S, Server
+from tests.server import Server
 
 # Before torch is imported: a model that a test computes in its own process uses the cores as a trainer's does. Of tests
 # that run side by side each has one core: two threads each on busy cores wait for one another most of the time, and a
@@ -65,9 +64,7 @@ def train_here(queueing: Server, toy: Path) -> Iterator[Callable[..., str]]:
 
     def train(**fields: Any) -> str:
         job_id = queueing.start(model_name="toy", **fields)
-        folder = JobFolder(queueing.job_folder(job_id))
-        with locks.hold(folder.trainer_lock, PATIENCE_S):  # a running job without a trainer is put back into the queue
-            jobs.train_here(folder)
+        jobs.train_here(JobFolder(queueing.job_folder(job_id)))
         queueing.wait_for(job_id, "completed")
         return job_id
 

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any, Self
@@ -20,8 +21,14 @@ class Event(Struct):
 class Listener:
     """Reads a stream until it is closed, from the server's side or this one."""
 
-    def __init__(self, server: Server, query: str = "", last_event_id: str | None = None) -> None:
+    def __init__(
+        self, server: Server, query: str = "", last_event_id: str | None = None, *, ahead: int | None = None
+    ) -> None:
+        """`ahead` is how many bytes the system takes in that were not read yet; else megabytes."""
         self._connection = http.client.HTTPConnection("localhost", server.port, timeout=PATIENCE_S)
+        self._connection.connect()
+        if ahead is not None:
+            self._connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ahead)
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         self._connection.request("GET", f"/api/events{query}", headers=headers)
         self._reply = self._connection.getresponse()

@@ -151,7 +151,7 @@ class Server:
                     os.kill(pid, signal.SIGKILL)
 
     def _answers(self) -> bool:
-        """And lists all that there is: evaluations are read last. On a busy machine, the first answers come before."""
+        """And has read its folders, evaluations last: on a busy machine it answers before, and lists lack things."""
         assert self.process.poll() is None, self.log.read_text()
         try:
             return bool(self.get("/evaluations").json()["complete"])

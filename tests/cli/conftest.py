@@ -57,20 +57,24 @@ class Lathe:
 
     def script(self, commands: str, folder: Path | None = None) -> Done:
         """Commands as a page has them: bash finds `lathe`, and ends at the first that fails."""
+        process = self.begin_script(commands, folder)
+        out, err = process.communicate(timeout=PATIENCE_S)
+        return Done(process.returncode, out, err)
+
+    def begin_script(self, commands: str, folder: Path | None = None) -> subprocess.Popen[str]:
+        """The same, going on meanwhile."""
         own = self.folder / "bin" / "lathe"
         own.parent.mkdir(exist_ok=True)
         own.write_text(f'#!/bin/sh\nexec {shlex.join(LATHE)} "$@"\n')
         own.chmod(0o700)
-        done = subprocess.run(
+        return subprocess.Popen(
             ["bash", "-euc", commands],
             cwd=folder or self.folder,
             env=self.environment | {"PATH": f"{own.parent}:{os.environ['PATH']}"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
-            timeout=PATIENCE_S,
         )
-        return Done(done.returncode, done.stdout, done.stderr)
 
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """A command that goes on meanwhile, in a pipe."""

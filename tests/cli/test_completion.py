@@ -5,7 +5,7 @@ from click.testing import CliRunner
 
 from cli._shared.program import program
 from tests.cli.conftest import Lathe
-from tests.server import Server
+from tests.server import Server, wait_until
 
 
 def _offered(lathe: Lathe, *words: str) -> list[str]:
@@ -30,9 +30,10 @@ def test_what_the_server_lists_is_offered(queueing: Server, lathe: Lathe) -> Non
     job_id = queueing.start(adapter_name="to-be-completed")
     queueing.post("/training/data/upload", {"dataset_name": "to-be-completed", "train_texts": ["one"]})
 
-    assert job_id in _offered(lathe, "stop", job_id[:4])
-    assert _offered(lathe, "train", "x", "-m", "tiny-p") == ["tiny-python"]
-    assert "to-be-completed" in _offered(lathe, "data", "show", "to-be")
+    # at one Tab or another: nothing is offered where the server does not answer within 0.15 s
+    wait_until(lambda: job_id in _offered(lathe, "stop", job_id[:4]), "the job is offered")
+    wait_until(lambda: _offered(lathe, "train", "x", "-m", "tiny-p") == ["tiny-python"], "the model is offered")
+    wait_until(lambda: "to-be-completed" in _offered(lathe, "data", "show", "to-be"), "the data set is offered")
 
 
 def test_without_a_server_nothing_is_offered_and_nothing_is_said(lathe_alone: Lathe) -> None:

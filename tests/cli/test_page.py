@@ -12,7 +12,8 @@ import pytest
 from cli._shared.exits import Exit
 from cli._shared.program import program
 from tests.cli.conftest import Lathe, plain
-from tests.server import CHECKOUT, Server
+from tests.server import CHECKOUT, PATIENCE_S, Server
+from tests.unloadable import unloadable
 
 PAGE = (CHECKOUT / "docs" / "cli.md").read_text()
 
@@ -82,8 +83,19 @@ def _blocks(text: str) -> list[str]:
 def adder(training: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lathe, str]]:
     """The commands of the page have been run, one after another: what they printed, and who runs more."""
     lathe = Lathe(tmp_path_factory.mktemp("page"), LATHE_URL=f"http://localhost:{training.port}")
-    printed = ""
-    for block in _blocks(PAGE):
+    training_block, *blocks = _blocks(PAGE)
+    with unloadable(training.root, "tiny-python"):  # else the training may be over before it is watched
+        trains = lathe.begin_script(training_block)
+        assert trains.stdout is not None
+        printed = ""
+        while "status=running\n" not in printed:
+            line = trains.stdout.readline()
+            assert line, f"{printed}\n{trains.communicate()[1]}"
+            printed += line
+    out, err = trains.communicate(timeout=PATIENCE_S)
+    assert trains.returncode == 0, err
+    printed += out
+    for block in blocks:
         done = lathe.script(block)
         assert done.code == 0, f"{block}\n{done.err}"
         printed += done.out

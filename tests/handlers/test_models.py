@@ -4,8 +4,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
-
 from state.models import BUNDLED
 from tests.server import Server
 
@@ -40,7 +38,7 @@ def test_a_broken_model_is_its_own_problem_and_every_other_one_is_listed(
     server = start_server("--slots", "0")
 
     reply = server.get("/models").json()
-    compatible = httpx.get(f"http://localhost:{server.port}/v1/models").json()
+    compatible = server.get(f"http://localhost:{server.port}/v1/models").json()
 
     problems = {model["name"]: model["problem"] for model in reply["models"] if model["problem"] is not None}
     assert problems == {

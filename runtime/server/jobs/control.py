@@ -69,7 +69,7 @@ async def _bring_to(index: Index, trainers: Trainers, job_id: str, how: Asked) -
             why = "not even by a kill" if was_killed else "and which process it is cannot be told"
             raise ServiceError(f"Job {job_id} could not be stopped: its trainer does not end, {why}")
         await asyncio.sleep(POLL_S)
-    trainers.forget(job_id)
+    await asyncio.to_thread(trainers.forget, job_id)
     await asyncio.to_thread(index.refresh_job, job_id)
     if status.status != how:
         _refuse(job_id, status, how)

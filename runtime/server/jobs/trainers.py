@@ -7,6 +7,7 @@ as it lives.
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -48,6 +49,7 @@ class Trainers:
         self._accelerators = accelerators
         self._children: dict[str, Child] = {}
         self._living: frozenset[str] = frozenset()
+        self._looking = threading.Lock()
 
     @property
     def living(self) -> frozenset[str]:
@@ -56,8 +58,9 @@ class Trainers:
 
     def look(self, unfinished: Iterable[JobEntry]) -> None:
         """See which jobs have a trainer, and which accelerators these use."""
-        living = [entry for entry in unfinished if self.has(entry)]
-        self._living = frozenset(entry.job_id for entry in living)
+        with self._looking:
+            living = [entry for entry in unfinished if self.has(entry)]
+            self._living = frozenset(entry.job_id for entry in living)
         self._accelerators.follow(self.accelerator(entry) for entry in living)
 
     def has(self, entry: JobEntry) -> bool:
@@ -69,11 +72,13 @@ class Trainers:
         """Raises OSError."""
         launched_s = time.monotonic()
         self._children[folder.job_id] = Child(self._launcher.launch(folder, accelerator), accelerator, launched_s)
-        self._living |= {folder.job_id}
+        with self._looking:
+            self._living |= {folder.job_id}
 
     def forget(self, job_id: str) -> None:
-        """Take note that a job's trainer is gone, before the next look."""
-        self._living -= {job_id}
+        """Take note that a job's trainer is gone, before the next look. It waits for one that is under way."""
+        with self._looking:
+            self._living -= {job_id}
 
     def collect(self) -> list[Ended]:
         """The trainers launched by this server that have ended since the last call."""

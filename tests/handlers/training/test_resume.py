@@ -3,6 +3,7 @@ import json
 import pytest
 
 from state import metrics
+from state.jobs import JobFolder
 from tests.server import Server, wait_until
 
 
@@ -14,6 +15,7 @@ def test_a_job_that_a_stop_file_cancelled_goes_on_from_its_checkpoint(training: 
     wait_until(lambda: training.status(job_id)["current_step"] > 5, "some steps are done")
     (folder / "stop").touch()
     halfway = training.wait_for(job_id, "cancelled")["current_step"]
+    wait_until(lambda: not JobFolder(folder).is_training(), "its trainer is gone")  # it is not waited for for ever
     curve = metrics.read(folder / "metrics.jsonl")
     job = json.loads((folder / "job.json").read_text())
     shorter = settings | {"max_steps": halfway + 3}
@@ -45,6 +47,7 @@ def test_a_failed_job_says_why_and_is_resumed_when_its_cause_is_mended(training:
     folder = folder.rename(training.root / "training_jobs" / "job_broken")
     wait_until(lambda: training.status("broken").get("status") == "failed", "the job has failed")
     failed = training.status("broken")
+    wait_until(lambda: not JobFolder(folder).is_training(), "its trainer is gone")
 
     (folder / "data" / "train.jsonl").write_text('{"text": "one two"}\n')
     reply = training.post("/training/resume/broken")

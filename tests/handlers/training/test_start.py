@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -211,8 +212,11 @@ def test_start_requests_at_once_are_all_accepted_and_a_name_goes_to_one_of_them(
 
 
 @pytest.fixture(scope="module")
-def adapter(queueing: Server) -> Path:
-    """An adapter called `before` of rank 3, with weights of one byte: nothing here loads it."""
+def adapter(queueing: Server) -> Iterator[Path]:
+    """An adapter called `before` of rank 3, with weights of one byte: nothing here loads it.
+
+    It goes again: one process may run tests of this file twice, with others between them.
+    """
     folder = queueing.root / "adapters" / "before"
     folder.mkdir()
     config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": 3, "target_modules": ["q_proj"], "lora_alpha": 6.0}
@@ -220,7 +224,8 @@ def adapter(queueing: Server) -> Path:
     (folder / "adapter_model.safetensors").write_bytes(safetensors.header([("x", Tensor("U8", [1]), 1)]) + b"1")
     record = {"model_name": MODEL, "created_at": "2026-01-01T00:00:00Z"}
     (folder / "adapter.json").write_text(json.dumps(record))
-    return folder
+    yield folder
+    shutil.rmtree(folder)
 
 
 def test_a_job_has_its_own_copy_of_the_adapter_that_it_goes_on_from(queueing: Server, adapter: Path) -> None:

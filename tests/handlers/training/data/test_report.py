@@ -1,9 +1,7 @@
 """The report and the preview as they are asked for. What is in them is tested where they are made."""
 
 import json
-import os
 import shutil
-import signal
 from collections.abc import Iterator
 
 import pytest
@@ -16,11 +14,15 @@ CHATS = "".join(
     + "\n"
     for n in (1, 2, 2)
 )
+ENDLESS = "{% for _ in range(99999) %}" * 4 + "{% endfor %}" * 4
+"""A chat template that takes years to fill in."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _chats(queueing: Server) -> Iterator[None]:
-    """A data set, and a base model without a tokenizer, which goes again: other tests count the models."""
+    """A data set, and a base model without a tokenizer. Both go again: other tests count the models, and one process
+    may run tests of this file twice, with others between them.
+    """
     bare = queueing.root / "models" / "bare"
     bare.mkdir()
     shutil.copy(CHECKOUT / "models" / "tiny-python" / "config.json", bare)
@@ -30,6 +32,7 @@ def _chats(queueing: Server) -> Iterator[None]:
     (folder / "eval.jsonl").write_text(CHATS.splitlines()[0])
     yield
     shutil.rmtree(bare)
+    shutil.rmtree(folder)
 
 
 def test_a_data_set_is_reported_on_and_shown_and_nothing_is_made(queueing: Server) -> None:
@@ -83,10 +86,13 @@ def test_what_cannot_be_told_is_refused_in_words(queueing: Server, path: str, st
 
 @on_linux
 def test_a_client_that_goes_away_stops_its_report(queueing: Server) -> None:
-    asking = Client(queueing, "/training/data/told/report?model_name=tiny-python")
+    endless = queueing.root / "models" / "endless"
+    shutil.copytree(CHECKOUT / "models" / "tiny-python", endless)
+    (endless / "chat_template.jinja").write_text(ENDLESS)  # else the report would soon end by itself
+    asking = Client(queueing, "/training/data/told/report?model_name=endless")
     wait_until(lambda: bool(queueing.asked("runtime.trainer.data.report")), "the rows are being read")
 
-    os.kill(queueing.asked("runtime.trainer.data.report")[0], signal.SIGSTOP)  # else it would soon end by itself
     asking.go_away()
 
     wait_until(lambda: not queueing.asked("runtime.trainer.data.report"), "it is given up")
+    shutil.rmtree(endless)
