@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard.furnished import furnished
-from tests.server import CHECKOUT, PATIENCE_S, Server, wait_until
+from tests.server import CHECKOUT, PATIENCE_S, Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE_MS = PATIENCE_S * 1000
@@ -71,12 +71,11 @@ def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="session")
 def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on a furnished root, all of which it has read."""
+    """A server on a furnished root."""
     root = tmp_path_factory.mktemp("lived-in")
     shutil.copytree(CHECKOUT / "models" / "tiny-python", root / "models" / "tiny-python")
     with furnished(root):
         server = Server(root, "--slots", "0")
-        wait_until(lambda: server.get("/evaluations").json()["complete"], "the last of the folders is read")
         yield server
         server.close()
 
