@@ -76,7 +76,7 @@ def test_finished_jobs_have_no_watch(root: DataRoot) -> None:
 
             (root.training_jobs / "job_waiting-1" / "status.json").write_text('{"status": "cancelled"}')
             await _until(lambda: len(index.unfinished()) == 2)
-            assert _watches() <= 3 + 3
+            await _until(lambda: _watches() <= 3 + 3)
 
     asyncio.run(work())
 
@@ -152,9 +152,9 @@ def test_a_sweep_wakes_the_queue_for_changes_alone(root: DataRoot, monkeypatch: 
             assert woken == settled
             (root.training_jobs / "job_ended-7" / "status.json").write_text('{"status": "failed"}')
             await _until(lambda: woken > settled)
+            await _until(lambda: index.count_jobs("failed") == 1)  # it may have been woken while the file was empty
 
     asyncio.run(work())
-    assert index.count_jobs("failed") == 1
 
 
 def test_without_file_events_folders_are_looked_at_and_the_log_says_so_once(
@@ -193,7 +193,7 @@ def test_what_fails_is_logged_with_its_traceback_and_begins_again(
 
     async def work() -> None:
         async with _working(failing):
-            await _until(lambda: begun == 2)
+            await _until(lambda: begun >= 2)
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(work())
