@@ -38,9 +38,14 @@ _PREAMBLE = f"""
 import json, os, signal, sys, time
 from pathlib import Path
 sys.path.append({str(CHECKOUT)!r})
+PATIENCE_S = {PATIENCE_S}
 GIVEN = {{"pid": os.getpid(), "spare": Path(sys.argv[0]).name == "spare.py"}}
 GIVEN["accelerator"] = os.environ.get("CUDA_VISIBLE_DEVICES")
 GIVEN["memory_mb"] = os.environ.get("LATHE_MEMORY_MB")
+def tell(file):
+    hidden = file.with_name("." + file.name)
+    hidden.write_text(json.dumps(GIVEN))
+    hidden.rename(file)
 """
 TRAINER = (
     _PREAMBLE
@@ -52,11 +57,11 @@ def train(folder):
     is_deaf = (folder.path / "deaf").exists()
     if is_deaf:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with locks.hold(folder.trainer_lock, 600):
+    with locks.hold(folder.trainer_lock, PATIENCE_S):  # who looks whether it is held may be stopped just then
         status = {"pid": os.getpid(), "accelerator": GIVEN["accelerator"]}
         status["attempt"] = read_status(folder).attempt + 1
         GIVEN["alive"] = [pid for pid in json.loads(os.environ.get("LOOK_AT", "[]")) if Path(f"/proc/{pid}").exists()]
-        (folder.path / "given.json").write_text(json.dumps(GIVEN))
+        tell(folder.path / "given.json")
         store.write(folder.status_file, Status(status="running", **status))
         asks = folder.path / "finish", folder.stop_file, folder.pause_file
         while is_deaf or not any(file.exists() for file in asks):
@@ -113,7 +118,7 @@ if line:
     "runtime/trainer/forecast.py": _PREAMBLE
     + """
 root = Path(json.loads(sys.stdin.readline())["root"])
-(root / "plan.json").write_text(json.dumps(GIVEN))
+tell(root / "plan.json")
 while root.exists() and not (root / "plan may end").exists():
     time.sleep(0.01)
 print(json.dumps({"error": "planned"}))
@@ -122,7 +127,7 @@ print(json.dumps({"error": "planned"}))
     "runtime/inference/__main__.py": _PREAMBLE
     + """
 import socket
-(Path(sys.argv[2]).parent / "inference.json").write_text(json.dumps(GIVEN))
+tell(Path(sys.argv[2]).parent / "inference.json")
 server = socket.socket(fileno=int(sys.argv[1]))
 while server.recv(1 << 20):
     pass
@@ -137,6 +142,18 @@ def stand_in(code: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
     monkeypatch.setattr(processes, "CODE", code)
+
+
+class _Queue(Queue):
+    """A round that a test asks for comes between two of the queue's own: side by side they would take the same jobs."""
+
+    def __init__(self, *parts: Any) -> None:
+        super().__init__(*parts)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def _round(self) -> None:
+        async with self._one_at_a_time:
+            await super()._round()
 
 
 class Rig:
@@ -160,7 +177,7 @@ class Rig:
         self.room = Room(self.root, machine, self.accelerators, lambda: self.worker.rest(0))
         self.launcher = Launcher(self.accelerators, limits, may_have_spare=spare)
         self.trainers = Trainers(self.launcher, self.accelerators)
-        self.queue = Queue(
+        self.queue = _Queue(
             self.root, self.index, self.trainers, self.launcher, self.accelerators, self.room, slots or machine.slots
         )
         self.forecaster = Forecaster(self.root, self.accelerators, limits, self.room, asyncio.Event())
@@ -193,8 +210,12 @@ class Rig:
         return folder
 
     async def given(self, folder: JobFolder) -> dict[str, Any]:
-        """What a job's trainer was given, once it runs."""
-        await self.until(lambda: jobs.read_status(folder).status == "running", "the trainer runs")
+        """What a job's trainer was given, once it runs and the queue, which has launched it, counts it."""
+
+        def runs() -> bool:
+            return jobs.read_status(folder).status == "running" and folder.job_id in self.trainers.living
+
+        await self.until(runs, "the trainer runs")
         return dict(json.loads((folder.path / GIVEN).read_text()))
 
     async def finish(self, folder: JobFolder, exit_code: int = 0, failure: str | None = None) -> None:
@@ -207,7 +228,7 @@ class Rig:
 
     def pids(self) -> list[int]:
         """The trainers that the queue has launched and not collected yet."""
-        return [child.process.pid for child in self.trainers._children.values()]
+        return [child.process.pid for child in list(self.trainers._children.values())]
 
     async def until(self, condition: Callable[[], object], what: str) -> None:
         """Wait for a condition, while the index is kept up to date as file events would."""

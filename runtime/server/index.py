@@ -116,7 +116,7 @@ class Index:
 
     def unfinished(self) -> list[JobEntry]:
         """The jobs that wait or run, the oldest first. It costs what they are, however many have ended."""
-        return sorted(self._of_states(*UNFINISHED), key=lambda entry: entry.key)
+        return sorted(self._jobs.of(UNFINISHED), key=lambda entry: entry.key)
 
     def claimant(self, adapter_name: str) -> str | None:
         """The id of the job, not done yet, that will make an adapter of this name; None where there is none.
@@ -125,11 +125,8 @@ class Index:
         """
         if not self.jobs_are_read:
             raise Busy("The job folders are still being read: try again in a moment")
-        waiting = self._of_states(*UNFINISHED, "paused")
+        waiting = self._jobs.of((*UNFINISHED, "paused"))
         return next((entry.job_id for entry in waiting if entry.adapter_name == adapter_name), None)
-
-    def _of_states(self, *states: JobState) -> list[JobEntry]:
-        return [entry for state in states for entry in self._jobs.page(state)]
 
     def adapter(self, name: str) -> Adapter:
         """An adapter by its files as they are now. Raises NotFound."""

@@ -79,6 +79,12 @@ class Kept(Generic[Entry]):
             listed = self._all if group is None else self._grouped.get(group, Newest())
             return [self._entries[entry_id] for entry_id in listed.page(after, limit)]
 
+    def of(self, groups: Iterable[Hashable]) -> list[Entry]:
+        """The entries of several groups at one moment: who goes from one to another is neither missed nor met twice."""
+        with self._lock:
+            listed = [self._grouped[group] for group in groups if group in self._grouped]
+            return [self._entries[entry_id] for group in listed for entry_id in group.page()]
+
     def count(self, group: Hashable = None) -> int:
         return len(self._all if group is None else self._grouped.get(group, ()))
 

@@ -138,20 +138,21 @@ class Watch:
                     await asyncio.wait_for(self._stirred.wait(), QUIET_S)
                 continue
             try:
-                await self._follow(folders, new)
+                await self._follow(folders)
             except FileNotFoundError:
                 await self._refresh(folders)  # one of them is gone
             except (OSError, RuntimeError) as error:
                 self._complain(error)
                 await self._poll(folders)
 
-    async def _follow(self, folders: set[Path], new: set[Path]) -> None:
+    async def _follow(self, folders: set[Path]) -> None:
         """Until the set of folders is another one."""
+        unseen = folders
         async with aclosing(_events(folders, self._matters, REWATCH_S)) as batches:
             async for paths in batches:
                 await self._noticed(paths)
-                await self._refresh(new)  # what changed while the watches were set up
-                new = set()
+                await self._refresh(unseen)  # what changed while these watches, or those before them, were not there
+                unseen = set()
                 if self._not_at_rest() != folders:
                     return
 

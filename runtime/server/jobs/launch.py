@@ -53,7 +53,8 @@ class Launcher:
     @property
     def spare_accelerator(self) -> str | None:
         """The accelerator on which a trainer starts at once; None without one."""
-        return self._spare.accelerator if self._spare else None
+        spare = self._spare
+        return spare.accelerator if spare else None
 
     def launch(self, folder: JobFolder, accelerator: str | None) -> subprocess.Popen[bytes]:
         """Have a trainer in a job's folder. Raises OSError when the process cannot be made."""

@@ -64,9 +64,11 @@ class Trainers:
         self._accelerators.follow(self.accelerator(entry) for entry in living)
 
     def has(self, entry: JobEntry) -> bool:
-        """Whether a trainer lives for this job, or is about to take its lock."""
-        child = self._children.get(entry.job_id)
-        return (child is not None and child.process.poll() is None) or entry.folder.is_training()
+        """Whether a trainer lives for this job, or is about to take its lock.
+
+        A child that has ended counts until it is collected: how it ended is only told then.
+        """
+        return entry.job_id in self._children or entry.folder.is_training()
 
     def launch(self, folder: JobFolder, accelerator: str | None) -> None:
         """Raises OSError."""

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from runtime.process import gpus
 from runtime.process.machine import Machine
 from runtime.server import doctor
 from state import models
 from state.root import DataRoot
+from tests.server import PATIENCE_S
 
 
 def test_what_is_missing_is_told_with_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,6 +26,7 @@ def test_what_is_missing_is_told_with_its_remedy(tmp_path: Path, monkeypatch: py
     smi.write_text("#!/bin/sh\necho '0, NVIDIA H100, 81559, 80000'\necho '1, NVIDIA H100, [N/A], [N/A]'\n")
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr(gpus, "TIMEOUT_S", PATIENCE_S)
     monkeypatch.setattr(metadata, "version", version)
     monkeypatch.setattr(models, "BUNDLED", tmp_path / "nothing")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))

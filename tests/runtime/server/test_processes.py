@@ -61,7 +61,7 @@ def _ask(code: Path, ending: asyncio.Event | None = None) -> "asyncio.Task[Reply
 
 
 async def _pid(code: Path) -> int:
-    await asyncio.to_thread(wait_until, (code / "pid").exists, "the process has its question", 60)
+    await asyncio.to_thread(wait_until, (code / "pid").exists, "the process has its question")
     return int((code / "pid").read_text())
 
 
@@ -166,14 +166,14 @@ def _started(program: str) -> subprocess.Popen[bytes]:
 
 
 def test_a_process_has_its_grace_to_end_by_itself() -> None:
-    assert processes.end(_started("import atexit, os, sys; atexit.register(os._exit, 7)"), grace_s=60) == 7
+    assert processes.end(_started("import atexit, os, sys; atexit.register(os._exit, 7)"), PATIENCE_S) == 7
 
 
 def test_a_process_that_does_not_end_is_killed() -> None:
     process = _started("import sys, threading; threading.Thread(target=threading.Event().wait).start()")
 
     assert processes.end(process, grace_s=0.1) == -signal.SIGKILL
-    assert processes.end(process, grace_s=60) == -signal.SIGKILL
+    assert processes.end(process, PATIENCE_S) == -signal.SIGKILL
 
 
 def test_what_computes_is_started_with_all_that_it_would_else_start_itself_anew_for(

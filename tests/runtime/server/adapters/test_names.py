@@ -9,6 +9,7 @@ from runtime.server.adapters.names import AdapterNames
 from runtime.server.index import Index
 from state.errors import Busy, ServiceError
 from state.root import DataRoot
+from tests.server import PATIENCE_S
 
 
 @pytest.fixture
@@ -34,11 +35,11 @@ def test_while_one_takes_its_time_under_a_name_others_are_given_theirs_at_once(a
     def unpack() -> None:
         with adapter_names.reserved("adapter_name", "large"):
             is_unpacking.set()
-            may_end.wait(60)
+            may_end.wait(PATIENCE_S)
 
     unpacking = threading.Thread(target=unpack)
     unpacking.start()
-    assert is_unpacking.wait(60)
+    assert is_unpacking.wait(PATIENCE_S)
 
     with adapter_names.reserved("adapter_name", "small"), adapter_names.reserved("adapter_name", None):
         pass

@@ -15,6 +15,7 @@ from runtime.server.answering.worker import Worker
 from runtime.server.index import Index
 from state.errors import LoadFailed, NotFound
 from state.root import DataRoot
+from tests.server import PATIENCE_S
 
 
 class SlowWorker(Worker):
@@ -46,7 +47,7 @@ def _play(root: DataRoot, scenario: Callable[[Serving, SlowWorker], Awaitable[No
     async def play() -> None:
         index, worker = Index(root), SlowWorker()
         index.jobs_are_read = True
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_S):
             await scenario(Serving(root, index, AdapterNames(root, index), worker), worker)
 
     asyncio.run(play())

@@ -4,10 +4,11 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing, suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from runtime.messages.inference import AdapterFiles, SamplingParameters
@@ -16,7 +17,7 @@ from runtime.server.processes import ProcessDied
 from state.errors import ServiceError
 from tests import asking
 from tests.processes import on_linux
-from tests.server import PATIENCE_S, Client, Server, wait_until
+from tests.server import PATIENCE_S, Server, wait_until
 
 MAX_RUNNING = 32  # the engine's
 ENDLESS = 100_000  # tokens: an hour
@@ -38,23 +39,23 @@ def _with_worker(act: Callable[[Worker], Awaitable[None]], log: Path) -> None:
     asyncio.run(live())
 
 
-def test_a_worker_that_dies_says_how_and_the_next_request_has_another(toy: Path, tmp_path: Path) -> None:
+def test_a_worker_that_dies_says_how_and_the_next_request_has_another(endless: Path, tmp_path: Path) -> None:
     async def act(worker: Worker) -> None:
-        before = await asking.generate(worker, toy)
+        before = await asking.generate(worker, endless)
         first = _pid(worker)
-        asked = asyncio.create_task(asking.generate(worker, toy, max_new_tokens=250))
+        asked = asyncio.create_task(asking.generate(worker, endless, max_new_tokens=ENDLESS))
         await asyncio.sleep(0)
 
         os.kill(first, signal.SIGKILL)
         with pytest.raises(ProcessDied, match="SIGKILL"):
             await asked
 
-        assert await asking.generate(worker, toy) == before
+        assert await asking.generate(worker, endless) == before
         assert _pid(worker) != first
 
         worker._leave_mb = lambda: 2**20  # as where jobs have planned with more than there is
         with pytest.raises(ServiceError, match="and 0 MB of memory can be given to it now"):
-            await asking.generate(worker, toy)
+            await asking.generate(worker, endless)
 
     _with_worker(act, tmp_path / "log")
 
@@ -85,25 +86,36 @@ def test_what_nobody_waits_for_is_given_up(endless: Path, tmp_path: Path) -> Non
 
 @on_linux
 def test_an_idle_worker_gives_its_memory_back_and_the_next_one_has_the_same_answer_and_ends_with_a_killed_server(
-    start_server: Callable[..., Server],
+    start_server: Callable[..., Server], tmp_path: Path, endless: Path
 ) -> None:
+    shutil.copytree(endless, tmp_path / "models" / "endless")
     server = start_server("--slots", "0", "--unload-after", "0.01")
     request = {"prompt": "def", "model_name": "tiny-python", "max_new_tokens": 4}
     before = server.post("/generate", request).json()
-    [worker] = server.children()
+    with _kept_busy(server) as worker:
+        pass
 
     wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
 
     assert server.children() == []
     assert server.post("/generate", request).json() == before
 
-    asking = Client(server, "/generate", request | {"max_new_tokens": 2000})  # which keeps it from being idle
-    wait_until(lambda: bool(server.children()), "a worker is there")
-    [worker] = server.children()
-    server.kill()
-    asking.go_away()
+    with _kept_busy(server) as worker:
+        server.kill()
 
     wait_until(lambda: not Path(f"/proc/{worker}").exists(), "the worker is gone")
+
+
+@contextmanager
+def _kept_busy(server: Server) -> Iterator[int]:
+    """The worker, while it writes an answer that has no end: else it may be idle for long enough at any moment."""
+    body = {"model": "endless", "prompt": "def f(", "temperature": 0, "max_tokens": ENDLESS, "stream": True}
+    url = f"http://localhost:{server.port}/v1/completions"
+    with httpx.stream("POST", url, json=body, timeout=PATIENCE_S) as reply:
+        next(reply.iter_raw())
+        wait_until(lambda: len(server.children()) == 1, "one that has been idle is gone")
+        [worker] = server.children()
+        yield worker
 
 
 @on_linux

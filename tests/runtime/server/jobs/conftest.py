@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests import standins
+from tests.server import PATIENCE_S
 from tests.standins import Rig
 
 
@@ -15,6 +16,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
     standins.stand_in(code, monkeypatch)
     monkeypatch.setattr("runtime.server.jobs.queue.ROUND_S", 0.05)
     monkeypatch.setattr("runtime.server.jobs.queue.QUIET_ROUND_S", 0.05)
+    monkeypatch.setattr("runtime.server.jobs.queue.ROOM_TIMEOUT_S", PATIENCE_S)
 
     made: list[Rig] = []
 

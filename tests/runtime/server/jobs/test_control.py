@@ -80,7 +80,7 @@ def test_a_trainer_that_ignores_a_termination_is_killed(rig: Rigs, caplog: pytes
 
         assert (ended.status, ended.pid) == ("cancelled", None)
         await server.until(lambda: not is_alive(pid), "the trainer is gone")  # its lock is free a moment before
-        assert server.queue.busy() == 0
+        await server.until(lambda: server.queue.busy() == 0, "no round that saw it there is under way")
 
     server.run(scenario)
     sent = [record.message.rsplit(maxsplit=1)[-1] for record in caplog.records if "does not end" in record.message]
@@ -283,10 +283,10 @@ def test_a_stop_signals_a_launched_trainer_that_has_written_no_pid(rig: Rigs) ->
 
     async def scenario() -> None:
         folder = server.add("deaf")
-        await server.given(folder)
+        pid = (await server.given(folder))["pid"]
         store.write(folder.status_file, Status(status="running"))
 
         assert server.trainers.signal(folder, signal.SIGKILL)
-        await server.until(lambda: not folder.is_training(), "the trainer is gone")
+        await server.until(lambda: pid not in server.pids(), "the trainer is gone")  # the job soon has another one
 
     server.run(scenario)

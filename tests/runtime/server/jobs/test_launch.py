@@ -82,7 +82,7 @@ def test_a_trainer_that_was_the_spare_outlives_its_server_and_the_next_one_adopt
     ended = jobs.read_status(folder)
     assert (ended.status, ended.attempt) == ("cancelled", 1)
     assert "Cancelled" in folder.log_file.read_text()
-    next_server.wait_for(waiting, "running")
+    next_server.wait_for(waiting, "running", "completed")
 
 
 def test_another_spare_waits_when_a_job_has_taken_the_one_before_and_ends_with_the_queue(
@@ -114,6 +114,7 @@ def test_a_killed_spare_costs_no_job_and_none_of_its_attempts(rig: Callable[...,
         killed = _pid_of_spare(server)
 
         os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: not is_alive(killed), "it is dead")  # while the queue's task stands still, too
 
         folder = server.add()
         assert (await server.given(folder))["pid"] != killed

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from runtime.process.machine import Machine
+from runtime.server.jobs.trainers import Ended
 from state import jobs
 from state.jobs import JobFolder
 from tests.server import Server
@@ -82,6 +83,29 @@ def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Ri
     assert len(killed) == 3
 
 
+def test_how_a_trainer_died_is_known_where_it_dies_in_the_middle_of_a_round(
+    rig: Rigs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = rig(CPU)
+    collect = server.trainers.collect
+
+    def collect_too_early() -> list[Ended]:
+        ended = collect()
+        for child in server.trainers._children.values():
+            child.process.kill()
+            child.process.wait()
+        return ended
+
+    async def scenario() -> None:
+        monkeypatch.setattr(server.trainers, "collect", collect_too_early)
+        folder = server.add()
+        await server.until(lambda: jobs.read_status(folder).status == "failed", "the job is given up")
+        message = jobs.read_status(folder).error_message or ""
+        assert message.startswith("The trainer died 3 times without progress. It was ended by signal 9 (SIGKILL")
+
+    server.run(scenario)
+
+
 def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(rig: Rigs) -> None:
     first, folders, killed = rig(CPU), list[JobFolder](), list[int]()
 
@@ -94,8 +118,8 @@ def test_a_trainer_that_died_with_its_server_is_taken_up_by_the_next(rig: Rigs) 
     second = rig(CPU)
 
     async def after() -> None:
-        await second.until(lambda: jobs.read_status(folders[0]).pid not in (None, *killed), "another trainer runs")
-        assert [jobs.read_status(folders[0]).pid] == second.pids()
+        await second.until(lambda: [jobs.read_status(folders[0]).pid] == second.pids(), "another trainer runs")
+        assert second.pids() != killed
 
     second.run(after)
 
