@@ -4,7 +4,7 @@ import signal
 
 from msgspec.structs import replace
 
-from runtime.messages.training import OUT_OF_MEMORY
+from runtime.messages.training import CANCELLED, OUT_OF_MEMORY, PAUSED
 from runtime.process.endings import explain
 from runtime.server.jobs.transition import transition
 from state import clock, jobs, locks, logs
@@ -26,6 +26,8 @@ def take_up_or_fail(folder: JobFolder, exit_code: int | None, *, shared_memory: 
         has_ended = status.status in jobs.AT_REST
         if has_ended and not (status.status == "failed" and exit_code == OUT_OF_MEMORY and shared_memory):
             return None
+        if status.status == "pending" and exit_code in (PAUSED, CANCELLED):
+            return None  # it has ended as it was asked to, and somebody has resumed the job since
         deaths = _deaths(status, exit_code)
         if deaths < MAX_ATTEMPTS or folder.newest_checkpoint() > status.attempt_step:
             again = replace(status, status="pending", pid=None, attempt=deaths, completed_at=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.messages.training import FAILED, TERMINATED
+from runtime.messages.training import CANCELLED, FAILED, PAUSED, TERMINATED
 from runtime.server.jobs import retries
 from state import store
 from state.jobs import JobFolder, Status
@@ -57,6 +57,17 @@ def test_a_trainer_that_was_asked_to_end_before_it_had_begun_has_not_died(
     retries.take_up_or_fail(folder, exit_code, shared_memory=False)
 
     assert (jobs.status(folder).status, jobs.status(folder).attempt) == ("pending", attempt)
+
+
+@pytest.mark.parametrize("exit_code", [PAUSED, CANCELLED])
+def test_a_job_that_is_resumed_before_the_server_has_seen_its_trainers_end_has_no_death(
+    tmp_path: Path, exit_code: int
+) -> None:
+    folder = jobs.make(tmp_path)
+    store.write(folder.status_file, Status())
+
+    assert retries.take_up_or_fail(folder, exit_code, shared_memory=False) is None
+    assert jobs.status(folder) == Status()
 
 
 def test_a_shutdown_while_a_trainer_declares_itself_running_is_no_death(tmp_path: Path) -> None:
