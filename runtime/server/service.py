@@ -154,7 +154,8 @@ class Service(Struct, frozen=True):
         tasks = [asyncio.create_task(watch.keep_up(name, work)) for name, work in works.items()]
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(follow.all_is_read.wait(), READ_FIRST_S)
+                async with asyncio.timeout(READ_FIRST_S):
+                    await follow.all_is_read.wait()
             yield
         finally:
             for task in tasks:

@@ -135,7 +135,8 @@ class Watch:
             await self._refresh(new)
             if not folders:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stirred.wait(), QUIET_S)
+                    async with asyncio.timeout(QUIET_S):
+                        await self._stirred.wait()
                 continue
             try:
                 await self._follow(folders)

@@ -66,7 +66,8 @@ class Queue:
         while True:
             await self._try_a_round()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), ROUND_S if self._index.has_unfinished else QUIET_ROUND_S)
+                async with asyncio.timeout(ROUND_S if self._index.has_unfinished else QUIET_ROUND_S):
+                    await self._wake.wait()
             self._wake.clear()
 
     def close(self) -> None:
@@ -185,7 +186,8 @@ class Queue:
 
     async def _make_room(self, entry: JobEntry, accelerator: str | None) -> None:
         try:
-            await asyncio.wait_for(self._room.make(entry.model_name, accelerator), ROOM_TIMEOUT_S)
+            async with asyncio.timeout(ROOM_TIMEOUT_S):
+                await self._room.make(entry.model_name, accelerator)
         except TimeoutError:
             log.warning("Inference does not give its memory back: job %s starts beside it", entry.job_id)
 

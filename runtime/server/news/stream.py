@@ -90,7 +90,8 @@ class Stream:
                     last_s = time.monotonic()
                 if not has_more:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(ending.wait(), ROUND_S)
+                        async with asyncio.timeout(ROUND_S):
+                            await ending.wait()
         finally:
             self._lookout.streams -= 1
 

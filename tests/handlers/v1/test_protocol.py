@@ -32,8 +32,9 @@ def test_a_stream_whose_client_goes_before_its_first_token_is_given_up() -> None
 
     async def scenario() -> None:
         request: Any = GoneRequest()
-        with pytest.raises(ServiceError, match="went away"):
-            await streamed(request, reading_the_prompt(), NotImplemented, NotImplemented, None)
-        await closed.wait()
+        async with asyncio.timeout(PATIENCE_S):
+            with pytest.raises(ServiceError, match="went away"):
+                await streamed(request, reading_the_prompt(), NotImplemented, NotImplemented, None)
+            await closed.wait()
 
-    asyncio.run(asyncio.wait_for(scenario(), PATIENCE_S))
+    asyncio.run(scenario())

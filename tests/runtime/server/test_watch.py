@@ -108,15 +108,12 @@ def test_a_job_written_file_by_file_is_seen_by_its_events(root: DataRoot) -> Non
     async def work() -> None:
         async with _working(follow.follow_parents, follow.follow_restless):
             folder = root.training_jobs / "job_slowly"
-
-            async def noticed() -> None:  # the watches on the parents may not be there yet
+            async with asyncio.timeout(PATIENCE_S):  # the watches on the parents may not be there yet
                 while not follow._restless:
                     folder.mkdir(exist_ok=True)
                     await asyncio.sleep(0.2)
                     if not follow._restless:
                         folder.rmdir()
-
-            await asyncio.wait_for(noticed(), PATIENCE_S)
             (folder / "job.json").write_text('{"model_name": "one"}')
             await _until(lambda: [entry.model_name for entry in index.jobs()] == ["one"])
             (folder / "job.json").write_text('{"model_name": "two"}')

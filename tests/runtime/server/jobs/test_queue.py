@@ -1,5 +1,6 @@
 """Jobs wait in order, run as many at once as there are slots, and outlive trainers and servers that are killed."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -55,6 +56,24 @@ def test_slots_run_side_by_side_and_the_rest_waits(rig: Rigs) -> None:
         assert jobs.read_status(folders[2]).status == "pending"
 
     server.run(scenario)
+
+
+def test_a_server_that_ends_while_it_makes_room_for_a_job_ends(rig: Rigs, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = rig(CPU)
+
+    async def scenario() -> None:
+        working = asyncio.create_task(server.queue.run())
+
+        async def make(*_: object) -> None:
+            working.cancel()
+
+        monkeypatch.setattr(server.room, "make", make)
+        folder = server.add()
+        await server.until(lambda: working.done() or folder.is_training(), "the queue has ended")
+
+        assert working.cancelled()
+
+    asyncio.run(scenario())
 
 
 def test_a_job_whose_trainers_die_without_progress_fails_with_the_signal(rig: Rigs) -> None:
