@@ -44,7 +44,7 @@ READERS: list[Callable[[Path], object]] = [
 ]
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=CONTENTS)
 def test_whatever_a_file_holds_it_is_read_or_reported(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "job.json"

@@ -29,7 +29,6 @@ PROMPTS = st.text(max_size=20) | st.lists(st.integers(-1, 3000), max_size=5)
 
 @settings(
     max_examples=25,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],  # a busy machine is
 )
 @given(asked=st.fixed_dictionaries({"prompt": PROMPTS}, optional=FIELDS))

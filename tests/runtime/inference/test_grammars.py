@@ -98,9 +98,7 @@ def clueless(tokenizer: PreTrainedTokenizerBase) -> Clueless:
     return Clueless(tokenizer)
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
-)
+@settings(max_examples=100, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(schema=any_schema, seed=st.integers(0, 2**32 - 1))
 def test_any_schema_is_held_or_refused(clueless: Clueless, schema: Schema, seed: int) -> None:
     try:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import EarlyStoppingCallback, TrainerControl, TrainerState
 
@@ -14,7 +14,6 @@ LOSSES = st.lists(st.sampled_from([1.0, 1.05, 1.1, 1.2, 1.25, 1.5, 2.0]), min_si
 
 
 @given(losses=LOSSES, patience=st.integers(1, 4), min_delta=st.sampled_from([0.0, 0.07, 0.3]))
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_run_ends_at_the_evaluation_at_which_transformers_would_end_it(
     losses: list[float], patience: int, min_delta: float
 ) -> None:

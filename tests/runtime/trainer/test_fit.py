@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.model.device import Facts, Setup, choose
@@ -20,7 +20,6 @@ NEEDS = Needs(
     head=100 * MB,
 )
 PLENTY = 10**6
-HOWEVER_SLOW = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _setup(kind: Any = "cpu") -> Setup:
@@ -71,7 +70,6 @@ def test_a_model_that_is_too_large_by_itself_is_refused_so() -> None:
 
 
 @given(memory_mb=st.integers(1003, 50_000), longest=st.integers(2, 3000), examples=st.integers(1, 20))
-@HOWEVER_SLOW
 def test_what_is_chosen_fits(memory_mb: int, longest: int, examples: int) -> None:
     try:
         fitted = _fit(memory_mb, longest=longest, step=longest * examples)
@@ -84,7 +82,6 @@ def test_what_is_chosen_fits(memory_mb: int, longest: int, examples: int) -> Non
 
 
 @given(lengths=st.lists(st.integers(1, 9), max_size=20), row_tokens=st.integers(1, 20))
-@HOWEVER_SLOW
 def test_rows_hold_all_documents_in_their_order_and_no_more_tokens_than_they_may(
     lengths: list[int], row_tokens: int
 ) -> None:

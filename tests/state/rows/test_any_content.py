@@ -18,7 +18,7 @@ from state.rows.row import Chat, Function, Message, Preference, PromptCompletion
 
 NAMES = ("a.jsonl", "a.json", "a.csv", "a.jsonl.gz", "a.json.gz", "a.csv.gz", "a.parquet")
 # A health check tells of slow or unlucky generation, which a busy machine's is.
-SETTINGS = settings(max_examples=200, suppress_health_check=list(HealthCheck), deadline=None)
+SETTINGS = settings(max_examples=200, suppress_health_check=list(HealthCheck))
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 JSON = st.recursive(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cache
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
@@ -67,7 +67,7 @@ def squeezed(text: str) -> str:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @given(turns=TURNS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 def test_each_answer_is_learned_behind_the_prompt_that_serving_sends(
     family: str, turns: list[tuple[str, str, bool]]
 ) -> None:
@@ -76,7 +76,7 @@ def test_each_answer_is_learned_behind_the_prompt_that_serving_sends(
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen35", "glm4", "gpt_oss"])
 @given(turns=TURNS, thoughts=st.lists(CONTENTS, min_size=1, max_size=4))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 def test_thoughts_are_learned_behind_the_prompt_that_serving_sends(
     family: str, turns: list[tuple[str, str, bool]], thoughts: list[str]
 ) -> None:
