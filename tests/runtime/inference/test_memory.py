@@ -140,7 +140,7 @@ def test_when_none_can_go_on_the_newest_ends_as_by_length(endless: Path, cache: 
 
 
 def test_logits_of_a_whole_prompt_are_foreseen_for_one_prompt_a_pass(endless: Path, cache: Path) -> None:
-    """4 MB for those of two chunks, and two float32 pieces; a KV cache of 80 tokens takes 41 kB of it."""
+    """4 MB in bf16 for those of two chunks, and two float32 pieces; a KV cache of 80 tokens takes 41 kB of it."""
     scored: dict[str, Any] = {"echo": True, "top_logprobs": 1, "max_new_tokens": 1}
     roomy = Device(100_000, cache).engine
     alone = complete(roomy, endless, prompt=list(range(64)), **scored)
@@ -153,7 +153,8 @@ def test_logits_of_a_whole_prompt_are_foreseen_for_one_prompt_a_pass(endless: Pa
     found = answers(enough, requests)
 
     assert isinstance(refused, Refused)
-    assert "0 MB and the logits of the prompt's 38 MB, and 38 MB of memory can be given to both" in refused.message
+    megabytes = f"{foreseen / 1e6:.0f} MB"
+    assert f"0 MB and the logits of the prompt's {megabytes}, and {megabytes} of memory can be given" in refused.message
     assert isinstance(plain, Generated)
     assert found == [alone, alone]
 
