@@ -42,6 +42,7 @@ def test_nf4_quantizes_all_of_its_blocks() -> None:
 
 def test_the_same_seed_makes_the_same_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_tiny_python, "BATCH", 2)
+    monkeypatch.setattr(train_tiny_python, "CONTEXT", 128)
     text = corpus.Corpus(["def f():\n    return 1\n" * 40] * 20, [], 1, 1, "", "")
     tokenizer = train_tiny_python.train_tokenizer(text)
     tokens = train_tiny_python.pack(tokenizer, text.training)
