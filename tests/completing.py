@@ -41,6 +41,12 @@ def together(engine: Engine, requests: list[Generate]) -> list[Generated]:
     return [found[each.id] for each in requests]
 
 
+def likely(generated: Generated) -> list[float]:
+    """The log-probabilities of the most likely first tokens, of a completion that was asked for them."""
+    assert generated.logprobs is not None
+    return [other.logprob for other in generated.logprobs[0].top]
+
+
 def answers(engine: Engine, requests: list[Generate]) -> list[Generated | Refused]:
     """What becomes of requests side by side, the refused ones included."""
     for each in requests:
